@@ -1,0 +1,89 @@
+//! What flows along an edge: a payload, the sample it belongs to, and its size in bytes.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Result, StageError};
+
+/// Something that can flow along an edge. Its `NAME` is the port type that people see in the graph and in errors.
+///
+/// `Clone` is called only where an item is shared by several branches and one of them wants to change it.
+pub trait Payload: Clone + Send + Sync + 'static {
+    /// The port type's name in the field's words: `files`, `image_pair`, `batch`, `gradients`, `step`.
+    const NAME: &'static str;
+
+    /// Bytes of host memory that this payload holds; the edges' and the run's budgets count these.
+    fn bytes(&self) -> u64;
+}
+
+/// The type of a port: equal when the Rust type is.
+#[derive(Clone, Copy)]
+pub struct PortType {
+    id: TypeId,
+    name: &'static str,
+}
+
+impl PortType {
+    /// The port type of a payload.
+    pub fn of<T: Payload>() -> Self {
+        Self { id: TypeId::of::<T>(), name: T::NAME }
+    }
+
+    /// The payload's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl PartialEq for PortType {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for PortType {}
+
+impl fmt::Debug for PortType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// One payload on its way, with the epoch and the sample that it belongs to.
+#[derive(Clone)]
+pub struct Item {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// The sample's id, unique within the epoch; of a batch, its samples' ids joined by a comma.
+    pub sample: Arc<str>,
+    /// Bytes of host memory that the payload holds.
+    pub bytes: u64,
+    name: &'static str,
+    payload: Arc<dyn Any + Send + Sync>,
+}
+
+impl Item {
+    /// Wraps a payload.
+    pub fn new<T: Payload>(epoch: u64, sample: impl Into<Arc<str>>, payload: T) -> Self {
+        Self { epoch, sample: sample.into(), bytes: payload.bytes(), name: T::NAME, payload: Arc::new(payload) }
+    }
+
+    /// Takes the payload out; it is copied only if another branch still holds it.
+    ///
+    /// # Errors
+    /// When the payload is of another type, which the type check of the graph rules out.
+    pub fn take<T: Payload>(self) -> Result<T> {
+        let name = self.name;
+        self.payload
+            .downcast::<T>()
+            .map(Arc::unwrap_or_clone)
+            .map_err(|_| StageError::new(format!("expected an item of type {}, got {name}", T::NAME)))
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({}, epoch {}, {} bytes)", self.name, self.sample, self.epoch, self.bytes)
+    }
+}

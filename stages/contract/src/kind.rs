@@ -1,0 +1,226 @@
+//! A stage kind: the one declaration from which validation, schema, help and the running stage come.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::stage::Typed;
+use crate::{
+    BuildContext, Checked, Facts, Inputs, Map, Nothing, OptionSpec, PortType, Result, Running, Sequential, Source, StageError,
+};
+
+/// On which thread or pool a stage runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// A source: a thread of its own.
+    Source,
+    /// On the pool of CPU workers, many items at a time.
+    Workers,
+    /// One item at a time, in order, on a CPU thread.
+    Sequential,
+    /// One item at a time, in order, on the one thread of the device.
+    Device,
+}
+
+/// How a stage with several inputs reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// One item of each in turn: the k-th of the first, the k-th of the second, ...
+    Zip,
+    /// In each epoch all of the first entry of `needs:`, then all of the second: what hangs off an epoch's end.
+    InTurn,
+}
+
+type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
+type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
+
+/// A kind of stage: name, doc, options, ports, lane, example, and how to check and build one.
+#[derive(Clone)]
+pub struct StageKind {
+    /// The name in `use:`; transforms are verbs, sources and sinks nouns.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    /// Where it runs.
+    pub lane: Lane,
+    /// The types of its inputs, in the order of `needs:`.
+    pub inputs: Vec<PortType>,
+    /// How several inputs are read.
+    pub join: Join,
+    /// The type of what it emits; `None` for a sink.
+    pub output: Option<PortType>,
+    /// True when nothing need consume the output.
+    pub may_end: bool,
+    /// Its options.
+    pub options: Vec<OptionSpec>,
+    /// A stage of this kind as it stands in a file, in YAML, one list entry.
+    pub example: &'static str,
+    check: Option<Arc<Check>>,
+    build: Arc<Build>,
+}
+
+impl StageKind {
+    /// Declares a source.
+    pub fn source<O, S>(
+        name: &'static str,
+        doc: &'static str,
+        build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned,
+        S: Source,
+    {
+        let build = typed(build, |stage| Running::Source(Box::new(Typed(stage))));
+        Self::declare(name, doc, Lane::Source, Vec::new(), Some(PortType::of::<S::Out>()), build)
+    }
+
+    /// Declares a stateless stage that runs on the CPU workers.
+    pub fn map<O, S>(
+        name: &'static str,
+        doc: &'static str,
+        build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned,
+        S: Map,
+    {
+        let build = typed(build, |stage| Running::Map(Arc::new(Typed(stage))));
+        let inputs = vec![PortType::of::<S::In>()];
+        Self::declare(name, doc, Lane::Workers, inputs, Some(PortType::of::<S::Out>()), build)
+    }
+
+    /// Declares a stage that sees its items in order on one CPU thread.
+    pub fn sequential<O, S>(
+        name: &'static str,
+        doc: &'static str,
+        build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned,
+        S: Sequential,
+    {
+        let build = typed(build, |stage| Running::Sequential(Box::new(Typed(stage))));
+        let output = PortType::of::<S::Out>();
+        let output = (output != PortType::of::<Nothing>()).then_some(output);
+        Self::declare(name, doc, Lane::Sequential, S::In::ports(), output, build)
+    }
+
+    /// Declares a stage that sees its items in order on the device's one thread.
+    pub fn device<O, S>(
+        name: &'static str,
+        doc: &'static str,
+        build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned,
+        S: Sequential,
+    {
+        Self { lane: Lane::Device, ..Self::sequential(name, doc, build) }
+    }
+
+    fn declare(
+        name: &'static str,
+        doc: &'static str,
+        lane: Lane,
+        inputs: Vec<PortType>,
+        output: Option<PortType>,
+        build: Arc<Build>,
+    ) -> Self {
+        let (options, example) = (Vec::new(), "");
+        Self {
+            name,
+            doc,
+            lane,
+            inputs,
+            join: Join::Zip,
+            may_end: output.is_none(),
+            output,
+            options,
+            example,
+            check: None,
+            build,
+        }
+    }
+
+    /// Adds an option.
+    #[must_use]
+    pub fn option(mut self, option: OptionSpec) -> Self {
+        self.options.push(option);
+        self
+    }
+
+    /// Sets the example: one entry of `stages:`, in YAML.
+    #[must_use]
+    pub fn example(mut self, yaml: &'static str) -> Self {
+        self.example = yaml;
+        self
+    }
+
+    /// Says how several inputs are read (default: [`Join::Zip`]).
+    #[must_use]
+    pub fn join(mut self, join: Join) -> Self {
+        self.join = join;
+        self
+    }
+
+    /// Says that nothing need consume the output.
+    #[must_use]
+    pub fn may_end(mut self) -> Self {
+        self.may_end = true;
+        self
+    }
+
+    /// Adds a check of the options against each other and against what is known of the inputs. It also says what is known of
+    /// the output; without it, the facts of the first input are handed on.
+    #[must_use]
+    pub fn check<O: DeserializeOwned>(mut self, check: impl Fn(&O, &[Facts]) -> Checked + Send + Sync + 'static) -> Self {
+        self.check = Some(Arc::new(move |options, inputs| Ok(check(&parse::<O>(options.clone())?, inputs))));
+        self
+    }
+
+    /// Runs the check on options that fit the declared types, with the defaults filled in.
+    ///
+    /// # Errors
+    /// When the kind's declaration and its options type disagree: a bug of the kind.
+    pub fn run_check(&self, options: &Value, inputs: &[Facts]) -> Result<Checked> {
+        match &self.check {
+            Some(check) => check(options, inputs),
+            None => Ok(Checked::facts(inputs.first().cloned().unwrap_or_default())),
+        }
+    }
+
+    /// Builds a running stage from options that fit the declared types, with the defaults filled in.
+    ///
+    /// # Errors
+    /// What the stage can't do with these options on this machine.
+    pub fn build(&self, options: Value, cx: &BuildContext) -> Result<Running> {
+        (self.build)(options, cx)
+    }
+}
+
+impl fmt::Debug for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} -> {:?}", self.name, self.inputs, self.output)
+    }
+}
+
+fn parse<O: DeserializeOwned>(options: Value) -> Result<O> {
+    // `()` stands for "no options", for which serde wants null.
+    let options = match &options {
+        Value::Object(map) if map.is_empty() && std::mem::size_of::<O>() == 0 => Value::Null,
+        _ => options,
+    };
+    serde_json::from_value(options).map_err(|error| StageError::new(format!("options don't fit their declaration: {error}")))
+}
+
+fn typed<O, S>(
+    build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    wrap: impl Fn(S) -> Running + Send + Sync + 'static,
+) -> Arc<Build>
+where
+    O: DeserializeOwned,
+{
+    Arc::new(move |options, cx| build(parse(options)?, cx).map(&wrap))
+}

@@ -1,0 +1,51 @@
+//! The small contract between the engine and the stages: what a stage *kind* declares, what a *running* stage does.
+//!
+//! It holds no engine, no image and no tensor. A kind is declared once ([`StageKind`]); from that declaration come
+//! `pipeline stages`, the JSON Schema, validation and its suggestions. A running stage is one of three things:
+//! a [`Source`] that emits the samples of an epoch, a [`Map`] that turns one item into one item on any thread, or a
+//! [`Sequential`] stage that keeps state and sees its items in order.
+//!
+//! ```
+//! use pipeline_contract::{ItemContext, Map, Payload, Result, StageKind};
+//!
+//! #[derive(Clone)]
+//! struct Number(f64);
+//! impl Payload for Number {
+//!     const NAME: &'static str = "number";
+//!     fn bytes(&self) -> u64 { 0 }
+//! }
+//!
+//! struct Double;
+//! impl Map for Double {
+//!     type In = Number;
+//!     type Out = Number;
+//!     fn map(&self, input: Number, _: &ItemContext) -> Result<Number> { Ok(Number(input.0 * 2.0)) }
+//! }
+//!
+//! let kind = StageKind::map("double", "doubles a number", |_: (), _| Ok(Double));
+//! assert_eq!(kind.output.as_ref().map(|port| port.name()), Some("number"));
+//! ```
+
+mod context;
+mod error;
+mod events;
+mod facts;
+mod item;
+mod kind;
+mod option;
+mod random;
+mod registry;
+mod stage;
+
+pub use context::{BuildContext, ItemContext};
+pub use error::{Result, StageError};
+pub use events::{Events, Fields, NoEvents};
+pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
+pub use item::{Item, Payload, PortType};
+pub use kind::{Join, Lane, StageKind};
+pub use option::{DefaultValue, OptionSpec, OptionType, Variant};
+pub use random::{Rng, stage_rng};
+pub use registry::Registry;
+pub use stage::{
+    Either, End, ErasedMap, ErasedSequential, ErasedSource, Inputs, Map, Nothing, Output, Running, Sequential, Source,
+};

@@ -1,0 +1,100 @@
+//! What flows between the image stages: where a sample is, a decoded pair, a batch. Pixels stay 8-bit up to the device.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pipeline_contract::Payload;
+
+/// Where a sample's image and mask are. Small: sources emit these, `decode` reads or draws them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SampleFiles {
+    /// An image file and a mask file.
+    Pair {
+        /// The photograph.
+        image: PathBuf,
+        /// Its mask: vessel where channel 0 is above half of its range.
+        mask: PathBuf,
+    },
+    /// A synthetic fundus, drawn when it is decoded.
+    Drawn {
+        /// Height and width in pixels.
+        size: usize,
+        /// What is drawn.
+        seed: u64,
+    },
+}
+
+impl Payload for SampleFiles {
+    const NAME: &'static str = "files";
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Pair { image, mask } => (image.as_os_str().len() + mask.as_os_str().len()) as u64,
+            Self::Drawn { .. } => 0,
+        }
+    }
+}
+
+/// Per-channel normalisation `(x / 255 - mean) / std`, recorded by `normalize` and applied where the pixels become floats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// Mean of each channel, of values in 0..1.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel, of values in 0..1.
+    pub std: [f32; 3],
+}
+
+impl Default for Normalization {
+    /// Only scales to 0..1.
+    fn default() -> Self {
+        Self { mean: [0.0; 3], std: [1.0; 3] }
+    }
+}
+
+/// A decoded photograph and its mask, of one size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImagePair {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// RGB, 8 bit, `[height, width, 3]`.
+    pub image: Vec<u8>,
+    /// 1 where there is vessel, 0 elsewhere, `[height, width]`.
+    pub mask: Vec<u8>,
+    /// How the pixels are normalised when they become floats.
+    pub normalization: Normalization,
+}
+
+impl Payload for ImagePair {
+    const NAME: &'static str = "image_pair";
+
+    fn bytes(&self) -> u64 {
+        (self.image.capacity() + self.mask.capacity()) as u64
+    }
+}
+
+/// A micro-batch of pairs of one size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The samples' ids, in order.
+    pub samples: Vec<Arc<str>>,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// RGB, 8 bit, `[batch, height, width, 3]`.
+    pub images: Vec<u8>,
+    /// 1 where there is vessel, 0 elsewhere, `[batch, height, width]`.
+    pub masks: Vec<u8>,
+    /// How the pixels are normalised when they become floats.
+    pub normalization: Normalization,
+}
+
+impl Payload for Batch {
+    const NAME: &'static str = "batch";
+
+    fn bytes(&self) -> u64 {
+        (self.images.capacity() + self.masks.capacity()) as u64
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{Events, Rng, stage_rng};
+use crate::{Events, Facts, Rng, stage_rng};
 
 /// What a stage is given when it is built, on the thread that it will run on.
 #[derive(Clone)]
@@ -14,6 +14,8 @@ pub struct BuildContext {
     pub seed: u64,
     /// How many epochs the run has.
     pub epochs: u64,
+    /// What is known of the items at each input port (height, width, batch, samples, ...).
+    pub facts: Vec<Facts>,
     /// The run's folder, where stages may leave files.
     pub out: PathBuf,
     /// Where figures go.

@@ -1,0 +1,104 @@
+//! How a run is stopped: drained (sources end, the rest finishes) or cancelled (a stage failed), and why.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use pipeline_contract::StageError;
+
+use super::budget::Budget;
+
+/// Why a run failed: which stage, on which sample, of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunError {
+    /// The stage's id.
+    pub stage: String,
+    /// The sample's id, where one was in hand.
+    pub sample: Option<String>,
+    /// What happened.
+    pub cause: StageError,
+    /// True when the stage panicked: a bug of the stage.
+    pub panicked: bool,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stage `{}`", self.stage)?;
+        if let Some(sample) = &self.sample {
+            write!(f, ", sample {sample}")?;
+        }
+        write!(f, "{}: {}", if self.panicked { " panicked" } else { "" }, self.cause)
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Stops a run from outside, and holds the first failure from inside. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Control(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    draining: AtomicBool,
+    cut_short: AtomicBool,
+    cancelled: AtomicBool,
+    failure: Mutex<Option<RunError>>,
+    budget: OnceLock<Arc<Budget>>,
+}
+
+impl Control {
+    /// A run that nobody has stopped.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the sources; what is on its way is still worked off.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// True when the sources should end.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::SeqCst) || self.is_cancelled()
+    }
+
+    /// A source ended before its last epoch did.
+    pub(super) fn cut_short(&self) {
+        self.0.cut_short.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.0.cut_short.load(Ordering::SeqCst)
+    }
+
+    /// True when a stage failed and all lanes should stop at once.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Ends the run with this failure, if it is the first.
+    pub(super) fn fail(&self, error: RunError) {
+        // A stage that stopped because another one failed has nothing of its own to say.
+        if !error.cause.is_stopped() {
+            self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        self.0.cancelled.store(true, Ordering::SeqCst);
+        if let Some(budget) = self.0.budget.get() {
+            budget.cancel();
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<RunError> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn watch(&self, budget: Arc<Budget>) {
+        // A second run with the same control would be a mistake of the caller; it keeps the first budget.
+        let _ = self.0.budget.set(budget);
+    }
+
+    /// Bytes of host memory that payloads hold now and held at most, once the run has begun.
+    pub fn host_bytes(&self) -> Option<(u64, u64)> {
+        self.0.budget.get().map(|budget| budget.used())
+    }
+}

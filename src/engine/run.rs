@@ -1,0 +1,269 @@
+//! Starts a graph's lanes, waits for them, and reports how it went.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use petgraph::graph::{EdgeIndex, NodeIndex};
+use petgraph::visit::EdgeRef;
+use pipeline_contract::{
+    BuildContext, End, ErasedMap, ErasedSequential, ErasedSource, Events, Lane as LaneKind, Running, StageError,
+};
+
+use super::budget::{Budget, EdgeUse};
+use super::call::{Meter, StageTime, call};
+use super::control::{Control, RunError};
+use super::edge::{Receiver, Sender, open};
+use super::reader::{Input, Reader};
+use super::sequential::{Member, Sequence, Target};
+use super::{source, workers};
+use crate::graph::{Graph, Lane};
+
+/// What a run is given beside its graph.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// How many epochs.
+    pub epochs: u64,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Bytes that all payloads on their way may take together.
+    pub host_memory_budget: u64,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Where stages send their figures.
+    pub events: Arc<dyn Events>,
+}
+
+/// How a run went that did not fail.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Whether all epochs were done.
+    pub end: End,
+    /// How long each stage was busy, in topological order.
+    pub stages: Vec<StageTime>,
+    /// What each edge held at most.
+    pub edges: Vec<EdgeUse>,
+    /// The most bytes of host memory that payloads held together.
+    pub host_bytes_peak: u64,
+}
+
+/// What all lanes of a run share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub options: Arc<RunOptions>,
+    pub control: Control,
+    pub budget: Arc<Budget>,
+}
+
+/// Runs all epochs of a graph, on threads of its own, and returns when every one of them has ended.
+///
+/// # Errors
+/// The first failure of a stage, with the stage's id and the sample.
+pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
+    let budget = Budget::new(options.host_memory_budget);
+    control.watch(budget.clone());
+    let shared = Shared { options: Arc::new(options), control: control.clone(), budget };
+    let pool = pool(graph)?;
+    let mut wiring = Wiring::new(graph, &shared);
+    std::thread::scope(|scope| {
+        for lane in &graph.lanes {
+            let (ends, shared, pool) = (wiring.take(lane), &shared, pool.as_ref());
+            let name = lane.name.chars().take(15).collect();
+            let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
+                let first = lane.stages.first().map_or("", |&node| graph.stage(node).id.as_str());
+                // What the stages themselves panic with is caught closer by; this catches the engine's own mistakes.
+                let result = call(first, None, || Ok(run_lane(graph, lane, ends, pool, shared)));
+                if let Err(error) = result.and_then(|result| result) {
+                    shared.control.fail(error);
+                }
+            });
+            if let Err(error) = spawned {
+                let cause = StageError::new(format!("can't start the thread of its lane: {error}"));
+                let stage = lane.name.clone();
+                shared.control.fail(RunError { stage, sample: None, cause, panicked: false });
+            }
+        }
+    });
+    if let Some(error) = control.failure() {
+        return Err(error);
+    }
+    Ok(Report {
+        end: if control.was_cut_short() { End::Interrupted } else { End::Complete },
+        stages: graph.order.iter().map(|&node| wiring.meters[node.index()].time(&graph.stage(node).id)).collect(),
+        edges: shared.budget.edges(),
+        host_bytes_peak: shared.budget.used().1,
+    })
+}
+
+/// One pool for all lanes of workers, as large as the largest asks for.
+fn pool(graph: &Graph) -> Result<Option<rayon::ThreadPool>, RunError> {
+    let Some(largest) = graph.lanes.iter().max_by_key(|lane| lane.workers).filter(|lane| lane.workers > 0) else {
+        return Ok(None);
+    };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(largest.workers)
+        .thread_name(|index| format!("worker-{index}"))
+        .build()
+        .map(Some)
+        .map_err(|error| {
+            let cause =
+                StageError::new(format!("can't start {} workers: {error}", largest.workers)).help("ask for fewer `workers`");
+            RunError { stage: largest.name.clone(), sample: None, cause, panicked: false }
+        })
+}
+
+/// The ends of the edges, until their lanes take them.
+struct Wiring<'a> {
+    graph: &'a Graph,
+    senders: HashMap<EdgeIndex, Sender>,
+    receivers: HashMap<EdgeIndex, Receiver>,
+    meters: Vec<Arc<Meter>>,
+}
+
+/// What one lane holds of the edges.
+struct Ends {
+    /// For each stage of the lane, the edges that leave the lane, with the port order of the graph.
+    senders: HashMap<NodeIndex, Vec<Sender>>,
+    receivers: Vec<Receiver>,
+    meters: Vec<Arc<Meter>>,
+}
+
+impl<'a> Wiring<'a> {
+    fn new(graph: &'a Graph, shared: &Shared) -> Self {
+        let meters = graph.dag.node_indices().map(|_| Arc::default()).collect();
+        let mut wiring = Self { graph, senders: HashMap::new(), receivers: HashMap::new(), meters };
+        for edge in graph.dag.edge_references() {
+            let Some(bound) = edge.weight().bound else { continue };
+            let (from, to) = (&graph.stage(edge.source()).id, &graph.stage(edge.target()).id);
+            let (sender, receiver) = open(&shared.budget, from, to, bound);
+            wiring.senders.insert(edge.id(), sender);
+            wiring.receivers.insert(edge.id(), receiver);
+        }
+        wiring
+    }
+
+    fn take(&mut self, lane: &Lane) -> Ends {
+        let mut senders: HashMap<NodeIndex, Vec<Sender>> = HashMap::new();
+        for &node in &lane.stages {
+            let mut leaving: Vec<EdgeIndex> = self.graph.dag.edges(node).map(|edge| edge.id()).collect();
+            leaving.sort_unstable();
+            let taken = leaving.into_iter().filter_map(|edge| self.senders.remove(&edge));
+            senders.entry(node).or_default().extend(taken);
+        }
+        let receivers = lane.reading.edges.iter().filter_map(|edge| self.receivers.remove(edge)).collect();
+        let meters = lane.stages.iter().map(|node| self.meters[node.index()].clone()).collect();
+        Ends { senders, receivers, meters }
+    }
+}
+
+/// Builds a lane's stages on its own thread, which is where they stay, and runs them to the end.
+fn run_lane(
+    graph: &Graph,
+    lane: &Lane,
+    mut ends: Ends,
+    pool: Option<&rayon::ThreadPool>,
+    shared: &Shared,
+) -> Result<(), RunError> {
+    match lane.kind {
+        LaneKind::Source => {
+            let Some(&node) = lane.stages.first() else { return Ok(()) };
+            let mut built = build_source(graph, node, shared)?;
+            let outputs = ends.senders.remove(&node).unwrap_or_default();
+            source::run(&graph.stage(node).id, built.as_mut(), &outputs, &ends.meters[0], shared)
+        }
+        LaneKind::Workers => {
+            let chain: Result<Vec<workers::Link>, RunError> = lane
+                .stages
+                .iter()
+                .zip(&ends.meters)
+                .map(|(&node, meter)| {
+                    let stage = graph.stage(node).id.as_str().into();
+                    Ok(workers::Link { stage, map: build_map(graph, node, shared)?, meter: meter.clone() })
+                })
+                .collect();
+            let outputs = lane.stages.last().and_then(|node| ends.senders.remove(node)).unwrap_or_default();
+            let Some(input) = ends.receivers.pop() else { return Ok(()) };
+            workers::run(&chain?.into(), lane.workers, pool, &input, &outputs, shared)
+        }
+        LaneKind::Sequential | LaneKind::Device => {
+            let mut members = Vec::new();
+            for (&node, meter) in lane.stages.iter().zip(&ends.meters) {
+                members.push(Member {
+                    stage: graph.stage(node).id.as_str().into(),
+                    running: Some(build_sequential(graph, node, shared)?),
+                    targets: targets(graph, lane, node, ends.senders.remove(&node).unwrap_or_default()),
+                    meter: meter.clone(),
+                    ports: graph.stage(node).kind.inputs.len(),
+                    open_ports: graph.stage(node).kind.inputs.len(),
+                });
+            }
+            let relatives = lane.reading.relatives.iter().cloned();
+            let inputs = ends.receivers.into_iter().zip(relatives).map(|(receiver, relatives)| Input::new(receiver, relatives));
+            let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
+            Sequence { members, shared, failure: None }.run(&mut reader, &entries(graph, lane))
+        }
+    }
+}
+
+/// The consumers of a stage: first those of its own lane, in the order of the lane, then the other lanes.
+fn targets(graph: &Graph, lane: &Lane, node: NodeIndex, senders: Vec<Sender>) -> Vec<Target> {
+    let mut inside: Vec<(usize, usize)> = graph
+        .dag
+        .edges(node)
+        .filter_map(|edge| Some((lane.stages.iter().position(|&other| other == edge.target())?, edge.weight().port)))
+        .collect();
+    inside.sort_unstable();
+    let inside = inside.into_iter().map(|(position, port)| Target::Inside { position, port });
+    inside.chain((!senders.is_empty()).then_some(Target::Edges(senders))).collect()
+}
+
+/// For each edge into the lane, the position of the stage that it feeds and the port there.
+fn entries(graph: &Graph, lane: &Lane) -> Vec<(usize, usize)> {
+    let entry = |&edge: &EdgeIndex| {
+        let (_, to) = graph.dag.edge_endpoints(edge)?;
+        Some((lane.stages.iter().position(|&node| node == to)?, graph.dag[edge].port))
+    };
+    lane.reading.edges.iter().filter_map(entry).collect()
+}
+
+fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, RunError> {
+    let (stage, options) = (graph.stage(node), &shared.options);
+    let cx = BuildContext {
+        stage: stage.id.clone(),
+        seed: options.seed,
+        epochs: options.epochs,
+        facts: graph.facts[node.index()].clone(),
+        out: options.out.clone(),
+        events: options.events.clone(),
+    };
+    call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx))
+}
+
+fn build_source(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Box<dyn ErasedSource>, RunError> {
+    match build(graph, node, shared)? {
+        Running::Source(source) => Ok(source),
+        other => Err(wrong_kind(graph, node, &other)),
+    }
+}
+
+fn build_map(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Arc<dyn ErasedMap>, RunError> {
+    match build(graph, node, shared)? {
+        Running::Map(map) => Ok(map),
+        other => Err(wrong_kind(graph, node, &other)),
+    }
+}
+
+fn build_sequential(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Box<dyn ErasedSequential>, RunError> {
+    match build(graph, node, shared)? {
+        Running::Sequential(stage) => Ok(stage),
+        other => Err(wrong_kind(graph, node, &other)),
+    }
+}
+
+/// A kind whose fields were changed by hand so that lane and stage disagree.
+fn wrong_kind(graph: &Graph, node: NodeIndex, built: &Running) -> RunError {
+    let stage = graph.stage(node);
+    let cause =
+        StageError::new(format!("kind `{}` declares the lane {:?} but built a {built:?}", stage.kind.name, stage.kind.lane));
+    RunError { stage: stage.id.clone(), sample: None, cause, panicked: false }
+}

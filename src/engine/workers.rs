@@ -1,0 +1,160 @@
+//! The lane of stateless stages: hands each item to the pool of workers, which run the whole chain, and restores the order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel as channel;
+use pipeline_contract::{ErasedMap, Item, ItemContext};
+
+use super::call::{Meter, call};
+use super::control::RunError;
+use super::edge::{Held, Message, Receiver, Sender, broadcast};
+use super::order::Reorder;
+use super::run::Shared;
+
+/// One stage of the chain.
+#[derive(Clone)]
+pub struct Link {
+    pub stage: Arc<str>,
+    pub map: Arc<dyn ErasedMap>,
+    pub meter: Arc<Meter>,
+}
+
+/// What becomes of one input, once it is its turn.
+type Outcome = Result<Message, RunError>;
+
+/// Runs the chain on every item, `workers` at a time; 0: on this thread.
+pub fn run(
+    chain: &Arc<[Link]>,
+    workers: usize,
+    pool: Option<&rayon::ThreadPool>,
+    input: &Receiver,
+    outputs: &[Sender],
+    shared: &Shared,
+) -> Result<(), RunError> {
+    match pool.filter(|_| workers > 0) {
+        Some(pool) => Dispatcher::new(chain, workers, pool, shared).run(input, outputs),
+        None => {
+            while let Some(message) = input.recv() {
+                if !send(outputs, apply(chain, message, shared), shared)? {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Hands out items and puts their results back in order.
+struct Dispatcher<'a> {
+    chain: &'a Arc<[Link]>,
+    pool: &'a rayon::ThreadPool,
+    shared: &'a Shared,
+    /// How many inputs may be in hand at once: each worker's own, and as many done or waiting behind a slow one.
+    limit: u64,
+    done: (channel::Sender<(u64, Outcome)>, channel::Receiver<(u64, Outcome)>),
+    order: Reorder<Outcome>,
+    taken: u64,
+    given: u64,
+    working: u64,
+    /// The largest result so far: what the next one is expected to take.
+    largest: u64,
+}
+
+impl<'a> Dispatcher<'a> {
+    fn new(chain: &'a Arc<[Link]>, workers: usize, pool: &'a rayon::ThreadPool, shared: &'a Shared) -> Self {
+        let limit = 2 * workers as u64;
+        let done = channel::bounded(2 * workers);
+        Self { chain, pool, shared, limit, done, order: Reorder::default(), taken: 0, given: 0, working: 0, largest: 0 }
+    }
+
+    fn run(mut self, input: &Receiver, outputs: &[Sender]) -> Result<(), RunError> {
+        let mut open = true;
+        loop {
+            while let Some(outcome) = self.order.pop() {
+                self.given += 1;
+                if !send(outputs, outcome, self.shared)? {
+                    return Ok(());
+                }
+            }
+            let pending = self.taken - self.given;
+            if !open && pending == 0 {
+                return Ok(());
+            }
+            // With nothing in hand the next item is let in whatever the budget says, so that the lane always moves.
+            let admit = open && pending < self.limit && (pending == 0 || self.shared.budget.has_room(self.largest));
+            let work = self.done.1.clone();
+            if admit && self.working > 0 {
+                channel::select_biased! {
+                    recv(work) -> result => self.finished(result),
+                    recv(input.channel()) -> message => match message {
+                        Ok(message) => self.dispatch(input.took(message)),
+                        Err(_) => open = false,
+                    },
+                }
+            } else if admit {
+                match input.recv() {
+                    Some(message) => self.dispatch(message),
+                    None => open = false,
+                }
+            } else {
+                self.finished(work.recv());
+            }
+        }
+    }
+
+    fn finished(&mut self, result: Result<(u64, Outcome), channel::RecvError>) {
+        // The dispatcher itself holds a sender, so the channel is never disconnected.
+        if let Ok((sequence, outcome)) = result {
+            self.working -= 1;
+            if let Ok(Message::Item(held)) = &outcome {
+                self.largest = self.largest.max(held.item.bytes);
+            }
+            self.order.insert(sequence, outcome);
+        }
+    }
+
+    fn dispatch(&mut self, message: Message) {
+        let sequence = self.taken;
+        self.taken += 1;
+        if let Message::EpochEnd(_) = message {
+            self.order.insert(sequence, Ok(message));
+            return;
+        }
+        self.working += 1;
+        let (chain, done, shared) = (self.chain.clone(), self.done.0.clone(), self.shared.clone());
+        self.pool.spawn(move || {
+            // The dispatcher may be gone because the run ended; then nobody wants the result.
+            let _ = done.send((sequence, apply(&chain, message, &shared)));
+        });
+    }
+}
+
+/// Runs the chain on one message. The input's memory is given back as soon as the chain has made something else of it.
+fn apply(chain: &[Link], message: Message, shared: &Shared) -> Outcome {
+    let Message::Item(Held { mut item, hold }) = message else { return Ok(message) };
+    for link in chain {
+        if shared.control.is_cancelled() {
+            let stopped = pipeline_contract::StageError::stopped();
+            return Err(RunError { stage: link.stage.to_string(), sample: None, cause: stopped, panicked: false });
+        }
+        item = step(link, item, shared)?;
+    }
+    drop(hold);
+    Ok(Message::Item(Held::new(item, &shared.budget)))
+}
+
+fn step(link: &Link, item: Item, shared: &Shared) -> Result<Item, RunError> {
+    let (epoch, sample) = (item.epoch, item.sample.clone());
+    let cx = ItemContext { stage: &link.stage, seed: shared.options.seed, epoch, sample: &sample };
+    let started = Instant::now();
+    let result = call(&link.stage, Some(&sample), || link.map.map(item, &cx));
+    link.meter.add(1, started);
+    result
+}
+
+/// Hands a result on; false when nobody takes it any more.
+fn send(outputs: &[Sender], outcome: Outcome, shared: &Shared) -> Result<bool, RunError> {
+    let message = outcome?;
+    Ok(!shared.control.is_cancelled() && broadcast(outputs, message).is_ok())
+}

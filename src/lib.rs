@@ -1,12 +1,20 @@
 //! `pipeline` trains segmentation networks from a YAML file of stages, inside the memory that there is.
 //!
 //! [`spec`] reads the file into checked stages, [`graph`] makes them a typed DAG with lanes, [`engine`] runs the lanes on
-//! bounded edges, [`cli`] is the program around them. The stages themselves are in the crates under `stages/`.
+//! bounded edges, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
+//! under `stages/`; [`builtin`] is the only place that names them.
 
 pub mod cli;
 pub mod diagnostic;
 pub mod engine;
 pub mod graph;
+pub mod run;
+pub mod schema;
 pub mod spec;
 
 pub use pipeline_contract as contract;
+
+/// The stage kinds that come with the program. Add your own with [`contract::Registry::with`].
+pub fn builtin() -> contract::Registry {
+    contract::Registry::new().with_all(pipeline_images::kinds()).with_all(pipeline_training::kinds())
+}

@@ -17,6 +17,9 @@ pub fn run(
     meter: &Meter,
     shared: &Shared,
 ) -> Result<(), RunError> {
+    if let Some(samples) = source.samples() {
+        shared.options.events.announce(stage, samples);
+    }
     for epoch in 0..shared.options.epochs {
         let started = Instant::now();
         let result = call(stage, None, || {

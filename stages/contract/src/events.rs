@@ -12,6 +12,9 @@ pub trait Events: Send + Sync {
 
     /// Sets one entry of `summary.json`; a later value replaces an earlier one.
     fn summarize(&self, key: &str, value: Value);
+
+    /// A source says how many samples each of its epochs has, so that progress can say how much is left.
+    fn announce(&self, _stage: &str, _samples: u64) {}
 }
 
 /// Drops everything; for tests of single stages.

@@ -9,6 +9,11 @@ pub trait Source: 'static {
     /// What it emits.
     type Out: Payload;
 
+    /// How many samples each epoch has, where that is known before the first.
+    fn samples(&self) -> Option<u64> {
+        None
+    }
+
     /// Emits every sample of `epoch` (from 0), in the order in which they are to be used.
     ///
     /// # Errors
@@ -140,6 +145,8 @@ impl<'a, T: Payload> Output<'a, T> {
 
 /// A [`Source`] without its types.
 pub trait ErasedSource {
+    /// See [`Source::samples`].
+    fn samples(&self) -> Option<u64>;
     /// See [`Source::epoch`].
     ///
     /// # Errors
@@ -178,6 +185,10 @@ pub trait ErasedSequential {
 pub(crate) struct Typed<S>(pub(crate) S);
 
 impl<S: Source> ErasedSource for Typed<S> {
+    fn samples(&self) -> Option<u64> {
+        self.0.samples()
+    }
+
     fn epoch(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
         self.0.epoch(epoch, &mut Output::new(epoch, sink))
     }

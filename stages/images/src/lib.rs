@@ -1,5 +1,107 @@
 //! Sources of image and mask pairs, and the stages that prepare them: plain buffers in, plain buffers out, no device.
+//!
+//! One file per stage kind, each with its declaration (`kind()`), its options and its running stage; [`kinds`] lists them.
+//! Files without a kind hold what several of them share. [`panel`] and [`stack`] draw result pictures for other crates.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
+mod affine;
+mod augment;
+mod batch;
+mod decode;
+mod dihedral;
+mod fives;
+mod folder;
+mod fundus;
+mod image_pairs;
+mod listing;
+mod noise;
+mod normalize;
+mod pair_rules;
+mod panel;
+mod pattern;
 mod payload;
+mod preview;
+mod problems;
+mod read;
+mod resize;
+mod sample_set;
+mod select;
+mod strokes;
+mod synthetic_fundus;
+#[cfg(test)]
+mod testing;
+mod values;
+mod vessels;
 
+pub use fundus::draw;
+pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, Normalization, SampleFiles};
+pub use sample_set::{SampleSet, write_sample_set};
+
+use pipeline_contract::StageKind;
+
+/// The stage kinds of this crate.
+pub fn kinds() -> Vec<StageKind> {
+    vec![
+        fives::kind(),
+        image_pairs::kind(),
+        synthetic_fundus::kind(),
+        decode::kind(),
+        resize::kind(),
+        augment::kind(),
+        normalize::kind(),
+        batch::kind(),
+        preview::kind(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_contract::{DefaultValue, Facts, OptionType};
+    use serde_json::Value;
+
+    use crate::testing::defaults;
+
+    /// A value that the type allows, for options that the file must give.
+    fn some(ty: &OptionType) -> Value {
+        match ty {
+            OptionType::Bool => true.into(),
+            OptionType::Integer { min, .. } => (*min).max(1).into(),
+            OptionType::Number { min, .. } => (*min).max(0.0).into(),
+            OptionType::Text | OptionType::Path => "{id}.png".into(),
+            OptionType::Choice(words) => words[0].into(),
+            OptionType::AnyOf(types) => some(&types[0]),
+            other => panic!("no option of this crate is required and of type {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_default_options_of_every_kind_deserialise() {
+        for kind in crate::kinds() {
+            let mut options = defaults(&kind);
+            for option in kind.options.iter().filter(|option| option.default == DefaultValue::Required) {
+                options[option.name] = some(&option.ty);
+            }
+            kind.run_check(&options, &[Facts::default()]).unwrap_or_else(|error| panic!("{}: {error}", kind.name));
+        }
+    }
+
+    #[test]
+    fn every_kind_is_documented_and_its_example_names_it_and_its_options() {
+        for kind in crate::kinds() {
+            assert!(!kind.doc.is_empty() && kind.options.iter().all(|option| !option.doc.is_empty()), "{}", kind.name);
+            let entries: Vec<Value> = serde_saphyr::from_str(kind.example).expect(kind.name);
+            assert_eq!(entries.len(), 1, "{}", kind.name);
+            assert_eq!(entries[0]["use"], kind.name);
+            let mut options = defaults(&kind);
+            for (name, value) in entries[0]["with"].as_object().into_iter().flatten() {
+                assert!(kind.options.iter().any(|option| option.name == name), "{} has no option {name}", kind.name);
+                options[name] = value.clone();
+            }
+            let checked =
+                kind.run_check(&options, &[Facts::default()]).unwrap_or_else(|error| panic!("{}: {error}", kind.name));
+            assert!(checked.findings.is_empty(), "{}: {:?}", kind.name, checked.findings);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The program around the library: arguments, logging, one file per command.
+//! What a command does is in the library; here is only what a user types and sees.
+
+mod dot;
+mod exit;
+mod log;
+mod output;
+mod run;
+mod sample;
+mod schema;
+mod stages;
+mod validate;
+mod verify;
+
+use std::io::{IsTerminal, stderr, stdout};
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
+use pipeline_contract::Registry;
+
+use output::show_problems;
+
+/// Trains segmentation networks from a YAML file of stages, inside the memory that there is.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, after_help = exit::HELP, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto, value_enum)]
+    color: ColorChoice,
+    /// Says more on standard error; twice, everything.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Says nothing on standard error but errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trains as the file says; the results go to the run's folder.
+    Run(run::Opts),
+    /// Checks files and reports all problems at once; runs nothing.
+    Validate(validate::Opts),
+    /// Draws the graph of a file: stages, lanes, what flows and how much may queue.
+    Dot(dot::Opts),
+    /// Compares this build with a PyTorch reference.
+    Verify(verify::Opts),
+    /// Lists the kinds of stages, or describes one.
+    Stages(stages::Opts),
+    /// Prints the JSON Schema of pipeline files, for editors.
+    Schema(schema::Opts),
+    /// Draws a small data set of synthetic fundus images in the layout of FIVES.
+    Sample(sample::Opts),
+}
+
+/// The program: reads the arguments, runs the command on the stage kinds of `registry`. See `exit` for the exit codes.
+pub fn main(registry: Registry) -> ExitCode {
+    let Cli { command, common } = Cli::parse();
+    let out = output::colors(common.color, stdout().is_terminal());
+    let err = output::colors(common.color, stderr().is_terminal());
+    log::start(err, common.verbose, common.quiet);
+    match &command {
+        Command::Run(opts) => run::cmd(opts, &registry, err, common.quiet),
+        Command::Validate(opts) => validate::cmd(opts, &registry, out),
+        Command::Dot(opts) => dot::cmd(opts, &registry, err),
+        Command::Verify(opts) => verify::cmd(opts),
+        Command::Stages(opts) => stages::cmd(opts, &registry, out),
+        Command::Schema(opts) => schema::cmd(opts, &registry),
+        Command::Sample(opts) => sample::cmd(opts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,65 @@
+//! `pipeline sample DIR`: a small data set to try things with.
+//! What it looks like is the image crate's.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{exit, output};
+
+/// Draws synthetic fundus images with their vessels, in the layout of FIVES.
+#[derive(Debug, Args)]
+pub struct Opts {
+    /// The folder to write to; made if it isn't there.
+    dir: PathBuf,
+    /// How many images with masks; about a fifth of them is for testing.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pairs: usize,
+    /// The side of the images, in pixels.
+    #[arg(long, default_value_t = 512, value_name = "S")]
+    size: usize,
+    /// The seed: the same gives the same images.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+}
+
+/// Runs the command.
+pub fn cmd(opts: &Opts) -> ExitCode {
+    let (dir, size) = (opts.dir.display(), opts.size);
+    match pipeline_images::write_sample_set(&opts.dir, opts.pairs, size, opts.seed) {
+        Ok(set) => {
+            let text = format!(
+                "{dir}: {} pairs to train on, {} to test on, {size} x {size} pixels\n\
+                 train on them: pipeline run pipelines/fives.yml --set dataset.FIVES.data_root={} --set dataset.FIVES.image_size={size}\n",
+                set.train,
+                set.test,
+                word(&dir.to_string())
+            );
+            output::answer(&text, exit::DONE)
+        }
+        Err(error) => {
+            tracing::error!("can't write a sample set to {dir}: {error}");
+            if let Some(mend) = error.mend() {
+                tracing::error!("help: {mend}");
+            }
+            exit::FAILED.into()
+        }
+    }
+}
+
+/// A word that a shell takes as one.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn the_next_command_can_be_pasted() {
+        assert_eq!(["data/drawn", "my data", "it's"].map(word), ["data/drawn", "'my data'", "'it'\\''s'"]);
+    }
+}

@@ -1,0 +1,171 @@
+//! What people see while it runs: bars on a terminal, plain lines otherwise. It only reads figures and never changes a run.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline_contract::Fields;
+use serde_json::Value;
+
+/// The bars of the process, through which log lines go so that neither tears the other.
+static BARS: OnceLock<MultiProgress> = OnceLock::new();
+
+/// How often plain lines tell of steps; epochs and evaluations always do.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows the progress of one run. Clones show the same.
+#[derive(Clone)]
+pub struct Progress(Arc<Inner>);
+
+struct Inner {
+    bars: Option<Bars>,
+    quiet: bool,
+    state: Mutex<State>,
+}
+
+struct Bars {
+    epochs: ProgressBar,
+    samples: ProgressBar,
+}
+
+struct State {
+    epochs: u64,
+    /// Samples of an epoch: announced by the first source, or counted in the first epoch.
+    per_epoch: Option<u64>,
+    first_step: Option<(Instant, u64)>,
+    last_line: Option<Instant>,
+    eval: String,
+}
+
+impl Progress {
+    /// Progress on standard error: bars if it is a terminal, plain lines otherwise, nothing if `quiet`.
+    pub fn new(epochs: u64, quiet: bool) -> Self {
+        let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
+        let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval: String::new() };
+        Self(Arc::new(Inner { bars, quiet, state: Mutex::new(state) }))
+    }
+
+    /// A source says how many samples its epochs have; the first one to say so counts.
+    pub(super) fn announce(&self, _stage: &str, samples: u64) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = *state.per_epoch.get_or_insert(samples);
+        if let Some(bars) = &self.0.bars {
+            bars.samples.set_length(total);
+        }
+    }
+
+    pub(super) fn event(&self, event: &str, fields: &Fields) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            "step" => self.step(&mut state, fields),
+            "epoch" => self.epoch(&mut state, fields),
+            "eval" => {
+                state.eval = format!("test dice {:.4}", number(fields, "dice"));
+                let text = format!("epoch {}: {}, AUC {:.4}", whole(fields, "epoch"), state.eval, number(fields, "auc"));
+                self.line(&text);
+            }
+            "sample_skipped" | "retry" => self.line(&format!("{event}: {}", Value::Object(fields.clone()))),
+            _ => {}
+        }
+    }
+
+    /// Takes the bars away.
+    pub(super) fn finish(&self) {
+        if let Some(bars) = &self.0.bars {
+            bars.samples.finish_and_clear();
+            bars.epochs.finish_and_clear();
+        }
+    }
+
+    fn step(&self, state: &mut State, fields: &Fields) {
+        let samples = whole(fields, "samples");
+        // The first step is where kernels are compiled and queues filled, so the rate counts from its end.
+        let &mut (since, before) = state.first_step.get_or_insert((Instant::now(), samples));
+        let elapsed = since.elapsed().as_secs_f64();
+        let rate = if samples > before && elapsed > 0.0 { (samples - before) as f64 / elapsed } else { 0.0 };
+        let mut text = format!("loss {:.4}", number(fields, "loss"));
+        if rate > 0.0 {
+            text += &format!("  {rate:.1} samples/s");
+            if let Some(per_epoch) = state.per_epoch {
+                let left = (per_epoch * state.epochs).saturating_sub(samples) as f64 / rate;
+                text += &format!("  {} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))));
+            }
+        }
+        for (name, what) in [("device_bytes", "device"), ("host_bytes_peak", "host")] {
+            if let Some(bytes) = fields.get(name).and_then(Value::as_u64) {
+                text += &format!("  {what} {}", HumanBytes(bytes));
+            }
+        }
+        let epoch = whole(fields, "epoch");
+        if let Some(bars) = &self.0.bars {
+            bars.epochs.set_position(epoch.saturating_sub(1));
+            bars.epochs.set_message(state.eval.clone());
+            let done = state.per_epoch.map_or(samples, |total| samples - (epoch.saturating_sub(1) * total).min(samples));
+            bars.samples.set_position(done);
+            bars.samples.set_message(text);
+        } else if state.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
+            state.last_line = Some(Instant::now());
+            self.line(&format!("epoch {epoch}/{}  step {}  {text}", state.epochs, whole(fields, "step")));
+        }
+    }
+
+    fn epoch(&self, state: &mut State, fields: &Fields) {
+        let (seconds, rate) = (number(fields, "seconds_in_epoch"), number(fields, "samples_per_second"));
+        state.per_epoch.get_or_insert((seconds * rate).round() as u64);
+        let epoch = whole(fields, "epoch");
+        if let Some(bars) = &self.0.bars {
+            bars.epochs.set_position(epoch);
+        }
+        let loss = number(fields, "loss");
+        self.line(&format!("epoch {epoch}/{}: loss {loss:.4}, {seconds:.1} s, {rate:.1} samples/s", state.epochs));
+    }
+
+    fn line(&self, text: &str) {
+        if !self.0.quiet {
+            // A closed terminal must not end a run.
+            let _ = writeln!(LogWriter, "{text}");
+        }
+    }
+}
+
+fn bars(epochs: u64) -> Bars {
+    let all = BARS.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8)));
+    let style = |template: &str| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = |length: Option<u64>, template: &str| {
+        let bar = all.add(length.map_or_else(ProgressBar::no_length, ProgressBar::new));
+        bar.set_style(style(template).progress_chars("━╸─"));
+        bar.enable_steady_tick(Duration::from_millis(250));
+        bar
+    };
+    Bars {
+        epochs: bar(Some(epochs), "epochs  {bar:24} {pos}/{len}  {elapsed}  {msg}"),
+        samples: bar(None, "samples {bar:24} {pos}/{len}  {msg}"),
+    }
+}
+
+fn number(fields: &Fields, name: &str) -> f64 {
+    fields.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN)
+}
+
+fn whole(fields: &Fields, name: &str) -> u64 {
+    fields.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Standard error, above the bars where there are any. Log lines go through it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match BARS.get() {
+            Some(bars) => bars.suspend(|| io::stderr().write_all(bytes))?,
+            None => io::stderr().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

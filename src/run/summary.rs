@@ -1,0 +1,82 @@
+//! `summary.json`: how a run ended, its last figures, what it held of memory and where the time went.
+
+use pipeline_contract::Fields;
+use serde::Serialize;
+
+use crate::engine::{EdgeUse, StageTime};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All epochs were done.
+    Complete,
+    /// The user stopped it; what was on its way was worked off.
+    Interrupted,
+    /// A stage failed.
+    Failed,
+}
+
+/// Peaks in bytes. Device is what the network's lane holds, host what decoded images, queues and buffers hold.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Memory {
+    /// What was planned for the device; `null` while there is no plan.
+    pub device_planned_peak: Option<u64>,
+    /// What the device held at most; `null` where it can't be measured.
+    pub device_measured_peak: Option<u64>,
+    /// What was planned for the host: the run's budget.
+    pub host_planned_peak: Option<u64>,
+    /// What payloads on their way held at most.
+    pub host_measured_peak: Option<u64>,
+    /// What the whole process had resident at most, where the system tells (Linux).
+    pub process_measured_peak: Option<u64>,
+}
+
+/// The process's peak resident set in bytes, as Linux counts it.
+pub(super) fn process_peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+/// What `summary.json` holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The pipeline's name.
+    pub name: String,
+    /// How it ended.
+    pub status: Status,
+    /// What it failed of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Samples trained on.
+    pub samples: u64,
+    /// The last evaluation.
+    pub eval: Option<Fields>,
+    /// Peaks of memory.
+    pub memory: Memory,
+    /// Where the time went.
+    pub stages: Vec<StageTime>,
+    /// What queued where.
+    pub edges: Vec<EdgeUse>,
+    /// What stages added, such as `weights_sha256`.
+    pub entries: Fields,
+}
+
+impl Summary {
+    /// The file's content; the stages' own entries stand at the top level.
+    pub fn to_json(&self) -> String {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            map.remove("entries");
+            for (key, entry) in &self.entries {
+                map.entry(key.clone()).or_insert_with(|| entry.clone());
+            }
+        }
+        format!("{value:#}\n")
+    }
+}

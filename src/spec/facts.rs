@@ -1,0 +1,80 @@
+//! Hands what is known of the items (their size, their batch) from stage to stage, and lets each kind check it. Stages whose
+//! inputs aren't known for sure are passed over.
+
+use pipeline_contract::{Checked, Facts, Finding, Place};
+
+use super::needs::Need;
+use super::node::{Spot, quote};
+use super::stages::Entry;
+use crate::diagnostic::Diagnostic;
+
+/// For each stage and input port what is known of its items; nothing at stages that couldn't be checked.
+///
+/// Follows the needs, so that it also goes through the sound part of a file whose graph isn't.
+pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<Diagnostic>) -> Vec<Vec<Facts>> {
+    let mut inputs: Vec<Vec<Facts>> = vec![Vec::new(); entries.len()];
+    let mut outputs: Vec<Option<Facts>> = vec![None; entries.len()];
+    let mut waiting: Vec<usize> = (0..entries.len()).filter(|&at| fits(entries, needs, at)).collect();
+    loop {
+        let known = |at: &usize| needs[*at].iter().all(|need| need.stage.is_some_and(|stage| outputs[stage].is_some()));
+        let (ready, rest): (Vec<usize>, Vec<usize>) = waiting.into_iter().partition(known);
+        if ready.is_empty() {
+            return inputs;
+        }
+        for at in ready {
+            inputs[at] = needs[at].iter().filter_map(|need| outputs[need.stage?].clone()).collect();
+            outputs[at] = check_one(entries, at, &inputs[at], problems);
+        }
+        waiting = rest;
+    }
+}
+
+/// True when the stage's options fit and its inputs are what its ports take.
+fn fits(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> bool {
+    let Entry { kind: Some(kind), options: Some(_), .. } = &entries[at] else { return false };
+    let given = |need: &Need| entries[need.stage?].kind.as_ref()?.output;
+    kind.inputs.len() == needs[at].len()
+        && kind.inputs.iter().zip(&needs[at]).all(|(wanted, need)| given(need) == Some(*wanted))
+}
+
+fn check_one(entries: &[Entry], at: usize, inputs: &[Facts], problems: &mut Vec<Diagnostic>) -> Option<Facts> {
+    let Entry { kind: Some(kind), options: Some(options), .. } = &entries[at] else { return None };
+    let checked = match kind.run_check(options, inputs) {
+        Ok(checked) => checked,
+        Err(error) => {
+            let message = format!("the kind {} can't check its own options: {error}", quote(kind.name));
+            problems.push(entries[at].use_spot.error(message).help("this is a bug of the kind, not of the file"));
+            return None;
+        }
+    };
+    let Checked { mut facts, findings } = checked;
+    let failed = findings.iter().any(|finding| finding.severity == pipeline_contract::Severity::Error);
+    problems.extend(findings.into_iter().map(|finding| place(finding, entries, at, inputs)));
+    facts.attribute(entries[at].id.as_deref().unwrap_or_default());
+    // What follows from a wrong option would be reported again by every stage below.
+    (!failed).then_some(facts)
+}
+
+fn place(finding: Finding, entries: &[Entry], at: usize, inputs: &[Facts]) -> Diagnostic {
+    let entry = &entries[at];
+    let (spot, settled_elsewhere) = match &finding.place {
+        Place::Stage => (entry.use_spot, false),
+        Place::Option(path) => (entry.place(path), false),
+        Place::Fact { input, name } => {
+            fact_spot(entries, inputs, *input, name).map_or((entry.use_spot, false), |spot| (spot, true))
+        }
+    };
+    let mut diagnostic = spot.diagnostic(finding.severity, finding.message);
+    if settled_elsewhere && spot.via.is_none() {
+        diagnostic = diagnostic.related(Some(entry.use_spot.site()), "checked here");
+    }
+    diagnostic.help = finding.help;
+    diagnostic
+}
+
+/// Where the option stands that settled a fact.
+fn fact_spot(entries: &[Entry], inputs: &[Facts], input: usize, name: &str) -> Option<Spot> {
+    let fact = inputs.get(input)?.get(name)?;
+    let origin = entries.iter().find(|entry| entry.id.as_deref() == Some(fact.stage.as_str()))?;
+    Some(origin.place(&fact.option))
+}

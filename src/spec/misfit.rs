@@ -1,0 +1,88 @@
+//! What to say of a value that doesn't fit its option: what was expected, what was found, and the likely slip.
+
+use pipeline_contract::{OptionSpec, OptionType};
+
+use super::amounts;
+use super::node::{Data, Node, quote};
+use super::suggest;
+use crate::diagnostic::Diagnostic;
+
+/// The problem of a value that is not of type `ty`; `name` is the option's, in words.
+pub(super) fn explain(ty: &OptionType, node: &Node, name: &str) -> Diagnostic {
+    let problem = node.error(format!("{name} must be {}, found {}", ty.describe(), node.describe()));
+    match help(ty, node) {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
+fn help(ty: &OptionType, node: &Node) -> Option<String> {
+    match (ty, &node.data) {
+        (_, Data::Null) => Some("give it a value, or remove the key to have its default".into()),
+        (OptionType::Integer { .. }, Data::Float(value)) if value.fract() == 0.0 && value.abs() < 1e15 => {
+            Some(format!("write `{value:.0}`"))
+        }
+        (OptionType::Integer { .. } | OptionType::Number { .. }, Data::Text(text)) => {
+            let plain = text.replace('_', "");
+            let without = match plain.strip_prefix('0') {
+                _ if text.contains('_') => "the `_`",
+                Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => "leading zeros",
+                _ => "quotes",
+            };
+            plain.parse::<f64>().is_ok().then(|| format!("write it without {without}"))
+        }
+        (OptionType::Text | OptionType::Path, Data::Bool(_) | Data::Int(_) | Data::Float(_)) => {
+            Some(format!("YAML reads this as no text: write it in quotes, \"{}\"", node.describe()))
+        }
+        (OptionType::Choice(words), Data::Bool(_) | Data::Int(_) | Data::Float(_)) => {
+            let same =
+                words.iter().find(|word| **word == node.describe()).map(|word| format!("write it in quotes: \"{word}\""));
+            let no = words.iter().find(|word| matches!(node.data, Data::Bool(false)) && ["no", "none", "off"].contains(word));
+            same.or_else(|| no.map(|word| format!("did you mean {}?", quote(word))))
+        }
+        (OptionType::Choice(words), Data::Text(text)) => {
+            suggest::nearest(text, words.iter().copied()).map(|word| format!("did you mean {}?", quote(word)))
+        }
+        (OptionType::Bool, Data::Text(text)) => match text.to_lowercase().as_str() {
+            "yes" | "on" | "y" | "true" => Some("YAML's word for it is `true`".into()),
+            "no" | "off" | "n" | "false" => Some("YAML's word for it is `false`".into()),
+            _ => None,
+        },
+        (OptionType::Bytes, Data::Text(text)) => amounts::parse(text).err().flatten(),
+        (OptionType::List { .. }, Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::Text(_)) => {
+            Some("a list stands in brackets: [a, b]".into())
+        }
+        (OptionType::Group(specs), _) => Some(options_in_words(specs)),
+        (OptionType::AnyOf(types), _) => {
+            types.iter().filter(|alternative| same_shape(alternative, node)).find_map(|alternative| help(alternative, node))
+        }
+        _ => None,
+    }
+}
+
+/// `its options are: base, depth`
+pub(super) fn options_in_words(specs: &[OptionSpec]) -> String {
+    match specs {
+        [] => "it has no options".into(),
+        specs => format!("its options are: {}", specs.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// True when a value of the type could look like this one.
+pub(super) fn same_shape(ty: &OptionType, node: &Node) -> bool {
+    match node.data {
+        Data::Bool(_) => matches!(ty, OptionType::Bool),
+        Data::Int(_) | Data::Float(_) => {
+            matches!(ty, OptionType::Integer { .. } | OptionType::Number { .. } | OptionType::Bytes)
+        }
+        Data::Text(_) => {
+            matches!(
+                ty,
+                OptionType::Text | OptionType::Path | OptionType::Choice(_) | OptionType::Bytes | OptionType::Variant(_)
+            )
+        }
+        Data::List(_) => matches!(ty, OptionType::List { .. }),
+        Data::Map(_) => matches!(ty, OptionType::Group(_) | OptionType::Variant(_)),
+        Data::Null | Data::Broken => false,
+    }
+}

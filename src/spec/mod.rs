@@ -1,0 +1,71 @@
+//! Reads a pipeline file: YAML with positions, `${...}` references, overrides, options checked against their declarations.
+//! It runs nothing and builds no stage.
+//!
+//! The steps, one file each: `file` (bytes off the disk), `yaml` and `syntax` (a tree with places), `spelling`, `overrides` (`--set`),
+//! `references` (`${...}`), `settings` (what the engine reads), `stages` with `options` (each stage by itself), `needs` and
+//! `wiring` (the graph), `facts` (what stages say of each other's items), `unread` (keys without a reader), `resolved`.
+
+mod amounts;
+mod facts;
+mod file;
+mod load;
+mod misfit;
+mod needs;
+mod node;
+mod options;
+mod overrides;
+mod references;
+mod resolved;
+pub(crate) mod settings;
+mod spelling;
+pub(crate) mod stages;
+mod suggest;
+mod syntax;
+mod template;
+mod unread;
+mod wiring;
+mod yaml;
+
+pub use load::{load, load_text};
+pub use resolved::to_yaml;
+
+use crate::diagnostic::{Diagnostic, Source};
+use crate::graph::Graph;
+
+/// The keys of a pipeline file.
+pub(crate) const TOP_KEYS: [&str; 5] = ["name", "seed", "dataset", "trainer", "stages"];
+
+/// What the `trainer:` block and the file's top level say to the engine itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How many epochs.
+    pub epochs: u64,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Bytes of host memory that decoded images, queues and buffers may take together.
+    pub host_memory_budget: u64,
+}
+
+/// A file that can be run.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The run's name; the file's own name where it says none.
+    pub name: String,
+    /// What the engine itself is told.
+    pub settings: Settings,
+    /// The stages, checked, with what is known of their inputs.
+    pub graph: Graph,
+    /// The whole file after overrides, references and defaults: all that decides the run, for `resolved.yml`.
+    pub resolved: serde_json::Value,
+}
+
+/// What came of reading a file.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The file's text, for [`Diagnostic::render`].
+    pub source: Source,
+    /// Everything that is wrong with it, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The pipeline; nothing exactly when a diagnostic is an error.
+    pub pipeline: Option<Pipeline>,
+}

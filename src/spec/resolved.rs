@@ -1,0 +1,66 @@
+//! The file as it is run: overrides, references and defaults filled in. Read again, it gives the same run.
+
+use serde_json::{Map, Value, json};
+
+use super::needs::Need;
+use super::node::Node;
+use super::settings::Top;
+use super::stages::Entry;
+use super::template;
+
+/// Everything that decides the run.
+pub(super) fn value(root: &Node, top: &Top, entries: &[Entry], needs: &[Vec<Need>]) -> Value {
+    let mut file = Map::new();
+    file.insert("name".into(), json!(top.name));
+    file.insert("seed".into(), json!(top.settings.seed));
+    if let Some(dataset) = root.get("dataset") {
+        file.insert("dataset".into(), escaped(dataset.to_json()));
+    }
+    let mut trainer = match root.get("trainer").map(Node::to_json) {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    trainer.extend(top.trainer.clone());
+    file.insert("trainer".into(), escaped(Value::Object(trainer)));
+    file.insert("stages".into(), (0..entries.len()).map(|at| stage(entries, needs, at)).collect());
+    Value::Object(file)
+}
+
+fn stage(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Value {
+    let entry = &entries[at];
+    let mut stage = Map::new();
+    stage.insert("id".into(), json!(entry.id));
+    stage.insert("use".into(), json!(entry.kind.as_ref().map(|kind| kind.name)));
+    let ids: Vec<_> = needs[at].iter().filter_map(|need| entries[need.stage?].id.as_deref()).collect();
+    match ids.as_slice() {
+        [] => {}
+        [id] => drop(stage.insert("needs".into(), json!(id))),
+        ids => drop(stage.insert("needs".into(), json!(ids))),
+    }
+    if let Some(Value::Object(options)) = entry.options.as_ref().filter(|options| **options != json!({})) {
+        stage.insert("with".into(), escaped(Value::Object(options.clone())));
+    }
+    if let Some(workers) = entry.workers {
+        stage.insert("workers".into(), json!(workers));
+    }
+    if let Some(bound) = entry.bound {
+        stage.insert("bound".into(), json!({"items": bound.items, "bytes": bound.bytes}));
+    }
+    Value::Object(stage)
+}
+
+/// Texts so that they are read as text, not as references.
+fn escaped(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(template::escape(&text)),
+        Value::Array(values) => values.into_iter().map(escaped).collect(),
+        Value::Object(map) => Value::Object(map.into_iter().map(|(key, value)| (key, escaped(value))).collect()),
+        other => other,
+    }
+}
+
+/// A value as YAML.
+pub fn to_yaml(value: &Value) -> String {
+    // Only a value that isn't JSON can fail to be written, and JSON is YAML.
+    serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string())
+}

@@ -1,0 +1,170 @@
+//! What the file says to the engine itself: name, seed and some keys of `trainer:`. The stages' options are not its business.
+
+use std::path::Path;
+
+use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
+use serde_json::{Map, Value};
+
+use super::node::{Data, Node, quote};
+use super::options::{Checker, Owner, Places};
+use super::references::Used;
+use super::suggest;
+use super::{Settings, TOP_KEYS};
+use crate::diagnostic::{Diagnostic, Span};
+
+/// The keys of `trainer:` that the program itself reads. All others are read by stages or by references.
+pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
+    vec![
+        OptionSpec::required("num_epochs", OptionType::at_least(1), "how often the whole data set is gone through"),
+        OptionSpec::new(
+            "host_memory_budget",
+            OptionType::Bytes,
+            2_u64 << 30,
+            "host memory that decoded images, queues and buffers may take together",
+        ),
+        OptionSpec::optional("memory_budget", OptionType::Bytes, "device memory that `pipeline plan` plans for"),
+    ]
+}
+
+/// The keys at the top of the file that are options of the engine.
+pub(crate) fn top_keys() -> Vec<OptionSpec> {
+    vec![OptionSpec::new("seed", OptionType::Integer { min: 0, max: i64::MAX }, 0, "the seed of every random choice")]
+}
+
+/// Keys that no part of the program reads by itself, but that files have and stages refer to.
+pub(super) const REFERRED_TO: [&str; 1] = ["trainer.gradient_accumulation_steps"];
+
+/// What the engine and the run's folder need.
+pub(super) struct Top {
+    pub(super) name: String,
+    pub(super) settings: Settings,
+    /// The keys of `trainer:` that the program reads, with their defaults.
+    pub(super) trainer: Map<String, Value>,
+}
+
+/// Checks everything above the stages; nothing if the engine can't have its settings.
+pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec<Diagnostic>) -> Option<Top> {
+    unknown_keys(root, problems);
+    for block in ["dataset", "trainer"] {
+        let node = root.get(block).filter(|node| !matches!(node.data, Data::Map(_) | Data::Null | Data::Broken));
+        if let Some(node) = node {
+            problems.push(
+                node.error(format!("{} must be a map, found {}", quote(block), node.describe()))
+                    .help("put `key: value` lines under it"),
+            );
+        }
+    }
+    let name = name(root, file, problems);
+    let mut checker = Checker { root, owner: Owner::Block("trainer"), problems, used, places: Places::new() };
+    let trainer = trainer(root, &mut checker);
+    checker.owner = Owner::Key("seed");
+    let top = checker.known(&top_keys(), root.entries(), root.spot.span, "");
+    let (trainer, top) = (trainer?, top?);
+    let number = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_u64);
+    let settings = Settings {
+        epochs: number(&trainer, "num_epochs")?,
+        seed: number(&top, "seed")?,
+        host_memory_budget: number(&trainer, "host_memory_budget")?,
+    };
+    Some(Top { name: name?, settings, trainer })
+}
+
+fn trainer(root: &Node, checker: &mut Checker<'_>) -> Option<Map<String, Value>> {
+    let entry = root.entry("trainer");
+    let keys = entry.map_or(&[][..], |entry| entry.value.entries());
+    if entry.is_some_and(|entry| !matches!(entry.value.data, Data::Map(_) | Data::Null)) {
+        return None;
+    }
+    for spec in trainer_keys() {
+        checker.used.insert(format!("trainer.{}", spec.name));
+    }
+    // A key that is missing because it is misspelt is reported once, where it stands.
+    let misspelt = |spec: &OptionSpec| {
+        !keys.iter().any(|key| key.key == spec.name) && keys.iter().any(|key| suggest::is_slip(&key.key, spec.name))
+    };
+    let (misspelt, specs): (Vec<_>, Vec<_>) = trainer_keys().into_iter().partition(misspelt);
+    let at: Option<Span> = entry.map(|entry| entry.key_span);
+    let before = checker.problems.len();
+    let values = checker.known(&specs, keys, at.unwrap_or(root.spot.span), "");
+    if at.is_none() {
+        // Without the block there is no place for what it lacks.
+        checker.problems[before..].iter_mut().for_each(|problem| problem.span = None);
+    }
+    values.filter(|_| misspelt.is_empty())
+}
+
+fn unknown_keys(root: &Node, problems: &mut Vec<Diagnostic>) {
+    for entry in root.entries().iter().filter(|entry| !TOP_KEYS.contains(&entry.key.as_str())) {
+        let problem = Diagnostic::error(entry.key_span, format!("a pipeline file has no key {}", quote(&entry.key)));
+        problems.push(problem.help(suggest::help(&entry.key, &TOP_KEYS, "its keys are")));
+    }
+}
+
+/// The run's name: it becomes part of a folder's name.
+fn name(root: &Node, file: &str, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let allowed = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    let Some(node) = root.get("name") else {
+        let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or("pipeline");
+        let name: String = stem.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+        return Some(name.trim_start_matches('.').to_owned())
+            .filter(|name| !name.is_empty())
+            .or_else(|| Some("pipeline".into()));
+    };
+    match &node.data {
+        Data::Text(name) if !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed) => {
+            Some(name.clone())
+        }
+        Data::Broken => None,
+        _ => {
+            let message = format!("`name` must be a word for the run's folder, found {}", node.describe());
+            problems
+                .push(node.error(message).help("letters, digits, `_`, `-` and `.`, at most 100; it doesn't start with `.`"));
+            None
+        }
+    }
+}
+
+/// The dotted keys that some part of the program or some kind reads.
+pub(super) fn known_keys(registry: &Registry) -> Vec<String> {
+    let own = trainer_keys().into_iter().map(|spec| format!("trainer.{}", spec.name));
+    let referred = REFERRED_TO.iter().map(|key| (*key).to_owned());
+    let read = readers(registry).into_iter().map(|reader| reader.key.to_owned());
+    let mut keys: Vec<String> = own.chain(referred).chain(read).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// An option that falls back to a key of the file.
+pub(crate) struct Reader<'a> {
+    /// The dotted key.
+    pub(crate) key: &'static str,
+    /// The kind whose option it is.
+    pub(crate) kind: &'static str,
+    /// The option.
+    pub(crate) option: &'a OptionSpec,
+}
+
+/// All options of all kinds that fall back to a key of the file, also those inside of other options.
+pub(crate) fn readers(registry: &Registry) -> Vec<Reader<'_>> {
+    fn walk<'a>(kind: &'static str, options: &'a [OptionSpec], found: &mut Vec<Reader<'a>>) {
+        for option in options {
+            if let DefaultValue::Key(key, _) = option.default {
+                found.push(Reader { key, kind, option });
+            }
+            walk_type(kind, &option.ty, found);
+        }
+    }
+    fn walk_type<'a>(kind: &'static str, ty: &'a OptionType, found: &mut Vec<Reader<'a>>) {
+        match ty {
+            OptionType::Group(options) => walk(kind, options, found),
+            OptionType::Variant(variants) => variants.iter().for_each(|variant| walk(kind, &variant.options, found)),
+            OptionType::AnyOf(types) => types.iter().for_each(|ty| walk_type(kind, ty, found)),
+            OptionType::List { of, .. } => walk_type(kind, of, found),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    registry.kinds().for_each(|kind| walk(kind.name, &kind.options, &mut found));
+    found
+}

@@ -1,0 +1,73 @@
+//! Keys of `dataset:` and `trainer:` that nothing reads: somebody believes that they do something.
+
+use pipeline_contract::Registry;
+
+use super::node::{Data, Entry, Node, quote};
+use super::references::Used;
+use super::{settings, suggest};
+use crate::diagnostic::Diagnostic;
+
+/// Warns of every key that nothing reads. One that misspells a key that the file lacks is an error, and on the command line
+/// one that misspells any.
+///
+/// `all_known`: every stage is of a known kind, so that no unknown one might have been the reader.
+pub(super) fn check(root: &Node, registry: &Registry, used: &Used, all_known: bool, problems: &mut Vec<Diagnostic>) {
+    let known = settings::known_keys(registry);
+    let readers = settings::readers(registry);
+    let mut leaves = Vec::new();
+    for block in ["dataset", "trainer"] {
+        if let Some(entry) = root.entry(block) {
+            collect(entry.value.entries(), block, &mut leaves);
+        }
+    }
+    let paths: Vec<String> = leaves.iter().map(|(path, _)| path.clone()).collect();
+    for (path, entry) in leaves.into_iter().filter(|(path, _)| !is_used(path, used)) {
+        // Beside the right key a wrong one may be meant; who sets one on the command line wants it to be read.
+        let set = entry.key_span.text > 0;
+        let slip = known
+            .iter()
+            .chain(paths.iter().filter(|_| set))
+            .find(|key| suggest::is_slip(&path, key) && (set || root.lookup(key).is_none()));
+        let problem = Diagnostic::warning(entry.key_span, format!("nothing reads {}", quote(&path)));
+        let problem = match slip {
+            Some(key) => Diagnostic::error(entry.key_span, format!("nothing reads {}", quote(&path)))
+                .help(format!("did you mean {}?", quote(key))),
+            None => match readers.iter().find(|reader| reader.key == path) {
+                Some(_) if !all_known => continue,
+                Some(reader) => {
+                    let (kind, option) = (quote(reader.kind), quote(reader.option.name));
+                    problem.help(format!("a stage of kind {kind} reads it, where its own {option} isn't given"))
+                }
+                None => problem.help(help(&path, &known, root)),
+            },
+        };
+        problems.push(problem);
+    }
+}
+
+fn help(path: &str, known: &[String], root: &Node) -> String {
+    match suggest::nearest(path, known.iter().map(String::as_str)) {
+        Some(key) if key == path => {
+            format!("a stage reads it when one of its options is \"${{{path}}}\"; without one it does nothing")
+        }
+        Some(key) if root.lookup(key).is_some() => format!("did you mean {}, which is there too?", quote(key)),
+        Some(key) => format!("did you mean {}?", quote(key)),
+        _ => format!("a stage reads it when one of its options is \"${{{path}}}\"; otherwise remove it"),
+    }
+}
+
+fn collect<'a>(entries: &'a [Entry], above: &str, leaves: &mut Vec<(String, &'a Entry)>) {
+    for entry in entries {
+        let path = format!("{above}.{}", entry.key);
+        match &entry.value.data {
+            Data::Map(inner) if !inner.is_empty() => collect(inner, &path, leaves),
+            Data::Broken => {}
+            _ => leaves.push((path, entry)),
+        }
+    }
+}
+
+/// True when the key, or a block that it is in, is read.
+fn is_used(path: &str, used: &Used) -> bool {
+    used.contains(path) || path.match_indices('.').any(|(at, _)| used.contains(&path[..at]))
+}

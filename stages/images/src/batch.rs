@@ -1,0 +1,157 @@
+//! `batch`: so many pairs become one micro-batch, in the order in which they come. Shuffles nothing: sources do.
+
+use std::sync::Arc;
+
+use pipeline_contract::{Checked, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, StageError, StageKind};
+use serde::Deserialize;
+
+use crate::{Batch, ImagePair};
+
+#[derive(Deserialize)]
+struct Options {
+    size: usize,
+    drop_last: bool,
+}
+
+/// Declares `batch`.
+pub fn kind() -> StageKind {
+    StageKind::sequential("batch", "puts pairs together into one micro-batch", |options: Options, _| {
+        Ok(Batching { size: options.size, drop_last: options.drop_last, held: None })
+    })
+    .option(OptionSpec::new("size", OptionType::at_least(1), 1, "pairs in a micro-batch; an epoch's last one may hold fewer"))
+    .option(OptionSpec::new("drop_last", OptionType::Bool, false, "leaves out an epoch's last micro-batch if it is smaller"))
+    .check::<Options>(|options, inputs| {
+        let mut facts = inputs.first().cloned().unwrap_or_default();
+        facts.set("batch", options.size, "size");
+        Checked::facts(facts)
+    })
+    .example("- {id: batch, use: batch, with: {size: 4}}")
+}
+
+struct Batching {
+    size: usize,
+    drop_last: bool,
+    held: Option<Batch>,
+}
+
+impl Sequential for Batching {
+    type In = ImagePair;
+    type Out = Batch;
+
+    fn item(&mut self, pair: ImagePair, cx: &ItemContext<'_>, out: &mut Output<'_, Batch>) -> Result<()> {
+        let sample: Arc<str> = cx.sample.into();
+        let full = match &mut self.held {
+            None => {
+                let held = self.held.insert(start(sample, pair, self.size));
+                held.samples.len() == self.size
+            }
+            Some(held) => {
+                join(held, sample, &pair)?;
+                held.samples.len() == self.size
+            }
+        };
+        if full { self.emit(out) } else { Ok(()) }
+    }
+
+    fn epoch_end(&mut self, _: u64, out: &mut Output<'_, Batch>) -> Result<()> {
+        if self.drop_last {
+            self.held = None;
+        }
+        self.emit(out)
+    }
+}
+
+impl Batching {
+    fn emit(&mut self, out: &mut Output<'_, Batch>) -> Result<()> {
+        let Some(mut batch) = self.held.take() else { return Ok(()) };
+        // Only an epoch's last batch has room to spare, and budgets count capacity.
+        batch.images.shrink_to_fit();
+        batch.masks.shrink_to_fit();
+        out.emit(batch.samples.join(", "), batch)
+    }
+}
+
+/// A batch of one, with room for the others; the pair's own buffers when there are no others.
+fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Batch {
+    let ImagePair { height, width, mut image, mut mask, normalization } = pair;
+    image.reserve_exact(image.len() * (size - 1));
+    mask.reserve_exact(mask.len() * (size - 1));
+    Batch { samples: vec![sample], height, width, images: image, masks: mask, normalization }
+}
+
+fn join(batch: &mut Batch, sample: Arc<str>, pair: &ImagePair) -> Result<()> {
+    let first = &batch.samples[0];
+    if (batch.height, batch.width) != (pair.height, pair.width) {
+        return Err(StageError::new(format!(
+            "a batch needs pairs of one size: {first} has {} x {} pixels, {sample} has {} x {}",
+            batch.width, batch.height, pair.width, pair.height
+        ))
+        .help("put a `resize` stage before `batch`, or set its `size` to 1"));
+    }
+    if batch.normalization != pair.normalization {
+        return Err(StageError::new(format!("a batch needs pairs of one normalisation: {first} and {sample} differ"))
+            .help("put one `normalize` stage before `batch`"));
+    }
+    batch.images.extend_from_slice(&pair.image);
+    batch.masks.extend_from_slice(&pair.mask);
+    batch.samples.push(sample);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_contract::{Facts, Item, Payload, Running};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{build, context, defaults, distinct, item_context};
+
+    /// The labels and batches of an epoch of these pairs, named a, b, c, ...
+    fn batches(given: Value, pairs: Vec<ImagePair>) -> Result<Vec<(String, Batch)>> {
+        let Running::Sequential(mut stage) = build(&kind(), given, &context()).unwrap() else { panic!() };
+        let mut batches = Vec::new();
+        let mut sink = |item: Item| {
+            assert_eq!(item.epoch, 2);
+            batches.push((item.sample.to_string(), item.take()?));
+            Ok(())
+        };
+        for (pair, name) in pairs.into_iter().zip('a'..) {
+            let name = name.to_string();
+            stage.item(0, Item::new(2, name.as_str(), pair), &item_context(&name, 2), &mut sink)?;
+        }
+        stage.epoch_end(2, &mut sink)?;
+        Ok(batches)
+    }
+
+    #[test]
+    fn the_tail_is_smaller_or_dropped() {
+        let five = || vec![distinct(2, 3); 5];
+        let all = batches(json!({"size": 2}), five()).unwrap();
+        assert_eq!(all.iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["a, b", "c, d", "e"]);
+        assert_eq!(all[2].1.samples.len(), 1);
+        assert_eq!(all[1].1.images, [distinct(2, 3).image, distinct(2, 3).image].concat());
+        assert_eq!(all.iter().map(|(_, batch)| batch.bytes()).collect::<Vec<_>>(), [48, 48, 24]);
+        assert_eq!(batches(json!({"size": 2, "drop_last": true}), five()).unwrap().len(), 2);
+        assert_eq!(batches(json!({}), five()).unwrap().len(), 5);
+        assert_eq!(batches(json!({"size": 5, "drop_last": true}), five()).unwrap().len(), 1);
+        assert!(batches(json!({"size": 2}), vec![]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn other_sizes_are_refused_by_name() {
+        let error = batches(json!({"size": 2}), vec![distinct(2, 3), distinct(4, 3)]).unwrap_err();
+        for part in ["a has 3 x 2", "b has 3 x 4"] {
+            assert!(error.message().contains(part), "{error}");
+        }
+        assert!(error.mend().unwrap().contains("`resize`"));
+        assert_eq!(batches(json!({"size": 1}), vec![distinct(2, 3), distinct(4, 3)]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_size_is_a_fact() {
+        let mut options = defaults(&kind());
+        options["size"] = json!(3);
+        let facts = kind().run_check(&options, &[Facts::default()]).unwrap().facts;
+        assert_eq!(facts.integer("batch"), Some(3));
+    }
+}

@@ -1,0 +1,247 @@
+//! `decode`: files become a pair of plain buffers. Resizes nothing; what a single file holds is read in `read`.
+
+use pipeline_contract::{ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind};
+use serde::Deserialize;
+
+use crate::read::open;
+use crate::{ImagePair, Normalization, SampleFiles, draw};
+
+#[derive(Deserialize)]
+struct Options {
+    max_pixels: u64,
+}
+
+/// Declares `decode`.
+///
+/// Formats: PNG, JPEG, TIFF, GIF, PPM, PGM and PBM, recognised by content. The orientation that a camera wrote into a
+/// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
+pub fn kind() -> StageKind {
+    StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, _| {
+        Ok(Decode { max_pixels: options.max_pixels })
+    })
+    .option(OptionSpec::new(
+        "max_pixels",
+        OptionType::at_least(1),
+        100_000_000,
+        "the most pixels that a file may have; checked in its header, before memory is taken",
+    ))
+    .example("- {id: decode, use: decode, workers: 4}")
+}
+
+struct Decode {
+    max_pixels: u64,
+}
+
+impl Map for Decode {
+    type In = SampleFiles;
+    type Out = ImagePair;
+
+    fn map(&self, input: SampleFiles, _: &ItemContext<'_>) -> Result<ImagePair> {
+        let (image, mask) = match input {
+            SampleFiles::Drawn { size, seed } => return Ok(draw(size, seed)),
+            SampleFiles::Pair { image, mask } => (image, mask),
+        };
+        let (photo, vessels) = (open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?);
+        let (height, width) = (photo.height, photo.width);
+        if (height, width) != (vessels.height, vessels.width) {
+            return Err(StageError::new(format!(
+                "image and mask differ in size: {} is {width} x {height}, {} is {} x {} pixels",
+                image.display(),
+                mask.display(),
+                vessels.width,
+                vessels.height,
+            ))
+            .help("export the mask at the image's size, or exclude this sample"));
+        }
+        Ok(ImagePair { height, width, image: photo.rgb()?, mask: vessels.mask()?, normalization: Normalization::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
+    use pipeline_contract::Payload;
+    use serde_json::json;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::testing::{build, context, mapped, real};
+
+    fn decoded(image: &Path, mask: &Path, max_pixels: u64) -> Result<ImagePair> {
+        let stage = build(&kind(), json!({"max_pixels": max_pixels}), &context())?;
+        mapped(&stage, SampleFiles::Pair { image: image.into(), mask: mask.into() }, "sample", 0)
+    }
+
+    const MANY: u64 = 100_000_000;
+
+    fn saved(dir: &Path, name: &str, image: impl Into<DynamicImage>, format: ImageFormat) -> PathBuf {
+        let path = dir.join(name);
+        image.into().save_with_format(&path, format).unwrap();
+        path
+    }
+
+    #[test]
+    fn photographs_of_every_format_and_depth_become_rgb8() {
+        let dir = tempdir().unwrap();
+        let at = |x: u32, y: u32| [(x * 40) as u8, (y * 60) as u8, 200];
+        let expected: Vec<u8> = (0..4).flat_map(|y| (0..6).flat_map(move |x| at(x, y))).collect();
+        let grey: Vec<u8> = (0..4).flat_map(|y| (0..6).flat_map(move |x| [at(x, y)[0]; 3])).collect();
+        let rgb = RgbImage::from_fn(6, 4, |x, y| Rgb(at(x, y)));
+        let wide = |value: u8| u16::from(value) * 257;
+        let mask = saved(dir.path(), "mask.png", GrayImage::new(6, 4), ImageFormat::Png);
+        let [png, tiff, ppm] = [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Pnm];
+        let [r, g, b] = [0, 1, 2].map(|channel| move |x, y| wide(at(x, y)[channel]));
+        let files: Vec<(DynamicImage, ImageFormat, &[u8])> = vec![
+            (rgb.clone().into(), png, &expected),
+            (rgb.clone().into(), tiff, &expected),
+            (rgb.clone().into(), ppm, &expected),
+            // Alpha 3 would darken the pixels if it were multiplied in.
+            (ImageBuffer::from_fn(6, 4, |x, y| Rgba([at(x, y)[0], at(x, y)[1], 200, 3])).into(), png, &expected),
+            (ImageBuffer::from_fn(6, 4, |x, y| Rgb([r(x, y), g(x, y), b(x, y)])).into(), png, &expected),
+            (ImageBuffer::from_fn(6, 4, |x, y| Rgba([r(x, y), g(x, y), b(x, y), 9])).into(), tiff, &expected),
+            (GrayImage::from_fn(6, 4, |x, y| Luma([at(x, y)[0]])).into(), png, &grey),
+            (ImageBuffer::from_fn(6, 4, |x, y| LumaA([at(x, y)[0], 3])).into(), png, &grey),
+            (ImageBuffer::from_fn(6, 4, |x, y| Luma([r(x, y)])).into(), tiff, &grey),
+            (ImageBuffer::from_fn(6, 4, |x, y| LumaA([r(x, y), 3])).into(), png, &grey),
+            (GrayImage::from_fn(6, 4, |x, y| Luma([at(x, y)[0]])).into(), ppm, &grey),
+        ];
+        for (number, (image, format, expected)) in files.into_iter().enumerate() {
+            let path = saved(dir.path(), &format!("{number}"), image, format);
+            let pair = decoded(&path, &mask, MANY).unwrap();
+            assert_eq!((pair.height, pair.width), (4, 6));
+            assert_eq!(pair.image, expected, "file {number}, {format:?}");
+            assert_eq!(pair.bytes(), 4 * 6 * 4, "no spare capacity in file {number}");
+        }
+        let flat = RgbImage::from_pixel(6, 4, Rgb([120, 60, 30]));
+        for (name, format) in [("photo.jpg", ImageFormat::Jpeg), ("photo.gif", ImageFormat::Gif)] {
+            let path = saved(dir.path(), name, flat.clone(), format);
+            let pair = decoded(&path, &mask, MANY).unwrap();
+            assert!(pair.image.iter().zip(flat.as_raw()).all(|(&is, &was)| is.abs_diff(was) < 4), "{name}");
+        }
+    }
+
+    #[test]
+    fn masks_of_every_depth_are_channel_0_above_half() {
+        let dir = tempdir().unwrap();
+        let image = saved(dir.path(), "image.png", RgbImage::new(4, 1), ImageFormat::Png);
+        let values = [0_u8, 127, 128, 255];
+        let at = |x: u32, _| values[x as usize];
+        let wide = [0_u16, 32767, 32768, 65535];
+        let pgm = |name: &str, header: &str, data: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, [header.as_bytes(), data].concat()).unwrap();
+            path
+        };
+        let half = [0, 0, 1, 1];
+        let save = |name: &str, image: DynamicImage, format| saved(dir.path(), name, image, format);
+        for (path, expected) in [
+            (save("l8", GrayImage::from_fn(4, 1, |x, y| Luma([at(x, y)])).into(), ImageFormat::Png), half),
+            // The other channels and alpha say the opposite.
+            (save("rgb", RgbImage::from_fn(4, 1, |x, y| Rgb([at(x, y), 255, 255])).into(), ImageFormat::Tiff), half),
+            (
+                save(
+                    "rgba",
+                    ImageBuffer::from_fn(4, 1, |x, y| Rgba([at(x, y), 0, 0, 255 - at(x, y)])).into(),
+                    ImageFormat::Png,
+                ),
+                half,
+            ),
+            (save("la", ImageBuffer::from_fn(4, 1, |x, y| LumaA([at(x, y), 255])).into(), ImageFormat::Png), half),
+            (save("l16", ImageBuffer::from_fn(4, 1, |x, _| Luma([wide[x as usize]])).into(), ImageFormat::Png), half),
+            (
+                save("rgb16", ImageBuffer::from_fn(4, 1, |x, _| Rgb([wide[x as usize], 65535, 0])).into(), ImageFormat::Tiff),
+                half,
+            ),
+            (save("gif", RgbImage::from_fn(4, 1, |x, y| Rgb([at(x, y), 0, 0])).into(), ImageFormat::Gif), half),
+            (save("01", GrayImage::from_fn(4, 1, |x, _| Luma([(x % 2) as u8])).into(), ImageFormat::Png), [0, 1, 0, 1]),
+            (save("none", GrayImage::new(4, 1).into(), ImageFormat::Png), [0; 4]),
+            // PBM: 1 is black, and black is 0. PGM with a range of 1: 1 is white.
+            (pgm("1.pbm", "P4\n4 1\n", &[0b1001_0000]), [0, 1, 1, 0]),
+            (pgm("1.pgm", "P5\n4 1\n1\n", &[0, 1, 0, 1]), [0, 1, 0, 1]),
+            (pgm("8.pgm", "P5\n4 1\n255\n", &values), half),
+        ] {
+            let mask = decoded(&image, &path, MANY).unwrap().mask;
+            assert_eq!(mask, expected, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn the_content_decides_the_format_not_the_name() {
+        let dir = tempdir().unwrap();
+        let image = saved(dir.path(), "photo.jpg", RgbImage::from_pixel(3, 2, Rgb([9, 8, 7])), ImageFormat::Png);
+        let mask = saved(dir.path(), "mask.png", GrayImage::new(3, 2), ImageFormat::Tiff);
+        assert_eq!(decoded(&image, &mask, MANY).unwrap().image[..3], [9, 8, 7]);
+    }
+
+    #[test]
+    fn broken_files_are_named_with_the_mend() {
+        let dir = tempdir().unwrap();
+        let good = saved(dir.path(), "good.png", RgbImage::new(40, 30), ImageFormat::Png);
+        let other = saved(dir.path(), "other.png", RgbImage::new(30, 40), ImageFormat::Png);
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+            dir.path().join(name)
+        };
+        let noisy = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * y) as u8, (x * 31) as u8, (y * 17) as u8]));
+        let cut = |name: &str, format| {
+            let bytes = std::fs::read(saved(dir.path(), name, noisy.clone(), format)).unwrap();
+            write(name, &bytes[..bytes.len() / 2])
+        };
+        for (path, part) in [
+            (dir.path().join("missing.png"), "can't be read"),
+            (dir.path().to_path_buf(), "can't be read"),
+            (write("empty.png", b""), "empty (0 bytes)"),
+            (write("text.png", b"this is no image"), "is no PNG"),
+            (write("bitmap.bmp", b"BM0000000000000000"), "is no PNG"),
+            (write("head.png", b"\x89PNG\r\n\x1a\n"), "can't be decoded"),
+            (cut("cut.png", ImageFormat::Png), "can't be decoded"),
+            (cut("cut.tif", ImageFormat::Tiff), "can't be decoded"),
+            (cut("cut.gif", ImageFormat::Gif), "can't be decoded"),
+            (cut("cut.ppm", ImageFormat::Pnm), "can't be decoded"),
+        ] {
+            let error = decoded(&path, &good, MANY).unwrap_err();
+            assert!(error.message().contains(part), "{error}");
+            assert!(error.message().contains(&path.display().to_string()), "{error}");
+        }
+        let error = decoded(&good, &other, MANY).unwrap_err();
+        assert!(error.message().contains("40 x 30") && error.message().contains("30 x 40"), "{error}");
+        let error = decoded(&good, &good, 1199).unwrap_err();
+        assert!(error.message().contains("40 x 30") && error.mend().unwrap().contains("max_pixels"), "{error}");
+        assert!(decoded(&good, &good, 1200).is_ok());
+    }
+
+    #[test]
+    fn a_header_that_lies_takes_no_memory() {
+        let dir = tempdir().unwrap();
+        // 60000 x 60000 pixels would be 10 GB.
+        let path = dir.path().join("bomb.ppm");
+        std::fs::write(&path, b"P6\n60000 60000\n255\n").unwrap();
+        let error = decoded(&path, &path, MANY).unwrap_err();
+        assert!(error.message().contains("60000 x 60000"), "{error}");
+    }
+
+    #[test]
+    fn the_real_files_decode() {
+        for (image, mask, size, share) in [
+            ("FIVES/train/Original/29_A.png", "FIVES/train/Ground truth/29_A.png", (2048, 2048), 0.02..0.2),
+            ("CHASE_DB1/Image_01L.jpg", "CHASE_DB1/Image_01L_1stHO.png", (960, 999), 0.04..0.12),
+            ("HRF/images/01_dr.jpg", "HRF/manual1/01_dr.tif", (2336, 3504), 0.04..0.12),
+        ] {
+            let (Some(image), Some(mask)) = (real(image), real(mask)) else { continue };
+            let pair = decoded(&image, &mask, MANY).unwrap();
+            assert_eq!((pair.height, pair.width), size);
+            let found = pair.mask.iter().map(|&value| f64::from(value)).sum::<f64>() / pair.mask.len() as f64;
+            assert!(share.contains(&found), "{}: {found} of the pixels are vessel", image.display());
+            assert_eq!(pair.bytes(), (size.0 * size.1 * 4) as u64);
+        }
+    }
+
+    #[test]
+    fn a_drawn_sample_is_drawn() {
+        let stage = build(&kind(), json!({}), &context()).unwrap();
+        let pair: ImagePair = mapped(&stage, SampleFiles::Drawn { size: 64, seed: 5 }, "drawn", 0).unwrap();
+        assert_eq!(pair, draw(64, 5));
+    }
+}

@@ -1,0 +1,265 @@
+//! `fives`: the pairs of a folder in the layout of the FIVES data set. Lists files by name; reads none of them.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_contract::{OptionSpec, OptionType, Result, StageError, StageKind};
+use serde::Deserialize;
+
+use crate::SampleFiles;
+use crate::folder::{images_by_stem, name};
+use crate::listing::{Listing, limit_option, natural, shuffle_option};
+use crate::problems::Problems;
+
+/// The names of the folders of images and of masks; the first that fits is taken.
+const LAYOUTS: [[&str; 2]; 4] =
+    [["Original", "Ground truth"], ["Original", "Segmented"], ["images", "masks"], ["images", "manual1"]];
+
+#[derive(Deserialize)]
+struct Options {
+    root: PathBuf,
+    split: Split,
+    shuffle: bool,
+    limit: Option<usize>,
+    exclude: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Split {
+    Train,
+    Test,
+    All,
+}
+
+/// Declares `fives`.
+pub fn kind() -> StageKind {
+    StageKind::source("fives", "lists the pairs of a folder in the layout of the FIVES data set", |options: Options, cx| {
+        let samples = list(&options.root, options.split)?;
+        let known = samples.len();
+        let samples: Vec<_> = samples.into_iter().filter(|(id, _)| !options.exclude.iter().any(|given| names(given, id))).collect();
+        if samples.is_empty() {
+            return Err(StageError::new(format!("`exclude` leaves none of the {known} pairs")).help("shorten the list"));
+        }
+        let limit = options.limit.unwrap_or(usize::MAX);
+        Ok(Listing::new(samples.into_iter().take(limit).collect(), options.shuffle, cx))
+    })
+    .option(OptionSpec::required(
+        "root",
+        OptionType::Path,
+        "the folder that holds train/Original, train/Ground truth, test/Original and test/Ground truth; also images/ and masks/",
+    ))
+    .option(OptionSpec::new("split", OptionType::Choice(&["train", "test", "all"]), "train", "which folder under root is listed"))
+    .option(shuffle_option())
+    .option(limit_option())
+    .option(OptionSpec::new(
+        "exclude",
+        OptionType::List { of: Box::new(OptionType::Text), min: 0, max: usize::MAX },
+        Vec::<String>::new(),
+        "samples to leave out, such as train/17_A or 17_A",
+    ))
+    .example("- {id: files, use: fives, with: {root: data/FIVES, split: train, shuffle: true}}")
+}
+
+/// Whether `given` in the file means this sample: its id or its last part.
+fn names(given: &str, id: &str) -> bool {
+    given == id || id.rsplit('/').next() == Some(given)
+}
+
+/// All pairs of a split in natural order, or everything that is wrong with the folder.
+fn list(root: &Path, split: Split) -> Result<Vec<(String, SampleFiles)>> {
+    let mut problems = Problems::default();
+    let mut samples = Vec::new();
+    if root.is_dir() {
+        for (prefix, folder) in folders(root, split) {
+            pairs(&prefix, &folder, &mut samples, &mut problems);
+        }
+    } else {
+        problems.add(format!("there is no folder {}", root.display()));
+    }
+    let help = if samples.is_empty() { missing_data(root) } else { PARTNERS.into() };
+    problems.finish(&help)?;
+    samples.sort_by(|(left, _), (right, _)| natural(left, right));
+    Ok(samples)
+}
+
+const PARTNERS: &str =
+    "each image needs one mask of the same name (the extension may differ): add the missing files, or move the others away";
+
+fn missing_data(root: &Path) -> String {
+    let root = root.display();
+    format!(
+        "get \"FIVES: A Fundus Image Dataset for Artificial Intelligence based Vessel Segmentation\", \
+         doi:10.6084/m9.figshare.19688169 (one archive of 1.76 GB), and unpack it so that {root} holds train/Original, \
+         train/Ground truth, test/Original and test/Ground truth; or draw a small set of the same layout: pipeline sample {root}"
+    )
+}
+
+/// The folders to look into, each with what its samples' ids start with.
+fn folders(root: &Path, split: Split) -> Vec<(String, PathBuf)> {
+    let wanted: &[&str] = match split {
+        Split::Train => &["train"],
+        Split::Test => &["test"],
+        Split::All => &["train", "test"],
+    };
+    if ["train", "test"].iter().any(|name| root.join(name).is_dir()) {
+        return wanted.iter().map(|name| (format!("{name}/"), root.join(name))).collect();
+    }
+    if split != Split::All {
+        tracing::warn!("{} has no folder train or test: `split: {}` is all of its pairs", root.display(), wanted[0]);
+    }
+    vec![(String::new(), root.to_path_buf())]
+}
+
+/// Adds the pairs of one folder that holds a folder of images and one of masks.
+fn pairs(prefix: &str, folder: &Path, samples: &mut Vec<(String, SampleFiles)>, problems: &mut Problems) {
+    let Some([images, masks]) =
+        LAYOUTS.map(|names| names.map(|name| folder.join(name))).into_iter().find(|both| both.iter().all(|path| path.is_dir()))
+    else {
+        return problems.add(what_is_there(folder));
+    };
+    let (photos, mut vessels) = (images_by_stem(&images, problems), images_by_stem(&masks, problems));
+    for (path, found) in [(&images, photos.len()), (&masks, vessels.len())] {
+        if found == 0 {
+            problems.add(format!("no image in {}", path.display()));
+        }
+    }
+    let mut alone = Vec::new();
+    for (stem, image) in photos {
+        match vessels.remove(&stem) {
+            Some(mask) => samples.push((format!("{prefix}{stem}"), SampleFiles::Pair { image, mask })),
+            None => alone.push(name(&image)),
+        }
+    }
+    let sorted = |mut names: Vec<String>| {
+        names.sort_by(|left, right| natural(left, right));
+        names
+    };
+    problems.add_names(&format!("no mask in {} for", masks.display()), &sorted(alone));
+    let alone = vessels.values().map(|path| name(path)).collect();
+    problems.add_names(&format!("no image in {} for the masks", images.display()), &sorted(alone));
+}
+
+fn what_is_there(folder: &Path) -> String {
+    let Ok(entries) = std::fs::read_dir(folder) else { return format!("there is no folder {}", folder.display()) };
+    let mut there: Vec<String> = entries.flatten().map(|entry| name(&entry.path())).collect();
+    there.sort();
+    let there = if there.is_empty() { "nothing".into() } else { crate::problems::listed(&there) };
+    format!("{} holds no folders Original and \"Ground truth\" (or images and masks); it holds {there}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::testing::{emitted, real, write_grey, write_rgb};
+
+    fn pair(root: &Path, split: &str, [images, masks]: [&str; 2], stem: &str) {
+        write_rgb(&root.join(split).join(images).join(format!("{stem}.png")), 4, 4);
+        write_grey(&root.join(split).join(masks).join(format!("{stem}.png")), 4, 4);
+    }
+
+    fn ids(given: serde_json::Value, epoch: u64) -> Vec<String> {
+        emitted::<SampleFiles>(&kind(), given, epoch).unwrap().into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn fails(given: serde_json::Value) -> StageError {
+        emitted::<SampleFiles>(&kind(), given, 0).unwrap_err()
+    }
+
+    #[test]
+    fn pairs_come_in_natural_order_and_limit_and_exclude_take_from_it() {
+        let dir = tempdir().unwrap();
+        for stem in ["10_A", "2_A", "1_N", "3_D"] {
+            pair(dir.path(), "train", LAYOUTS[0], stem);
+        }
+        pair(dir.path(), "test", LAYOUTS[0], "1_A");
+        std::fs::write(dir.path().join("train/Original/Thumbs.db"), "stray").unwrap();
+        std::fs::write(dir.path().join("train/Original/._2_A.png"), "stray").unwrap();
+        assert_eq!(ids(json!({"root": dir.path()}), 0), ["train/1_N", "train/2_A", "train/3_D", "train/10_A"]);
+        assert_eq!(ids(json!({"root": dir.path(), "limit": 2}), 0), ["train/1_N", "train/2_A"]);
+        assert_eq!(ids(json!({"root": dir.path(), "exclude": ["1_N", "train/10_A"]}), 0), ["train/2_A", "train/3_D"]);
+        assert_eq!(ids(json!({"root": dir.path(), "split": "test"}), 0), ["test/1_A"]);
+        assert_eq!(ids(json!({"root": dir.path(), "split": "all"}), 0).len(), 5);
+        let all = json!({"root": dir.path(), "exclude": ["1_N", "2_A", "3_D", "10_A"]});
+        assert!(fails(all).message().contains("leaves none of the 4 pairs"));
+    }
+
+    #[test]
+    fn a_shuffled_order_differs_by_epoch_and_repeats() {
+        let dir = tempdir().unwrap();
+        (0..12).for_each(|number| pair(dir.path(), "train", LAYOUTS[0], &format!("{number}_A")));
+        let given = json!({"root": dir.path(), "shuffle": true, "limit": 10});
+        let (first, second) = (ids(given.clone(), 0), ids(given.clone(), 1));
+        assert_ne!(first, second);
+        assert_eq!(first, ids(given, 0));
+        let mut sorted = first;
+        sorted.sort_by(|left, right| natural(left, right));
+        assert_eq!(sorted, (0..10).map(|number| format!("train/{number}_A")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_layout_is_found_with_and_without_split_folders() {
+        for layout in LAYOUTS {
+            for split in ["train", ""] {
+                let dir = tempdir().unwrap();
+                pair(dir.path(), split, layout, "7_A");
+                let prefix = if split.is_empty() { "" } else { "train/" };
+                assert_eq!(ids(json!({"root": dir.path()}), 0), [format!("{prefix}7_A")], "{layout:?} {split}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_mask_may_have_another_extension() {
+        let dir = tempdir().unwrap();
+        write_rgb(&dir.path().join("images/1.JPG"), 4, 4);
+        write_grey(&dir.path().join("masks/1.tif"), 4, 4);
+        let samples = emitted::<SampleFiles>(&kind(), json!({"root": dir.path()}), 0).unwrap();
+        let SampleFiles::Pair { image, mask } = &samples[0].1 else { panic!() };
+        assert!(image.ends_with("images/1.JPG") && mask.ends_with("masks/1.tif"));
+    }
+
+    #[test]
+    fn all_troubles_are_named_at_once() {
+        let dir = tempdir().unwrap();
+        pair(dir.path(), "train", LAYOUTS[0], "1_A");
+        write_rgb(&dir.path().join("train/Original/2_A.png"), 4, 4);
+        write_rgb(&dir.path().join("train/Original/1_A.jpg"), 4, 4);
+        write_grey(&dir.path().join("train/Ground truth/3_A.png"), 4, 4);
+        std::fs::create_dir_all(dir.path().join("test/Original")).unwrap();
+        let error = fails(json!({"root": dir.path(), "split": "all"}));
+        for part in ["1_A.jpg and 1_A.png", "2_A.png", "for the masks: 3_A.png", "test holds no folders", "it holds Original"] {
+            assert!(error.message().contains(part), "{part} is not in {error}");
+        }
+        assert!(error.mend().unwrap().contains("same name"));
+    }
+
+    #[test]
+    fn where_there_is_no_data_the_error_says_how_to_get_it() {
+        let dir = tempdir().unwrap();
+        let missing = fails(json!({"root": dir.path().join("nowhere")}));
+        assert!(missing.message().contains("there is no folder"));
+        let empty = fails(json!({"root": dir.path()}));
+        assert!(empty.message().contains("it holds nothing"), "{empty}");
+        for name in ["train/Original", "train/Ground truth"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let bare = fails(json!({"root": dir.path()}));
+        assert!(bare.message().contains("no image in"), "{bare}");
+        for error in [missing, empty, bare] {
+            for part in ["10.6084/m9.figshare.19688169", "1.76 GB", "Ground truth", "pipeline sample"] {
+                assert!(error.mend().unwrap().contains(part));
+            }
+        }
+    }
+
+    #[test]
+    fn the_real_set_is_listed() {
+        let Some(root) = real("FIVES") else { return };
+        let found = ids(json!({"root": root}), 0);
+        assert_eq!((found.len(), found[0].as_str()), (12, "train/3_A"));
+        assert_eq!(ids(json!({"root": root, "split": "test"}), 0), ["test/5_A", "test/27_A", "test/36_A"]);
+    }
+}

@@ -1,0 +1,263 @@
+//! `image_pairs`: image and mask files of any layout, joined by what their patterns capture. Lists files; reads none of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pipeline_contract::{Checked, Finding, OptionSpec, OptionType, Place, Result, StageError, StageKind};
+
+use crate::SampleFiles;
+use crate::listing::{Listing, limit_option, natural, shuffle_option};
+use crate::pair_rules::{Options, Rules};
+use crate::pattern::{Captures, Pattern};
+use crate::problems::{Problems, listed};
+use crate::select::keeps;
+
+/// Declares `image_pairs`.
+pub fn kind() -> StageKind {
+    let some_text = || OptionType::AnyOf(vec![OptionType::Text, OptionType::list(OptionType::Text)]);
+    StageKind::source("image_pairs", "lists image and mask files that patterns join", |options: Options, cx| {
+        let rules = Rules::read(&options).map_err(|(_, wrong)| StageError::new(wrong))?;
+        let samples = rules.list(&options.root)?;
+        let limit = options.limit.unwrap_or(usize::MAX);
+        Ok(Listing::new(samples.into_iter().take(limit).collect(), options.shuffle, cx))
+    })
+    .option(OptionSpec::new("root", OptionType::Path, ".", "the folder that the patterns start from"))
+    .option(OptionSpec::required(
+        "image",
+        some_text(),
+        "the images' pattern or patterns: `*`, `?` and `**/` as in globs, {name} captures, {name:[0-9]+} captures what fits",
+    ))
+    .option(OptionSpec::required("mask", some_text(), "the masks' pattern or patterns, with the captures that join them to images"))
+    .option(OptionSpec::optional("only", some_text(), "captures to keep, such as child=01..08 or eye=L,R"))
+    .option(OptionSpec::optional("except", some_text(), "captures to leave out, such as child=09,10"))
+    .option(shuffle_option())
+    .option(limit_option())
+    .check::<Options>(|options, _| {
+        let findings = Rules::read(options).err().map(|(option, wrong)| Finding::error(Place::Option(option.into()), wrong));
+        Checked { findings: findings.into_iter().collect(), ..Checked::default() }
+    })
+    .example(
+        r#"- {id: files, use: image_pairs, with: {root: data/CHASE_DB1, image: "Image_{child:[0-9]+}{eye}.jpg", mask: "Image_{child:[0-9]+}{eye}_1stHO.png", only: "child=01..08"}}"#,
+    )
+}
+
+/// A file that fits a pattern.
+struct Found {
+    name: String,
+    path: PathBuf,
+    captures: Captures,
+}
+
+impl Rules {
+    /// All pairs in natural order, or everything that is wrong.
+    fn list(&self, root: &Path) -> Result<Vec<(String, SampleFiles)>> {
+        let mut problems = Problems::default();
+        let images = gather(&self.images, &self.masks, root, "image", &mut problems);
+        let masks = gather(&self.masks, &self.images, root, "mask", &mut problems);
+        for choice in self.only.iter().chain(&self.except) {
+            if !images.iter().any(|image| choice.fits(&image.captures)) {
+                tracing::warn!("`{}` fits none of the {} images", choice.text, images.len());
+            }
+        }
+        let by_key = |files: &[Found], problems: &mut Problems| {
+            let (mut keys, mut twice) = (BTreeMap::new(), Vec::new());
+            for (at, file) in files.iter().enumerate() {
+                if let Some(first) = keys.insert(self.key(&file.captures), at) {
+                    twice.push(format!("{} and {}", files[first].name, file.name));
+                }
+            }
+            problems.add_names("two files of the same captures", &twice);
+            keys
+        };
+        let (image_of, mask_of) = (by_key(&images, &mut problems), by_key(&masks, &mut problems));
+        let alone = masks.iter().filter(|mask| !image_of.contains_key(&self.key(&mask.captures)));
+        problems.add_names("masks without an image", &alone.map(|mask| mask.name.clone()).collect::<Vec<_>>());
+        let (mut samples, mut alone) = (Vec::new(), Vec::new());
+        for image in images.iter().filter(|image| keeps(&self.only, &self.except, &image.captures)) {
+            match mask_of.get(&self.key(&image.captures)) {
+                Some(&mask) => {
+                    samples.push((
+                        self.id(image),
+                        SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone() },
+                    ));
+                }
+                None => alone.push(image.name.clone()),
+            }
+        }
+        problems.add_names("images without a mask", &alone);
+        if samples.is_empty() && problems.is_empty() {
+            let there: Vec<String> = images.iter().map(|image| self.id(image)).collect();
+            problems.add(format!("`only` and `except` leave none of the {} pairs {}", there.len(), listed(&there)));
+        }
+        problems.finish("correct the patterns, or add the missing files and move the others away")?;
+        samples.sort_by(|(left, _), (right, _)| natural(left, right));
+        Ok(samples)
+    }
+
+    /// What joins an image and a mask: the values of the masks' captures.
+    fn key(&self, captures: &Captures) -> Vec<String> {
+        self.masks[0].names.iter().map(|name| captures.get(name).cloned().unwrap_or_default()).collect()
+    }
+
+    /// The sample's id: its captures in the order of the pattern.
+    fn id(&self, image: &Found) -> String {
+        self.images[0]
+            .names
+            .iter()
+            .filter_map(|name| image.captures.get(name).map(String::as_str))
+            .collect::<Vec<_>>()
+            .join("_")
+    }
+}
+
+/// The files that fit `wanted` and don't fit one of `others` better.
+fn gather(wanted: &[Pattern], others: &[Pattern], root: &Path, what: &str, problems: &mut Problems) -> Vec<Found> {
+    let mut found = BTreeMap::new();
+    for pattern in wanted {
+        let (files, wrong) = pattern.files(root);
+        let better =
+            |name: &str| others.iter().any(|other| other.literals > pattern.literals && other.captures(name).is_some());
+        let before = found.len();
+        for (name, path) in &files {
+            if let Some(captures) = pattern.captures(name).filter(|_| !better(name)) {
+                found.entry(name.clone()).or_insert(Found { name: name.clone(), path: path.clone(), captures });
+            }
+        }
+        if found.len() == before {
+            let there: Vec<String> = files.into_iter().take(5).map(|(name, _)| name).collect();
+            let there = match (there.as_slice(), wrong.as_slice()) {
+                (_, [error, ..]) => error.clone(),
+                ([], []) => "there are no files".into(),
+                (names, []) => format!("there are {}", names.join(", ")),
+            };
+            problems.add(format!("no {what} fits `{}` in {}: {there}", pattern.text, pattern.folder(root).display()));
+        } else {
+            problems.add_names("can't be listed", &wrong);
+        }
+    }
+    found.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tempfile::{TempDir, tempdir};
+
+    use super::*;
+    use crate::testing::{defaults, emitted, real, write_grey, write_rgb};
+
+    fn list(given: Value) -> Result<Vec<(String, SampleFiles)>> {
+        emitted(&kind(), given, 0)
+    }
+
+    fn ids(given: Value) -> Vec<String> {
+        list(given).unwrap().into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// CHASE_DB1's layout with two children.
+    fn chase() -> TempDir {
+        let dir = tempdir().unwrap();
+        for name in ["01L", "01R", "10L", "2L"] {
+            write_rgb(&dir.path().join(format!("CHASE_DB1/Image_{name}.jpg")), 4, 4);
+            write_grey(&dir.path().join(format!("CHASE_DB1/Image_{name}_1stHO.png")), 4, 4);
+        }
+        dir
+    }
+
+    #[test]
+    fn captures_join_and_choices_split_by_child() {
+        let dir = chase();
+        let simple = json!({"root": dir.path(), "image": "CHASE_DB1/Image_{id}.jpg", "mask": "CHASE_DB1/Image_{id}_1stHO.png"});
+        assert_eq!(ids(simple), ["01L", "01R", "2L", "10L"]);
+        let mut given = json!({
+            "root": dir.path().join("CHASE_DB1"),
+            "image": "Image_{child:[0-9]+}{eye:[LR]}.jpg",
+            "mask": ["Image_{child:[0-9]+}{eye:[LR]}_1stHO.png"],
+        });
+        assert_eq!(ids(given.clone()), ["01_L", "01_R", "2_L", "10_L"]);
+        given["only"] = json!("child=1..2");
+        assert_eq!(ids(given.clone()), ["01_L", "01_R", "2_L"]);
+        given["except"] = json!(["eye=R"]);
+        given["limit"] = json!(1);
+        assert_eq!(ids(given.clone()), ["01_L"]);
+        given["only"] = json!("child=77");
+        let error = list(given).unwrap_err();
+        assert!(error.message().contains("leave none of the 4 pairs"), "{error}");
+    }
+
+    #[test]
+    fn a_mask_that_fits_both_patterns_is_a_mask() {
+        let dir = tempdir().unwrap();
+        write_rgb(&dir.path().join("7.png"), 4, 4);
+        write_grey(&dir.path().join("7_mask.png"), 4, 4);
+        let samples = list(json!({"root": dir.path(), "image": "{id}.png", "mask": "{id}_mask.png"})).unwrap();
+        let SampleFiles::Pair { image, mask } = &samples[0].1 else { panic!() };
+        assert!(samples.len() == 1 && image.ends_with("7.png") && mask.ends_with("7_mask.png"));
+    }
+
+    #[test]
+    fn several_images_captures_may_share_less_with_the_mask() {
+        let dir = tempdir().unwrap();
+        write_rgb(&dir.path().join("training/images/21_training.tif"), 4, 4);
+        write_rgb(&dir.path().join("test/images/01_test.tif"), 4, 4);
+        write_rgb(&dir.path().join("training/1st_manual/21_manual1.gif"), 4, 4);
+        write_rgb(&dir.path().join("test/1st_manual/01_manual1.gif"), 4, 4);
+        let given = json!({
+            "root": dir.path(), "image": "{split}/images/{id:[0-9]+}_{split}.tif", "mask": "*/1st_manual/{id}_manual1.gif"
+        });
+        assert_eq!(ids(given), ["test_01", "training_21"]);
+    }
+
+    #[test]
+    fn every_trouble_is_named() {
+        let dir = chase();
+        let root = dir.path().join("CHASE_DB1");
+        std::fs::remove_file(root.join("Image_01L_1stHO.png")).unwrap();
+        std::fs::remove_file(root.join("Image_10L.jpg")).unwrap();
+        write_rgb(&root.join("Image_01R.jpeg"), 4, 4);
+        let error = list(json!({"root": root, "image": "Image_{id}.jp*g", "mask": "Image_{id}_1stHO.png"})).unwrap_err();
+        for part in [
+            "two files of the same captures: Image_01R.jpeg and Image_01R.jpg",
+            "masks without an image: Image_10L_1stHO.png",
+            "images without a mask: Image_01L.jpg",
+        ] {
+            assert!(error.message().contains(part), "{part} is not in {error}");
+        }
+        let error = list(json!({"root": root, "image": "{id}.bmp", "mask": "sub/{id}.png"})).unwrap_err();
+        for part in ["no image fits `{id}.bmp`", "Image_01L.jpg", "no mask fits `sub/{id}.png`", "sub"] {
+            assert!(error.message().contains(part), "{part} is not in {error}");
+        }
+    }
+
+    #[test]
+    fn wrong_options_are_found_before_the_run() {
+        for (option, value) in [
+            ("image", json!("*.jpg")),
+            ("image", json!(["{id}.jpg", "{other}.jpg"])),
+            ("mask", json!("{nobody}.png")),
+            ("mask", json!("{id}.jpg")),
+            ("only", json!("child=1")),
+            ("except", json!(["id"])),
+        ] {
+            let mut options = defaults(&kind());
+            options["image"] = json!("{id}.jpg");
+            options["mask"] = json!("{id}.png");
+            options[option] = value;
+            let findings = kind().run_check(&options, &[]).unwrap().findings;
+            assert_eq!(findings.len(), 1);
+            assert_eq!(findings[0].place, Place::Option(option.into()), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn the_real_sets_are_joined() {
+        if let Some(root) = real("CHASE_DB1") {
+            let pattern = "Image_{child:[0-9]+}{eye}";
+            let given = json!({"root": root, "image": format!("{pattern}.jpg"), "mask": format!("{pattern}_1stHO.png")});
+            assert_eq!(ids(given).len(), 20);
+        }
+        if let Some(root) = real("HRF") {
+            assert_eq!(ids(json!({"root": root, "image": "images/{id}.jpg", "mask": "manual1/{id}.tif"})), ["01_dr"]);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Reads one image file into plain 8-bit pixels, within a limit that is checked before anything is allocated.
+//! Knows nothing of pairs: `decode` compares an image with its mask.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use pipeline_contract::{Result, StageError};
+
+/// A file whose header has been read.
+pub(crate) struct Opened<D> {
+    path: PathBuf,
+    decoder: D,
+    /// Height in pixels.
+    pub(crate) height: usize,
+    /// Width in pixels.
+    pub(crate) width: usize,
+}
+
+/// Working memory that a decoder may take beside the pixels, in bytes.
+const WORKING: u64 = 64 << 20;
+
+const DAMAGED: &str = "the file is cut off or damaged: copy or download it again, or exclude this sample";
+
+/// Reads a file's header; the format is decided by its content, whatever its name says.
+///
+/// # Errors
+/// When there is no such file, it is empty, it is no image, or it has more than `max_pixels` pixels.
+pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<impl ImageDecoder>> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| StageError::new(format!("{shown} can't be read: {error}"));
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() == 0 {
+        return Err(StageError::new(format!("{shown} is empty (0 bytes)")).help(DAMAGED));
+    }
+    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
+    if reader.format().is_none_or(|format| !format.reading_enabled()) {
+        return Err(StageError::new(format!("{shown} is no PNG, JPEG, TIFF, GIF, PPM, PGM or PBM image"))
+            .help("convert it to one of these, or exclude this sample"));
+    }
+    let mut limits = Limits::no_limits();
+    // 16 bytes a pixel is the widest colour type, four channels of 32 bit.
+    limits.max_alloc = Some(max_pixels.saturating_mul(16).saturating_add(WORKING));
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(|error| broken(path, &error))?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}"))
+            .help("raise `max_pixels` of the decode stage if the file is right"));
+    }
+    Ok(Opened { path: path.into(), decoder, height: height as usize, width: width as usize })
+}
+
+fn broken(path: &Path, error: &image::ImageError) -> StageError {
+    StageError::new(format!("{} can't be decoded: {error}", path.display())).help(DAMAGED)
+}
+
+impl<D: ImageDecoder> Opened<D> {
+    /// Decodes as RGB, `[height, width, 3]`. Alpha is dropped as it is, grey is repeated, wider channels are rounded to 8 bit.
+    pub(crate) fn rgb(self) -> Result<Vec<u8>> {
+        let rgb = match self.pixels()? {
+            DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
+            DynamicImage::ImageRgba8(pixels) => keep_first(pixels.into_raw(), 4, 3),
+            DynamicImage::ImageLuma8(pixels) => repeat(&pixels, 1),
+            DynamicImage::ImageLumaA8(pixels) => repeat(&pixels, 2),
+            DynamicImage::ImageLuma16(pixels) => pixels.iter().flat_map(|&value| [narrow(value); 3]).collect(),
+            DynamicImage::ImageLumaA16(pixels) => pixels.chunks_exact(2).flat_map(|pixel| [narrow(pixel[0]); 3]).collect(),
+            DynamicImage::ImageRgb16(pixels) => pixels.iter().map(|&value| narrow(value)).collect(),
+            DynamicImage::ImageRgba16(pixels) => {
+                pixels.chunks_exact(4).flat_map(|pixel| [narrow(pixel[0]), narrow(pixel[1]), narrow(pixel[2])]).collect()
+            }
+            other => other.to_rgb8().into_raw(),
+        };
+        Ok(exact(rgb))
+    }
+
+    /// Decodes as a mask, `[height, width]`: 1 where channel 0 is above half of its range. A mask with no value but 0 and 1 is
+    /// taken as it is.
+    pub(crate) fn mask(self) -> Result<Vec<u8>> {
+        let path = self.path.clone();
+        let pixels = self.pixels()?;
+        let channels = usize::from(pixels.color().channel_count());
+        let mask = match pixels {
+            DynamicImage::ImageLuma16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageLumaA16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageRgb16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageRgba16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => narrow_mask(pixels.to_rgb8().into_raw(), 3),
+            narrow => narrow_mask(narrow.into_bytes(), channels),
+        };
+        if mask.max > 1 && mask.max <= mask.half {
+            tracing::warn!("the mask {} holds no value above {}: none of it is vessel", path.display(), mask.max);
+        }
+        Ok(exact(mask.pixels))
+    }
+
+    fn pixels(self) -> Result<DynamicImage> {
+        DynamicImage::from_decoder(self.decoder).map_err(|error| broken(&self.path, &error))
+    }
+}
+
+struct Mask {
+    pixels: Vec<u8>,
+    max: u16,
+    half: u16,
+}
+
+/// Channel 0 above half of the range, in the buffer that holds the pixels already.
+fn narrow_mask(pixels: Vec<u8>, channels: usize) -> Mask {
+    let mut pixels = keep_first(pixels, channels, 1);
+    let max = pixels.iter().copied().max().unwrap_or(0);
+    let half = if max == 1 { 0 } else { 127 };
+    pixels.iter_mut().for_each(|value| *value = u8::from(*value > half));
+    Mask { pixels, max: max.into(), half: half.into() }
+}
+
+fn wide_mask(values: &[u16], channels: usize) -> Mask {
+    let first = || values.iter().step_by(channels).copied();
+    let max = first().max().unwrap_or(0);
+    let half = if max == 1 { 0 } else { 32767 };
+    Mask { pixels: first().map(|value| u8::from(value > half)).collect(), max, half }
+}
+
+/// Keeps the first `keep` of every `channels` values, without a second buffer.
+fn keep_first(mut values: Vec<u8>, channels: usize, keep: usize) -> Vec<u8> {
+    if channels != keep {
+        let pixels = values.len() / channels;
+        for at in 0..pixels {
+            for channel in 0..keep {
+                values[at * keep + channel] = values[at * channels + channel];
+            }
+        }
+        values.truncate(pixels * keep);
+    }
+    values
+}
+
+/// Grey as RGB.
+fn repeat(values: &[u8], channels: usize) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(values.len() / channels * 3);
+    values.iter().step_by(channels).for_each(|&value| rgb.extend_from_slice(&[value; 3]));
+    rgb
+}
+
+/// 65535 is 257 times 255.
+fn narrow(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+/// Gives spare capacity back: budgets count it.
+fn exact(mut values: Vec<u8>) -> Vec<u8> {
+    values.shrink_to_fit();
+    values
+}

@@ -1,0 +1,90 @@
+//! What the tests of this crate share: contexts, default options, files on disk, the real photographs where there are any.
+//! Not part of any build.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use pipeline_contract::{BuildContext, DefaultValue, Item, ItemContext, NoEvents, Payload, Result, Running, StageKind};
+use serde_json::{Map, Value};
+
+use crate::ImagePair;
+
+pub(crate) fn context() -> BuildContext {
+    BuildContext {
+        stage: "stage".into(),
+        seed: 42,
+        epochs: 3,
+        facts: Vec::new(),
+        out: std::env::temp_dir(),
+        events: Arc::new(NoEvents),
+    }
+}
+
+pub(crate) fn item_context(sample: &str, epoch: u64) -> ItemContext<'_> {
+    ItemContext { stage: "stage", seed: 42, epoch, sample }
+}
+
+/// The options of a kind when the file gives none; without those that it must give.
+pub(crate) fn defaults(kind: &StageKind) -> Value {
+    let default = |default: &DefaultValue| match default {
+        DefaultValue::Value(value) | DefaultValue::Key(_, value) => Some(value.clone()),
+        DefaultValue::Required | DefaultValue::Absent => None,
+    };
+    let options = kind.options.iter().filter_map(|option| Some((option.name.to_string(), default(&option.default)?)));
+    Value::Object(options.collect::<Map<_, _>>())
+}
+
+/// A built stage with some options given and the others at their defaults.
+pub(crate) fn build(kind: &StageKind, given: Value, cx: &BuildContext) -> Result<Running> {
+    let mut options = defaults(kind);
+    for (name, value) in given.as_object().into_iter().flatten() {
+        assert!(kind.options.iter().any(|option| option.name == name), "no option {name}");
+        options[name] = value.clone();
+    }
+    kind.build(options, cx)
+}
+
+/// The ids and payloads that a source emits in an epoch.
+pub(crate) fn emitted<T: Payload>(kind: &StageKind, given: Value, epoch: u64) -> Result<Vec<(String, T)>> {
+    let Running::Source(mut source) = build(kind, given, &context())? else { panic!("not a source") };
+    let mut items = Vec::new();
+    source.epoch(epoch, &mut |item: Item| {
+        items.push((item.sample.to_string(), item.take()?));
+        Ok(())
+    })?;
+    Ok(items)
+}
+
+/// Sends one payload through a map.
+pub(crate) fn mapped<I: Payload, O: Payload>(stage: &Running, input: I, sample: &str, epoch: u64) -> Result<O> {
+    let Running::Map(map) = stage else { panic!("not a map") };
+    map.map(Item::new(epoch, sample, input), &item_context(sample, epoch))?.take()
+}
+
+/// A pair whose pixels all differ, with the mask set where the image's first channel is odd.
+pub(crate) fn distinct(height: usize, width: usize) -> ImagePair {
+    let image: Vec<u8> = (0..height * width).flat_map(|at| [at as u8, (at / 256) as u8, (at * 7) as u8]).collect();
+    let mask = image.chunks_exact(3).map(|pixel| pixel[0] % 2).collect();
+    ImagePair { height, width, image, mask, normalization: Default::default() }
+}
+
+pub(crate) fn write_rgb(path: &Path, width: u32, height: u32) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 7])).save(path).unwrap();
+}
+
+pub(crate) fn write_grey(path: &Path, width: u32, height: u32) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    GrayImage::from_fn(width, height, |x, _| Luma([if x % 2 == 1 { 255 } else { 0 }])).save(path).unwrap();
+}
+
+/// A file or folder of the real data sets, which lie beside the checkout of some machines; says so where they don't.
+pub(crate) fn real(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    if !path.exists() {
+        eprintln!("{} is not on this machine: synthetic data is used instead", path.display());
+        return None;
+    }
+    Some(path)
+}

@@ -1,0 +1,102 @@
+//! The one place that maps a device's name in a file to a device of burn, and that knows how devices differ.
+//! Nothing else in the program names a backend.
+
+#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+#[path = "device/cpu_only.rs"]
+mod graphics;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+mod graphics;
+
+use burn::tensor::Device;
+use pipeline_contract::{Result, StageError};
+
+/// A device and what it is, in words.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The device, without autodiff.
+    pub device: Device,
+    /// What was taken, such as `cpu (auto: this build holds no other device)`.
+    pub description: String,
+}
+
+/// The names that a file may give, for help and errors.
+pub const NAMES: &str = "auto, cpu, wgpu, vulkan, metal, webgpu, cuda, cuda:1";
+
+/// Opens a device by its name: `auto`, `cpu`, `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda` or `cuda:N`.
+///
+/// `auto` takes the first real graphics card that this build can use, otherwise the CPU, and never a card that is drawn by
+/// the CPU (llvmpipe, SwiftShader). What was taken is said at level info and in the description.
+///
+/// # Errors
+/// When the name is unknown, this build doesn't hold the device, or the machine hasn't got it.
+pub fn open(name: &str) -> Result<Opened> {
+    let opened = match name.split_once(':').unwrap_or((name, "")) {
+        ("auto", "") => Ok(automatic()),
+        ("cpu", "") => Ok(Opened { device: Device::flex(), description: "cpu".into() }),
+        ("wgpu", "") => graphics::wgpu(),
+        ("vulkan", "") => graphics::vulkan(),
+        ("metal", "") => graphics::metal(),
+        ("webgpu", "") => Err(StageError::new("this build holds no webgpu device")
+            .help("`wgpu` takes the graphics interface that the machine has; build with `--features wgpu`")),
+        ("cuda", "") => graphics::cuda(0),
+        ("cuda", index) => match index.parse() {
+            Ok(index) => graphics::cuda(index),
+            Err(_) => Err(unknown(name)),
+        },
+        _ => Err(unknown(name)),
+    }?;
+    tracing::info!(device = %opened.description, "device");
+    Ok(opened)
+}
+
+fn unknown(name: &str) -> StageError {
+    StageError::new(format!("there is no device named {name:?}")).help(format!("one of {NAMES}"))
+}
+
+/// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).
+pub fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+/// Bytes that the device's allocator has in use now, and that it has reserved (what it will not give to others); `None`
+/// where it doesn't say, as on the CPU.
+pub fn device_memory(device: &Device) -> Option<(u64, u64)> {
+    device.memory_pool_usage().map(|usage| (usage.bytes_in_use, usage.bytes_reserved))
+}
+
+/// Waits for all work of the device.
+///
+/// # Errors
+/// What the device reports.
+pub fn synchronize(device: &Device) -> Result<()> {
+    device.sync().map_err(|error| StageError::new(format!("the device failed: {error:?}")))
+}
+
+fn automatic() -> Opened {
+    match graphics::best() {
+        Some(Opened { device, description }) => Opened { device, description: format!("{description} (auto)") },
+        None => Opened { device: Device::flex(), description: format!("cpu (auto: {})", graphics::NONE) },
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_and_absent_devices_say_what_to_do() {
+        for (name, part) in [("gpu", "one of"), ("cuda:x", "one of"), ("cpu:1", "one of"), ("webgpu", "--features wgpu")] {
+            let error = open(name).expect_err(name);
+            assert!(error.mend().is_some_and(|help| help.contains(part)), "{error}: {:?}", error.mend());
+        }
+        assert!(is_cpu(&open("cpu").expect("the CPU").device));
+    }
+
+    #[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+    #[test]
+    fn auto_on_a_build_for_the_cpu_says_so() {
+        assert_eq!(open("auto").expect("the CPU").description, "cpu (auto: this build holds no other device)");
+        assert_eq!(open("cuda:1").expect_err("no cuda").mend(), Some("build with `--features cuda`"));
+    }
+}

@@ -1,0 +1,30 @@
+//! A build with the CPU alone: every graphics device is refused with the feature that would hold it.
+//! The counterpart with devices is `graphics`.
+
+use super::{Opened, Result, StageError};
+
+pub(super) const NONE: &str = "this build holds no other device";
+
+pub(super) fn best() -> Option<Opened> {
+    None
+}
+
+fn absent(name: &str) -> Result<Opened> {
+    Err(StageError::new(format!("this build holds no {name} device")).help(format!("build with `--features {name}`")))
+}
+
+pub(super) fn wgpu() -> Result<Opened> {
+    absent("wgpu")
+}
+
+pub(super) fn vulkan() -> Result<Opened> {
+    absent("vulkan")
+}
+
+pub(super) fn metal() -> Result<Opened> {
+    absent("metal")
+}
+
+pub(super) fn cuda(_: usize) -> Result<Opened> {
+    absent("cuda")
+}

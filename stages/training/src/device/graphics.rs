@@ -1,0 +1,109 @@
+//! The graphics devices of a build that holds some: how they are found, opened and described.
+//! Not compiled into a build with the CPU alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::tensor::{Device, DeviceType};
+
+use super::{Opened, Result, StageError};
+
+pub(super) const NONE: &str = "no graphics card was found";
+
+/// The first real card: CUDA before the graphics interfaces, which are in burn's order (discrete cards first).
+pub(super) fn best() -> Option<Opened> {
+    let mut kinds = Vec::new();
+    #[cfg(feature = "cuda")]
+    kinds.push(("cuda", DeviceType::Cuda));
+    #[cfg(feature = "metal")]
+    kinds.push(("metal", DeviceType::Metal));
+    #[cfg(feature = "vulkan")]
+    kinds.push(("vulkan", DeviceType::Vulkan));
+    #[cfg(feature = "wgpu")]
+    kinds.push(("wgpu", DeviceType::Wgpu));
+    kinds
+        .into_iter()
+        .find_map(|(name, kind)| devices(kind).into_iter().filter_map(|device| named(name, device).ok()).find(real))
+}
+
+/// Drivers that aren't there make some backends panic, and nothing of ours is touched meanwhile.
+fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+fn unopened(name: &str) -> StageError {
+    StageError::new(format!("the {name} device can't be opened on this machine")).help("`device: cpu` always works")
+}
+
+fn devices(kind: DeviceType) -> Vec<Device> {
+    attempt(|| Device::enumerate(kind).into_vec()).unwrap_or_default()
+}
+
+/// Only a real card has a place on a bus: burn gives software rasterizers none.
+fn real(opened: &Opened) -> bool {
+    opened.device.identity().is_some_and(|identity| identity.physical.is_some())
+}
+
+/// Opens the device, and describes it by its own name.
+fn named(name: &str, device: Device) -> Result<Opened> {
+    let identity = attempt(|| device.identity()).ok_or_else(|| unopened(name))?;
+    let (card, software) = match identity {
+        Some(identity) => (identity.name, identity.physical.is_none()),
+        None => ("unnamed".into(), false),
+    };
+    let note = if software { ", drawn by the CPU: for tests only, slow" } else { "" };
+    Ok(Opened { device, description: format!("{name} ({card}{note})") })
+}
+
+fn one(name: &str, make: impl FnOnce() -> Device) -> Result<Opened> {
+    named(name, attempt(make).ok_or_else(|| unopened(name))?)
+}
+
+#[cfg(feature = "cuda")]
+pub(super) fn cuda(index: usize) -> Result<Opened> {
+    let count = devices(DeviceType::Cuda).len();
+    if index >= count {
+        return Err(StageError::new(format!("there is no cuda device {index}: the driver reports {count}"))
+            .help("`device: auto` takes what there is"));
+    }
+    one("cuda", move || Device::cuda(index))
+}
+
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+pub(super) fn wgpu() -> Result<Opened> {
+    one("wgpu", || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+}
+
+#[cfg(feature = "vulkan")]
+pub(super) fn vulkan() -> Result<Opened> {
+    one("vulkan", || Device::vulkan(burn::tensor::DeviceKind::DefaultDevice))
+}
+
+#[cfg(feature = "metal")]
+pub(super) fn metal() -> Result<Opened> {
+    one("metal", || Device::metal(burn::tensor::DeviceKind::DefaultDevice))
+}
+
+#[cfg(not(all(feature = "cuda", feature = "vulkan", feature = "metal")))]
+fn absent(name: &str) -> Result<Opened> {
+    Err(StageError::new(format!("this build holds no {name} device")).help(format!("build with `--features {name}`")))
+}
+
+#[cfg(not(feature = "cuda"))]
+pub(super) fn cuda(_: usize) -> Result<Opened> {
+    absent("cuda")
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal")))]
+pub(super) fn wgpu() -> Result<Opened> {
+    absent("wgpu")
+}
+
+#[cfg(not(feature = "vulkan"))]
+pub(super) fn vulkan() -> Result<Opened> {
+    absent("vulkan")
+}
+
+#[cfg(not(feature = "metal"))]
+pub(super) fn metal() -> Result<Opened> {
+    absent("metal")
+}

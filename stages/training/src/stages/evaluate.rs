@@ -1,0 +1,145 @@
+//! `evaluate`: after the steps of an epoch, the figures of the network on test images, and pictures of the first few.
+//! Batch norm uses its running statistics; nothing is trained here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pipeline_contract::{
+    BuildContext, Checked, Either, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output, Place,
+    Result, Sequential, StageError, StageKind,
+};
+use pipeline_images::Batch;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Step;
+use super::optimizer_step::fields;
+use super::predictions::Predictions;
+use crate::metrics::{Confusion, MeanDice, RocAuc};
+use crate::trainee::Shared;
+use crate::transfer;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    threshold: f32,
+    pictures: usize,
+}
+
+pub(super) fn kind() -> StageKind {
+    StageKind::device("evaluate", "measures the network on test images at the end of every epoch", Evaluate::build)
+        .option(OptionSpec::new(
+            "threshold",
+            OptionType::Number { min: 0.0, max: 1.0 },
+            0.5,
+            "a pixel is vessel when its probability is above this",
+        ))
+        .option(OptionSpec::new(
+            "pictures",
+            OptionType::Integer { min: 0, max: 64 },
+            4,
+            "test images that are drawn with mask and prediction into predictions.png, from the first",
+        ))
+        .join(Join::InTurn)
+        .check(check)
+        .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
+}
+
+/// Test images must fit the network, whose stride `train_step` made known.
+fn check(_: &Options, inputs: &[Facts]) -> Checked {
+    let stride = inputs.first().and_then(|steps| steps.integer("stride")).unwrap_or(1).max(1);
+    let size = |name: &'static str| inputs.get(1).and_then(|images| images.integer(name)).map(|size| (name, size));
+    let finding = |(name, size): (&str, u64)| {
+        let message = format!("test image {name} {size} is not divisible by {stride}, the stride of the network");
+        let (below, above) = (size / stride * stride, size.div_ceil(stride).max(1) * stride);
+        let help = if below == 0 { format!("resize to {above}") } else { format!("resize to {below} or {above}") };
+        Finding::error(Place::Fact { input: 1, name: name.into() }, message).help(help)
+    };
+    let sizes = [size("height"), size("width")].into_iter().flatten();
+    let findings = sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect();
+    Checked { findings, ..Checked::default() }
+}
+
+struct Evaluate {
+    options: Options,
+    pictures: PathBuf,
+    events: Arc<dyn Events>,
+    network: Option<Shared>,
+    figures: Figures,
+}
+
+/// What is gathered over the test images of an epoch.
+#[derive(Default)]
+struct Figures {
+    pooled: Confusion,
+    dice: MeanDice,
+    roc: RocAuc,
+    predictions: Predictions,
+}
+
+impl Evaluate {
+    fn build(options: Options, cx: &BuildContext) -> Result<Self> {
+        let (pictures, events) = (cx.out.join("predictions.png"), cx.events.clone());
+        Ok(Self { options, pictures, events, network: None, figures: Figures::default() })
+    }
+
+    fn measure(&mut self, batch: &Batch) -> Result<()> {
+        let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
+        let logits = {
+            let trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
+            trainee.network.accepts(batch.samples.len(), batch.height, batch.width)?;
+            let (images, _) = transfer::tensors(batch, trainee.state.device())?;
+            trainee.network.predict(&trainee.state, images)
+        };
+        let logits: Vec<f32> =
+            logits.try_into_vec_as().map_err(|error| StageError::new(format!("the device failed: {error:?}")))?;
+        let area = batch.height * batch.width;
+        for (at, (logits, mask)) in logits.chunks_exact(area).zip(batch.masks.chunks_exact(area)).enumerate() {
+            let probabilities: Vec<f32> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
+            let truth = || mask.iter().map(|&mask| mask != 0);
+            let counts = Confusion::of(probabilities.iter().map(|&p| p > self.options.threshold).zip(truth()));
+            self.figures.pooled.add(counts);
+            self.figures.dice.add(&counts);
+            logits.iter().zip(truth()).for_each(|(&logit, truth)| self.figures.roc.add(logit, truth));
+            if self.figures.predictions.len() < self.options.pictures {
+                let image = &batch.images[at * area * 3..(at + 1) * area * 3];
+                self.figures.predictions.add(image, mask, &probabilities, batch.height, batch.width);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sequential for Evaluate {
+    type In = Either<Step, Batch>;
+    type Out = Nothing;
+
+    fn item(&mut self, input: Either<Step, Batch>, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+        match input {
+            Either::First(step) => self.network = Some(step.network),
+            Either::Second(batch) => self.measure(&batch)?,
+        }
+        Ok(())
+    }
+
+    fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
+        let Figures { pooled, dice, roc, predictions } = std::mem::take(&mut self.figures);
+        let Some(mean) = dice.value() else {
+            return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
+        };
+        let eval = json!({
+            "epoch": epoch + 1,
+            "dice": mean,
+            "dice_pooled": pooled.dice(),
+            "iou": pooled.iou(),
+            "sensitivity": pooled.sensitivity(),
+            "specificity": pooled.specificity(),
+            "accuracy": pooled.accuracy(),
+            "auc": roc.value(),
+            "images": dice.images(),
+        });
+        self.events.record("eval", fields(eval.clone()));
+        self.events.summarize("eval", eval);
+        predictions.write(&self.pictures)
+    }
+}

@@ -1,0 +1,16 @@
+//! The stages of the device's thread, one file per kind, each with its declaration.
+//! What they compute is in the modules above; here it meets the graph.
+
+mod accumulate;
+mod cleanup;
+mod evaluate;
+mod export;
+mod kinds;
+mod optimizer_step;
+mod predictions;
+mod rules;
+mod step;
+mod train_step;
+
+pub use kinds::kinds;
+pub use step::Step;

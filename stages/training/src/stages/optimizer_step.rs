@@ -1,0 +1,118 @@
+//! `optimizer_step`: one step of the optimizer per window, and the figures of steps and epochs.
+//! The arithmetic is in `optimizer` and `schedule`; the file's options are in `rules`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pipeline_contract::{BuildContext, End, Events, Fields, ItemContext, Output, Result, Sequential, StageKind};
+use serde_json::json;
+
+use super::Step;
+use super::rules::{self, Options};
+use crate::device::device_memory;
+use crate::optimizer::Optimizer;
+use crate::schedule::Schedule;
+use crate::window::Window;
+
+pub(super) fn kind() -> StageKind {
+    rules::declare(StageKind::device(
+        "optimizer_step",
+        "changes the weights once per window, by the mean gradient over its samples",
+        OptimizerStep::build,
+    ))
+    .example("- {id: optim, use: optimizer_step, with: {adamw: {lr: 0.001, weight_decay: 0.01}, clip_norm: 1.0}}")
+}
+
+struct OptimizerStep {
+    optimizer: Optimizer,
+    schedule: Schedule,
+    events: Arc<dyn Events>,
+    samples: u64,
+    /// The most that the device's allocator was seen to hold, in bytes.
+    peak: u64,
+    epoch: Epoch,
+}
+
+/// What is gathered over an epoch.
+struct Epoch {
+    started: Instant,
+    loss: f64,
+    samples: u64,
+}
+
+impl Epoch {
+    fn start() -> Self {
+        Self { started: Instant::now(), loss: 0.0, samples: 0 }
+    }
+}
+
+impl OptimizerStep {
+    fn build(options: Options, cx: &BuildContext) -> Result<Self> {
+        let (rule, lr) = options.rule()?;
+        let schedule = options.schedule(lr, cx)?;
+        let optimizer = Optimizer::new(rule, options.clip_norm());
+        Ok(Self { optimizer, schedule, events: cx.events.clone(), samples: 0, peak: 0, epoch: Epoch::start() })
+    }
+}
+
+impl Sequential for OptimizerStep {
+    type In = Window;
+    type Out = Step;
+
+    fn item(&mut self, input: Window, cx: &ItemContext<'_>, out: &mut Output<'_, Step>) -> Result<()> {
+        let (network, count) = (input.network.clone(), input.samples.len() as u64);
+        let lr = self.schedule.at(self.optimizer.steps());
+        let figures = self.optimizer.step(input, lr)?;
+        let (loss, number) = (figures.loss(), self.optimizer.steps());
+        self.samples += count;
+        self.epoch.samples += count;
+        self.epoch.loss += loss * count as f64;
+        let memory = device_memory(network.lock()?.state.device());
+        self.peak = self.peak.max(memory.map_or(0, |(_, reserved)| reserved));
+        self.events.record(
+            "step",
+            fields(json!({
+                "epoch": cx.epoch + 1,
+                "step": number,
+                "samples": self.samples,
+                "loss": loss,
+                "lr": lr,
+                "grad_norm": figures.grad_norm,
+                "loss_scale": 1.0,
+                "skipped": false,
+                "device_bytes": memory.map(|(in_use, _)| in_use),
+                "device_bytes_peak": memory.map(|_| self.peak),
+            })),
+        );
+        out.emit(cx.sample, Step { number, loss, network })
+    }
+
+    fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Step>) -> Result<()> {
+        let Epoch { started, loss, samples } = std::mem::replace(&mut self.epoch, Epoch::start());
+        let seconds = started.elapsed().as_secs_f64();
+        self.events.record(
+            "epoch",
+            fields(json!({
+                "epoch": epoch + 1,
+                "loss": (samples > 0).then(|| loss / samples as f64),
+                "seconds_in_epoch": seconds,
+                "samples_per_second": samples as f64 / seconds.max(f64::MIN_POSITIVE),
+            })),
+        );
+        Ok(())
+    }
+
+    fn finish(&mut self, _: End) -> Result<()> {
+        self.events.summarize("steps", self.optimizer.steps().into());
+        self.events.summarize("samples", self.samples.into());
+        Ok(())
+    }
+}
+
+/// The fields of an object.
+pub(super) fn fields(value: serde_json::Value) -> Fields {
+    match value {
+        serde_json::Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}

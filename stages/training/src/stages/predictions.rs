@@ -1,0 +1,56 @@
+//! The picture that `evaluate` leaves: photograph, mask, prediction and overlay of a few test images under each other.
+//! How a row looks is `pipeline_images::panel`'s; here images are made small enough.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{ImageFormat, RgbImage};
+use pipeline_contract::Result;
+use pipeline_images::{panel, stack};
+
+use crate::files::{failed, replace};
+
+/// Largest height and width of an image in the picture, in pixels.
+const LARGEST: usize = 512;
+
+/// The rows so far.
+#[derive(Default)]
+pub(super) struct Predictions(Vec<RgbImage>);
+
+impl Predictions {
+    /// How many images there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds an image: RGB `[height, width, 3]`, mask of 0 and 1 and probabilities `[height, width]`.
+    pub(super) fn add(&mut self, image: &[u8], mask: &[u8], probabilities: &[f32], height: usize, width: usize) {
+        let factor = height.max(width).div_ceil(LARGEST).max(1);
+        let (rows, columns) = (height / factor, width / factor);
+        // The mean over the pixels that become one.
+        let shrunk = |value: &dyn Fn(usize) -> f32| -> Vec<f32> {
+            let pixel = |at: usize| {
+                let (top, left) = (at / columns * factor, at % columns * factor);
+                let block = (0..factor * factor).map(|k| value((top + k / factor) * width + left + k % factor));
+                block.sum::<f32>() / (factor * factor) as f32
+            };
+            (0..rows * columns).map(pixel).collect()
+        };
+        let channel = |channel: usize| shrunk(&|at| f32::from(image[at * 3 + channel]));
+        let channels = [channel(0), channel(1), channel(2)];
+        let small: Vec<u8> =
+            (0..rows * columns).flat_map(|at| [0, 1, 2].map(|c: usize| channels[c][at].round() as u8)).collect();
+        let mask: Vec<u8> = shrunk(&|at| f32::from(mask[at].min(1))).iter().map(|&share| u8::from(share >= 0.5)).collect();
+        self.0.push(panel(&small, &mask, &shrunk(&|at| probabilities[at]), rows, columns));
+    }
+
+    /// Writes the picture, replacing an older one only when all is on the disk; without images, none.
+    pub(super) fn write(self, path: &Path) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Cursor::new(Vec::new());
+        stack(self.0).write_to(&mut bytes, ImageFormat::Png).map_err(|error| failed(path, error))?;
+        replace(path, &bytes.into_inner())
+    }
+}

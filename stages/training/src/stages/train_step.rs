@@ -1,0 +1,185 @@
+//! `train_step`: one forward and backward pass of the network over a micro-batch. It never changes weights.
+//! It opens the device and makes the network that the later stages of the device's thread share.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use pipeline_contract::{
+    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, StageKind,
+    Variant,
+};
+use pipeline_images::Batch;
+use serde::Deserialize;
+
+use crate::loss::{LOSSES, Loss};
+use crate::network::{NORMS, NormKind, State, UNet, UNetConfig};
+use crate::trainee::{Shared, Trainee};
+use crate::window::Gradients;
+use crate::{device, transfer, weights};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    model: Model,
+    loss: String,
+    device: String,
+    // Only `no` and `none` exist so far; the declaration refuses anything else.
+    #[serde(rename = "mixed_precision")]
+    _mixed_precision: String,
+    #[serde(rename = "gradient_checkpointing")]
+    _gradient_checkpointing: String,
+    #[serde(default)]
+    init: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Model {
+    UNet(UNetOptions),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UNetOptions {
+    base: usize,
+    depth: usize,
+    norm: String,
+}
+
+impl Model {
+    fn config(&self) -> Result<UNetConfig> {
+        let Self::UNet(UNetOptions { base, depth, norm }) = self;
+        UNetConfig::new(*base, *depth, norm)
+    }
+}
+
+pub(super) fn kind() -> StageKind {
+    let unet = Variant::new("unet", "U-Net: per level two 3x3 convolutions with norm and ReLU; 3 channels in, 1 out")
+        .option(OptionSpec::new(
+            "base",
+            OptionType::Integer { min: 1, max: 512 },
+            32,
+            "channels of the first level; each level below has twice as many",
+        ))
+        .option(OptionSpec::new(
+            "depth",
+            OptionType::Integer { min: 1, max: 8 },
+            5,
+            "levels; images are halved depth - 1 times",
+        ))
+        .option(OptionSpec::new(
+            "norm",
+            OptionType::Choice(NORMS),
+            "group",
+            "norm after each convolution; batch sees one micro-batch at a time, whatever is accumulated",
+        ));
+    StageKind::device("train_step", "computes loss and gradients of a micro-batch", TrainStep::build)
+        .option(OptionSpec::new(
+            "model",
+            OptionType::Variant(vec![unet]),
+            serde_json::json!({"unet": {"base": 32, "depth": 5, "norm": "group"}}),
+            "the network",
+        ))
+        .option(OptionSpec::new(
+            "loss",
+            OptionType::Choice(LOSSES),
+            "bce_dice",
+            "binary cross-entropy plus soft Dice per sample, or one of them",
+        ))
+        .option(OptionSpec::from_key(
+            "device",
+            OptionType::Text,
+            "trainer.device",
+            "auto",
+            "auto, cpu, wgpu, vulkan, metal, webgpu, cuda or cuda:N",
+        ))
+        .option(OptionSpec::from_key(
+            "mixed_precision",
+            OptionType::Choice(&["no"]),
+            "trainer.mixed_precision",
+            "no",
+            "precision of convolutions and activations; half precision is not built yet",
+        ))
+        .option(OptionSpec::from_key(
+            "gradient_checkpointing",
+            OptionType::Choice(&["none"]),
+            "trainer.gradient_checkpointing",
+            "none",
+            "what the backward pass computes again instead of keeping; only none is built yet",
+        ))
+        .option(OptionSpec::optional("init", OptionType::Path, "a .safetensors file of the same network to start from"))
+        .check(check)
+        .example("- {id: train, use: train_step, with: {model: {unet: {base: 32, depth: 5, norm: group}}, loss: bce_dice}}")
+}
+
+fn check(options: &Options, inputs: &[Facts]) -> Checked {
+    let mut facts = inputs.first().cloned().unwrap_or_default();
+    let (height, width, batch) = (facts.integer("height"), facts.integer("width"), facts.integer("batch"));
+    let mut findings = Vec::new();
+    let option = |name: &str| Place::Option(name.into());
+    match options.model.config() {
+        Err(error) => findings.push(helped(Finding::error(option("model.unet"), error.message()), error.mend())),
+        Ok(config) => {
+            let network = UNet::new(config);
+            // `evaluate` holds its test images against this.
+            facts.set("stride", config.stride() as u64, "model");
+            // Each side by itself, so that both are reported and each points at what settled it.
+            let fits = |height: usize, width: usize| network.accepts(batch.map_or(2, |b| b as usize), height, width).err();
+            let (tall, stride) = (1 << 20, config.stride());
+            let mut sides = [("height", height.map(|h| (h as usize, tall))), ("width", width.map(|w| (tall, w as usize)))]
+                .into_iter()
+                .filter_map(|(name, sizes)| sizes.and_then(|(h, w)| fits(h, w)).map(|error| (name, error)))
+                .collect::<Vec<_>>();
+            let square = matches!((height, width), (Some(h), Some(w)) if h as usize == stride && w as usize == stride);
+            if sides.is_empty() && square {
+                sides.extend(fits(stride, stride).map(|error| ("height", error)));
+            }
+            for (name, error) in sides {
+                let place = Place::Fact { input: 0, name: name.into() };
+                findings.push(helped(Finding::error(place, error.message()), error.mend()));
+            }
+            if config.norm == NormKind::Batch && batch == Some(1) {
+                let message = "batch norm sees one image at a time: accumulation doesn't make its batch larger";
+                let help = "norm: group gives the same gradients with and without accumulation";
+                findings.push(Finding::warning(option("model.unet.norm"), message).help(help));
+            }
+        }
+    }
+    Checked { facts, findings }
+}
+
+fn helped(finding: Finding, help: Option<&str>) -> Finding {
+    match help {
+        Some(help) => finding.help(help),
+        None => finding,
+    }
+}
+
+struct TrainStep {
+    network: Shared,
+    device: Device,
+}
+
+impl TrainStep {
+    fn build(options: Options, cx: &BuildContext) -> Result<Self> {
+        let (network, loss) = (UNet::new(options.model.config()?), Loss::named(&options.loss)?);
+        let opened = device::open(&options.device)?;
+        let state = match &options.init {
+            Some(path) => weights::load_file(&network, path, &opened.device)?,
+            None => State::fresh(network.layout(), &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
+        };
+        cx.events.summarize("device", opened.description.into());
+        cx.events.summarize("parameters", network.layout().parameters().into());
+        Ok(Self { network: Shared::new(Trainee { network, state, loss }), device: opened.device })
+    }
+}
+
+impl Sequential for TrainStep {
+    type In = Batch;
+    type Out = Gradients;
+
+    fn item(&mut self, input: Batch, cx: &ItemContext<'_>, out: &mut Output<'_, Gradients>) -> Result<()> {
+        let (images, masks) = transfer::tensors(&input, &self.device)?;
+        out.emit(cx.sample, self.network.gradients(images, masks, input.samples)?)
+    }
+}

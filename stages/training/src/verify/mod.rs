@@ -1,0 +1,9 @@
+//! Compares this build on a device with a PyTorch reference: gradients, and whole training runs through the same code
+//! that the stages use. The file's format is documented in `shared/parity/make_fixtures.py`.
+
+mod reference;
+mod report;
+mod run;
+
+pub use report::{Kind, Report, Row};
+pub use run::verify;

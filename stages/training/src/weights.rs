@@ -1,0 +1,156 @@
+//! Weights in safetensors files, with PyTorch's names and layouts, both directions.
+//! Names, types and shapes are checked against the network before anything is allocated for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use pipeline_contract::{Result, StageError};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+
+use crate::files::{failed, replace};
+use crate::network::{Layout, Role, State, TensorSpec, UNet};
+
+/// What was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// SHA-256 over all tensors in the order of their names (name, shape, bytes), in hexadecimal.
+    pub sha256: String,
+    /// How many trained values there are.
+    pub parameters: usize,
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// When it can't be read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| StageError::new(format!("{} can't be read: {error}", path.display())))
+}
+
+/// Opens the bytes of a safetensors file.
+///
+/// # Errors
+/// When they aren't one.
+pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
+    SafeTensors::deserialize(bytes).map_err(|error| StageError::new(format!("not a safetensors file: {error}")))
+}
+
+/// The tensors of a network from a file; in the file their names are preceded by `prefix` (`init.` in a reference).
+///
+/// # Errors
+/// When one is missing, or of another type or shape.
+pub fn load(layout: &Layout, file: &SafeTensors<'_>, prefix: &str, device: &Device) -> Result<State> {
+    let find = |spec: &TensorSpec| tensor(file, &format!("{prefix}{}", spec.name), &spec.shape, dtype(spec.role));
+    // All checks come first: a file for another network is refused before anything is moved to the device.
+    let views = layout.specs().iter().map(find).collect::<Result<Vec<_>>>()?;
+    let mut state = State::empty(device);
+    for (spec, view) in layout.specs().iter().zip(views) {
+        match spec.role {
+            Role::Counter => state.counters.push(counter(view.data())),
+            role => state.push(role, floats(view.data())),
+        }
+    }
+    Ok(state)
+}
+
+/// The tensors of a network from the file at `path`, which must hold exactly these.
+///
+/// # Errors
+/// When the file can't be read, or is of another network.
+pub fn load_file(network: &UNet, path: &Path, device: &Device) -> Result<State> {
+    let place = |error: StageError| error.context(path.display());
+    let bytes = read_file(path)?;
+    let file = parse(&bytes).map_err(place)?;
+    let state = load(network.layout(), &file, "", device).map_err(place)?;
+    let mut names = file.names();
+    names.sort_unstable();
+    match names.into_iter().find(|name| !network.layout().specs().iter().any(|spec| spec.name == *name)) {
+        Some(name) => Err(place(StageError::new(format!("the network has no tensor {name}")).help("is it of another depth?"))),
+        None => Ok(state),
+    }
+}
+
+/// Writes the tensors of a network to `path`, replacing it only when all is on the disk. The file's metadata say what it
+/// is: base, depth, norm.
+///
+/// # Errors
+/// When the device can't be read or the file can't be written.
+pub fn save(network: &UNet, state: &State, path: &Path) -> Result<Saved> {
+    let mut tensors = BTreeMap::new();
+    for spec in network.layout().specs() {
+        let bytes: Vec<u8> = match spec.role {
+            Role::Trained => download(&state.trained[spec.slot])?,
+            Role::Statistic => download(&state.statistics[spec.slot])?,
+            Role::Counter => state.counters[spec.slot].to_le_bytes().to_vec(),
+        };
+        tensors.insert(spec.name.as_str(), (spec, bytes));
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, (spec, bytes))| {
+            TensorView::new(dtype(spec.role), spec.shape.clone(), bytes).map(|view| (*name, view)).map_err(|e| failed(path, e))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let config = network.config();
+    let about = [("base", config.base.to_string()), ("depth", config.depth.to_string()), ("norm", config.norm.name().into())];
+    let about: HashMap<String, String> = about.into_iter().map(|(key, value)| (key.into(), value)).collect();
+    let bytes = safetensors::serialize(views, Some(about)).map_err(|error| failed(path, error))?;
+    replace(path, &bytes)?;
+    let parameters = network.layout().parameters().unwrap_or(usize::MAX);
+    Ok(Saved {
+        sha256: digest(tensors.iter().map(|(name, (spec, bytes))| (*name, spec.shape.as_slice(), &bytes[..]))),
+        parameters,
+    })
+}
+
+/// A tensor of a file, checked.
+pub(crate) fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize], dtype: Dtype) -> Result<TensorView<'a>> {
+    let view = file.tensor(name).map_err(|_| StageError::new(format!("the file has no tensor {name}")))?;
+    if view.shape() != shape {
+        let message = format!("{name} is of shape {:?} where the network has {shape:?}", view.shape());
+        return Err(StageError::new(message).help("base, depth and norm must be those that the file was made with"));
+    }
+    if view.dtype() != dtype {
+        return Err(StageError::new(format!("{name} is {:?}, not {dtype:?}", view.dtype())));
+    }
+    Ok(view)
+}
+
+/// The values of float32 bytes.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
+}
+
+/// Reads a tensor back from its device.
+pub(crate) fn values(tensor: &Tensor<1>) -> Result<Vec<f32>> {
+    tensor.try_to_vec_as().map_err(|error| StageError::new(format!("the device failed: {error:?}")))
+}
+
+fn download(tensor: &Tensor<1>) -> Result<Vec<u8>> {
+    Ok(values(tensor)?.into_iter().flat_map(f32::to_le_bytes).collect())
+}
+
+fn counter(bytes: &[u8]) -> u64 {
+    bytes.as_chunks().0.first().map_or(0, |chunk| u64::from_le_bytes(*chunk))
+}
+
+fn dtype(role: Role) -> Dtype {
+    if role == Role::Counter { Dtype::I64 } else { Dtype::F32 }
+}
+
+/// SHA-256 over tensors in the order of their names; every part is preceded by its length.
+fn digest<'a>(tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    for (name, shape, bytes) in tensors {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update((shape.len() as u64).to_le_bytes());
+        shape.iter().for_each(|&size| hash.update((size as u64).to_le_bytes()));
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

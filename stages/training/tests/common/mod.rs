@@ -1,0 +1,101 @@
+//! What the tests of this crate share: small networks, random samples, and stages built with their defaults.
+//! No test is here.
+#![allow(dead_code, clippy::expect_used, clippy::unwrap_used, reason = "each test file uses a part; tests may panic")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use pipeline_contract::{DefaultValue, OptionSpec, OptionType, StageKind, stage_rng};
+use pipeline_training::loss::Loss;
+use pipeline_training::network::{State, UNet, UNetConfig};
+use pipeline_training::trainee::{Shared, Trainee};
+use rand::RngExt as _;
+use serde_json::{Map, Value};
+
+/// The CPU.
+pub fn cpu() -> Device {
+    pipeline_training::device::open("cpu").expect("the CPU").device
+}
+
+/// A fresh network.
+pub fn network(base: usize, depth: usize, norm: &str) -> Shared {
+    let network = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
+    let state = State::fresh(network.layout(), &cpu(), |name| stage_rng(1, 0, name, "weights")).expect("small");
+    Shared::new(Trainee { network, state, loss: Loss::BceDice })
+}
+
+/// Random images and masks of `size` x `size`.
+pub fn samples(count: usize, size: usize, seed: u64) -> (Tensor<4>, Tensor<4>) {
+    let mut rng = stage_rng(seed, 0, "samples", "test");
+    let mut draw = |channels: usize, binary: bool| {
+        let values: Vec<f32> = (0..count * channels * size * size)
+            .map(|_| rng.random::<f32>())
+            .map(|value| if binary { f32::from(u8::from(value < 0.3)) } else { value })
+            .collect();
+        let length = values.len();
+        Tensor::<1>::from_data(TensorData::new(values, [length]), &cpu()).reshape([count, channels, size, size])
+    };
+    (draw(3, false), draw(1, true))
+}
+
+/// Samples `from..to` of a tensor.
+pub fn part(x: &Tensor<4>, from: usize, to: usize) -> Tensor<4> {
+    x.clone().narrow(0, from, to - from)
+}
+
+/// Ids of samples.
+pub fn names(range: std::ops::Range<usize>) -> Vec<Arc<str>> {
+    range.map(|at| format!("s{at}").into()).collect()
+}
+
+/// All trained values of a network.
+pub fn weights(network: &Shared) -> Vec<f32> {
+    let trainee = network.lock().expect("no panic before");
+    trainee.state.trained.iter().flat_map(|tensor| tensor.try_to_vec_as::<f32>().expect("float32")).collect()
+}
+
+/// The largest difference.
+pub fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// The parity fixtures, where this checkout has them.
+pub fn fixtures() -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/parity");
+    folder.join("unet_group.safetensors").exists().then_some(folder)
+}
+
+/// The options that a kind's stage sees for `given`: with every default filled in, as the reading of a file does.
+pub fn options(kind: &StageKind, given: Value) -> Value {
+    fill(&kind.options, given)
+}
+
+fn fill(specs: &[OptionSpec], given: Value) -> Value {
+    let Value::Object(mut given) = given else { panic!("a mapping is wanted, not {given}") };
+    let mut filled = Map::new();
+    for spec in specs {
+        let value = match (given.remove(spec.name), &spec.default) {
+            (Some(value), _) => value,
+            (None, DefaultValue::Value(value) | DefaultValue::Key(_, value)) => value.clone(),
+            (None, DefaultValue::Absent) => continue,
+            (None, DefaultValue::Required) => panic!("{} is required", spec.name),
+        };
+        filled.insert(spec.name.into(), nested(&spec.ty, value));
+    }
+    assert!(given.is_empty(), "unknown options {given:?}");
+    Value::Object(filled)
+}
+
+fn nested(ty: &OptionType, value: Value) -> Value {
+    match (ty, value) {
+        (OptionType::Group(specs), value) => fill(specs, value),
+        (OptionType::Variant(variants), Value::Object(map)) => {
+            let (name, value) = map.into_iter().next().expect("one variant");
+            let variant = variants.iter().find(|variant| variant.name == name).expect("a known variant");
+            Value::Object(Map::from_iter([(name, fill(&variant.options, value))]))
+        }
+        (_, value) => value,
+    }
+}

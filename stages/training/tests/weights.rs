@@ -1,0 +1,72 @@
+//! Weights to a file and back, the checksum, and files of other networks.
+//! The names against PyTorch's are in `verify.rs`.
+#![allow(clippy::expect_used, reason = "tests may panic")]
+
+mod common;
+
+use common::{cpu, names, network, samples, weights};
+use pipeline_training::network::{UNet, UNetConfig};
+use pipeline_training::trainee::{Shared, Trainee};
+use pipeline_training::weights::{load_file, save};
+
+#[test]
+fn what_is_saved_is_loaded_and_has_one_checksum() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for norm in ["group", "batch", "instance"] {
+        let shared = network(4, 3, norm);
+        let (images, masks) = samples(2, 16, 2);
+        // Moves the running statistics and their counters.
+        shared.gradients(images, masks, names(0..2)).expect("images that fit");
+        let (first, second) = (folder.path().join("first.safetensors"), folder.path().join("second.safetensors"));
+        let trainee = shared.lock().expect("no panic before").clone();
+        let saved = save(&trainee.network, &trainee.state, &first).expect("written");
+        let state = load_file(&trainee.network, &first, &cpu()).expect("the same network");
+        assert_eq!(state.counters, trainee.state.counters);
+        assert_eq!(saved, save(&trainee.network, &state, &second).expect("written"));
+        assert_eq!(saved.sha256.len(), 64);
+        let loaded = Shared::new(Trainee { state, ..trainee });
+        assert_eq!(weights(&shared), weights(&loaded));
+        assert_eq!(saved.parameters, weights(&shared).len());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 2, "no temporary file stays");
+    }
+}
+
+#[test]
+fn files_of_other_networks_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    let trainee = network(4, 2, "batch").lock().expect("no panic before").clone();
+    save(&trainee.network, &trainee.state, &path).expect("written");
+    for (base, depth, norm, part) in [
+        (8, 2, "batch", "down.0.conv1.weight is of shape [4, 3, 3, 3] where the network has [8, 3, 3, 3]"),
+        (4, 3, "batch", "has no tensor down.2.conv1.weight"),
+        (4, 1, "batch", "head.weight"),
+        (4, 2, "group", "the network has no tensor decode.0.norm1.num_batches_tracked"),
+    ] {
+        let other = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
+        let error = load_file(&other, &path, &cpu());
+        if part == "head.weight" {
+            assert!(error.is_err());
+            continue;
+        }
+        let error = error.expect_err(part);
+        assert!(error.message().contains(part) && error.message().contains("model.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn fresh_weights_are_pytorchs_in_law() {
+    let trainee = network(8, 2, "group").lock().expect("no panic before").clone();
+    for (spec, tensor) in trainee.network.layout().specs().iter().zip(&trainee.state.trained) {
+        let values = tensor.try_to_vec_as::<f32>().expect("float32");
+        let bound = match spec.name.as_str() {
+            "down.0.conv1.weight" => (1.0f32 / 27.0).sqrt(),
+            // The fan of a transposed convolution counts its outputs.
+            "up.0.weight" | "up.0.bias" => (1.0f32 / 32.0).sqrt(),
+            "head.weight" | "head.bias" => (1.0f32 / 8.0).sqrt(),
+            _ => continue,
+        };
+        let largest = values.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        assert!(largest <= bound && (values.len() < 100 || largest > 0.95 * bound), "{}: {largest} of {bound}", spec.name);
+    }
+}

@@ -1,0 +1,172 @@
+//! What a user sees of the program: answers, help and exit codes. Trains nothing.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn pipeline(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    command.args(arguments).env_remove("PIPELINE_LOG").env_remove("NO_COLOR").current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Standard output of a command that must have ended with `code`.
+fn answer(arguments: &[&str], code: i32) -> String {
+    let output = pipeline(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Standard error of a command that must have ended with `code`.
+fn complaint(arguments: &[&str], code: i32) -> String {
+    let output = pipeline(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stderr)
+}
+
+fn written(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+const GOOD: &str = "pipelines/quickstart.yml";
+
+#[test]
+fn help_names_every_command_and_every_exit_code() {
+    let help = answer(&["--help"], 0);
+    for word in ["run", "validate", "dot", "verify", "stages", "schema", "sample", "PIPELINE_LOG", "130"] {
+        assert!(help.contains(word), "{word} is not in {help}");
+    }
+    for command in ["run", "validate", "dot", "verify", "stages", "schema", "sample"] {
+        assert!(answer(&[command, "--help"], 0).contains("--color"), "{command}");
+    }
+    assert!(answer(&["--version"], 0).starts_with("pipeline "));
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_usage_errors() {
+    for arguments in
+        [&["trian"][..], &["dot"], &["stages", "--colour"], &["validate", GOOD, "-q", "-v"], &["sample", "x", "--pairs", "few"]]
+    {
+        assert!(!complaint(arguments, 2).is_empty(), "{arguments:?}");
+    }
+    assert!(complaint(&["trian"], 2).contains("run") || complaint(&["trian"], 2).contains("unrecognized"));
+}
+
+#[test]
+fn a_good_file_is_ok() {
+    let said = answer(&["validate", GOOD], 0);
+    assert!(said.contains(&format!("{GOOD}: ok (13 stages, ")), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&answer(&["validate", GOOD, "--json"], 0)).unwrap();
+    assert_eq!((json[0]["ok"].as_bool(), json[0]["stages"].as_u64()), (Some(true), Some(13)));
+}
+
+#[test]
+fn all_problems_of_all_files_are_told_and_good_files_still_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = written(
+        folder.path(),
+        "bad.yml",
+        "name: x\nstages:\n  - {id: a, use: decoed}\n  - {id: b, use: resise, with: {sise: 3}}\n",
+    );
+    let said = answer(&["validate", &bad, GOOD], 1);
+    for word in ["bad.yml:3", "bad.yml:4", "decode", "resize", "errors in", &format!("{GOOD}: ok")] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert!(!said.contains('\x1b'), "no colours where nobody sees them");
+    assert!(answer(&["validate", &bad, "--color", "always"], 1).contains('\x1b'));
+    let json: serde_json::Value = serde_json::from_str(&answer(&["validate", &bad, "--json"], 1)).unwrap();
+    assert!(json[0]["problems"].as_array().unwrap().len() >= 2);
+    assert!(json[0]["problems"].as_array().unwrap().iter().any(|problem| problem["place"]["line"] == 3));
+    answer(&["validate", "no/such/file.yml"], 1);
+    answer(&["validate", GOOD, "--set", "trainer.num_epochs=none"], 1);
+}
+
+#[test]
+fn graphs_are_drawn_in_every_format() {
+    assert!(answer(&["dot", GOOD], 0).starts_with("digraph"));
+    assert!(answer(&["dot", GOOD, "--format", "svg"], 0).starts_with("<svg"));
+    assert!(answer(&["dot", GOOD, "--format", "mermaid"], 0).contains("flowchart"));
+    assert_eq!(answer(&["dot", GOOD, "--format", "ascii"], 0).matches('●').count(), 13);
+    complaint(&["dot", GOOD, "--format", "png"], 2);
+    assert!(complaint(&["dot", "no/such/file.yml"], 1).contains("no/such/file.yml"));
+}
+
+#[test]
+fn a_graph_is_coloured_by_a_run_and_written_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().display().to_string();
+    assert!(complaint(&["dot", GOOD, "--run", &run], 3).contains("summary.json"));
+    let stages = r#"{"status": "complete", "stages": [{"stage": "train", "items": 4, "busy_seconds": 3.0}, {"stage": "decode", "items": 4, "busy_seconds": 1.0}]}"#;
+    written(folder.path(), "summary.json", stages);
+    let picture = folder.path().join("graph.svg").display().to_string();
+    assert_eq!(answer(&["dot", GOOD, "--run", &run, "--out", &picture], 0), "");
+    let svg = std::fs::read_to_string(&picture).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("75%") && svg.contains("25%"));
+    let nowhere = folder.path().join("no/folder.svg").display().to_string();
+    assert!(complaint(&["dot", GOOD, "--out", &nowhere], 3).contains("can't write"));
+}
+
+#[test]
+fn stages_are_listed_and_described() {
+    let list = answer(&["stages"], 0);
+    for word in ["files -> image_pair", "train_step", "optimizer_step", "augment"] {
+        assert!(list.contains(word), "{word} is not in {list}");
+    }
+    let kinds: serde_json::Value = serde_json::from_str(&answer(&["stages", "--json"], 0)).unwrap();
+    for kind in kinds.as_array().unwrap() {
+        let name = kind["name"].as_str().unwrap();
+        let described = answer(&["stages", name], 0);
+        assert!(described.starts_with(&format!("{name}: ")) && described.contains("example"), "{described}");
+    }
+    assert!(complaint(&["stages", "resise"], 2).contains("did you mean `resize`?"));
+    assert!(complaint(&["stages", "xyzzy"], 2).contains("there are "));
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_kinds() {
+    let schema: serde_json::Value = serde_json::from_str(&answer(&["schema"], 0)).unwrap();
+    assert!(schema["$schema"].is_string());
+    assert!(schema.to_string().contains("\"resize\""));
+}
+
+#[test]
+fn a_sample_set_is_drawn_and_the_next_command_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("drawn").display().to_string();
+    let said = answer(&["sample", &dir, "--pairs", "2", "--size", "64"], 0);
+    assert!(said.contains("to train on") && said.contains("pipeline run"), "{said}");
+    assert!(Path::new(&dir).join("train/Original").is_dir());
+    assert!(complaint(&["sample", &dir, "--pairs", "2", "--size", "64"], 3).contains("is not empty"));
+    let file = written(folder.path(), "file", "");
+    assert!(complaint(&["sample", &format!("{file}/below"), "--pairs", "2", "--size", "64"], 3).contains("can't write"));
+}
+
+#[test]
+fn verify_says_what_it_can_not_do() {
+    assert!(complaint(&["verify", GOOD], 2).contains("isn't built"));
+    assert!(complaint(&["verify", "reference.bin"], 2).contains(".safetensors"));
+    assert!(complaint(&["verify", "no/such/reference.safetensors"], 3).contains("can't verify"));
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    // The reader is gone before the first byte: writing meets a broken pipe.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    let output = command.arg("stages").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn a_wrong_log_filter_is_told_and_passed_over() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    let output = command.arg("schema").env("PIPELINE_LOG", "pipeline=loud").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).starts_with("warning: PIPELINE_LOG"), "{}", text(&output.stderr));
+}

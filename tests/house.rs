@@ -1,0 +1,112 @@
+//! The house's rules as tests: which way dependencies point, who may touch a device, licences, and that the map is true.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), &mut found);
+    assert!(!found.is_empty(), "{folder} holds no sources");
+    let text = |path: PathBuf| (path.strip_prefix(root()).unwrap().display().to_string(), fs::read_to_string(&path).unwrap());
+    found.into_iter().map(text).collect()
+}
+
+/// Lines of code (not of comments) that hold one of `words`.
+fn mentions(sources: &[(String, String)], words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in sources {
+        for (at, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            if words.iter().any(|word| code.contains(word)) {
+                found.push(format!("{path}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_engine_knows_no_stage_and_the_contract_no_engine() {
+    let inner = ["src/engine", "src/graph", "src/spec", "src/run"].map(sources).concat();
+    assert_eq!(mentions(&inner, &["pipeline_images", "pipeline_training", "burn::", "image::"]), [""; 0]);
+    assert_eq!(mentions(&sources("src/engine"), &["crate::spec", "crate::cli", "crate::run"]), [""; 0]);
+    assert_eq!(mentions(&sources("src/graph"), &["crate::engine", "crate::spec", "crate::cli"]), [""; 0]);
+    let stages = ["stages/images/src", "stages/training/src"].map(sources).concat();
+    assert_eq!(mentions(&stages, &["use pipeline::", "crossbeam", "rayon"]), [""; 0]);
+    assert_eq!(mentions(&sources("stages/contract/src"), &["pipeline_images", "pipeline_training", "burn"]), [""; 0]);
+}
+
+#[test]
+fn only_the_training_crate_touches_a_device_and_only_one_file_names_them() {
+    let outside = ["src", "stages/contract/src", "stages/images/src"].map(sources).concat();
+    assert_eq!(mentions(&outside, &["burn"]), [""; 0]);
+    let inside: Vec<_> = sources("stages/training/src").into_iter().filter(|(path, _)| !path.ends_with("src/device.rs")).collect();
+    let tested = |(path, text): (String, String)| (path, text.split("#[cfg(test)]").next().unwrap_or("").to_owned());
+    let inside: Vec<_> = inside.into_iter().map(tested).collect();
+    assert_eq!(mentions(&inside, &["Device::flex", "Device::wgpu", "Device::vulkan", "Device::metal", "Device::cuda"]), [""; 0]);
+}
+
+#[test]
+fn random_choices_never_come_from_the_clock_or_the_machine() {
+    let stages = ["stages/contract/src", "stages/images/src", "stages/training/src"].map(sources).concat();
+    assert_eq!(mentions(&stages, &["thread_rng", "rand::rng()", "from_os_rng", "SystemTime", "ThreadId"]), [""; 0]);
+}
+
+#[test]
+fn no_unsafe_code() {
+    let all = ["src", "stages/contract/src", "stages/images/src", "stages/training/src"].map(sources).concat();
+    assert_eq!(mentions(&all, &["unsafe {", "unsafe fn", "unsafe impl"]), [""; 0]);
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_allows_use() {
+    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version=1", "--locked", "--offline"]).current_dir(root()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let allowed: BTreeSet<&str> = [
+        "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "CC0-1.0", "MIT-0",
+        "Unlicense", "Unicode-3.0", "MPL-2.0", "BSL-1.0", "CDLA-Permissive-2.0", "NCSA",
+    ]
+    .into();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    let mut refused = Vec::new();
+    for package in packages {
+        let licence = package["license"].as_str().unwrap_or("none");
+        // "A OR B AND C": good enough read as alternatives, each of whose parts must be allowed.
+        let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
+        let good = plain.split(" OR ").any(|option| option.split(" AND ").all(|part| allowed.contains(part.trim())));
+        if !good {
+            refused.push(format!("{} {}: {licence}", package["name"], package["version"]));
+        }
+    }
+    assert_eq!(refused, [""; 0]);
+}
+
+#[test]
+fn the_map_names_every_folder_and_no_folder_that_is_gone() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for folder in ["src/spec", "src/graph", "src/engine", "src/run", "src/cli", "stages/contract", "stages/images", "stages/training"] {
+        assert!(map.contains(&format!("`{folder}`")), "ARCHITECTURE.md has no paragraph on `{folder}`");
+    }
+    for word in map.split('`').skip(1).step_by(2).filter(|word| word.starts_with("src/") || word.starts_with("stages/")) {
+        assert!(root().join(word).exists(), "ARCHITECTURE.md names `{word}`, which is gone");
+    }
+}

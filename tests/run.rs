@@ -1,0 +1,165 @@
+//! Whole runs through the command line: the run's folder, and the same weights whatever the workers and bounds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pipeline(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pipeline")).args(arguments).current_dir(root()).output().unwrap()
+}
+
+/// The quickstart, made small enough for a test.
+const SMALL: [&str; 12] = [
+    "--set", "dataset.drawn.pairs=10", "--set", "dataset.drawn.test_pairs=2", "--set", "dataset.drawn.image_size=64", "--set",
+    "trainer.num_epochs=2", "--set", "dataset.drawn.batch_size=1", "--set", "trainer.gradient_accumulation_steps=4",
+];
+
+fn run_small(out: &Path, more: &[&str]) -> Value {
+    let mut arguments = vec!["run", "pipelines/quickstart.yml", "--out", out.to_str().unwrap()];
+    arguments.extend(SMALL);
+    arguments.extend(more);
+    let output = pipeline(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    json(&out.join("summary.json"))
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_leaves_what_its_contract_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let summary = run_small(&out, &[]);
+    for file in ["resolved.yml", "metrics.jsonl", "summary.json", "model.safetensors", "graph.svg", "predictions.png"] {
+        assert!(out.join(file).exists(), "{file} is missing");
+    }
+    assert_eq!(summary["status"], "complete");
+    // 10 samples in windows of 4: 4, 4 and 2.
+    assert_eq!((summary["steps"].as_u64(), summary["samples"].as_u64()), (Some(6), Some(20)));
+    assert_eq!(summary["weights_sha256"].as_str().unwrap().len(), 64);
+    assert!(summary["eval"]["dice"].as_f64().unwrap() > 0.0);
+    assert!(summary["memory"]["host_measured_peak"].as_u64().unwrap() > 64 * 64 * 4);
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+    assert_eq!([count("step"), count("epoch"), count("eval"), count("end")], [6, 2, 2, 1]);
+    let steps: Vec<&Value> = lines.iter().filter(|line| line["event"] == "step").collect();
+    for (at, step) in steps.iter().enumerate() {
+        assert_eq!(step["step"].as_u64(), Some(at as u64 + 1));
+        for field in ["seconds", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale", "host_bytes_peak"] {
+            assert!(step[field].is_number(), "step without {field}: {step}");
+        }
+        assert_eq!(step["skipped"], false);
+    }
+    assert_eq!(steps[2]["samples"], 10);
+    // What decided the run, written down, decides the same run again.
+    let again = folder.path().join("again");
+    let resolved = out.join("resolved.yml");
+    let output = pipeline(&["run", resolved.to_str().unwrap(), "--out", again.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), fs::read(again.join("model.safetensors")).unwrap());
+}
+
+#[test]
+fn weights_are_the_same_bytes_whatever_the_workers_and_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let summary = run_small(&out, more);
+        (fs::read(out.join("model.safetensors")).unwrap(), summary["weights_sha256"].clone())
+    };
+    let reference = weights("reference", &["--set", "dataset.drawn.num_workers=2"]);
+    for workers in ["0", "1", "4"] {
+        assert_eq!(weights(workers, &["--set", &format!("dataset.drawn.num_workers={workers}")]), reference);
+    }
+    for bound in ["1", "{items: 7, bytes: 20KiB}"] {
+        let sets = ["decode", "batch", "train"].map(|stage| format!("stages.{stage}.bound={bound}"));
+        let arguments: Vec<&str> = sets.iter().flat_map(|set| ["--set", set.as_str()]).collect();
+        assert_eq!(weights(&format!("bound {}", &bound[..1]), &arguments), reference);
+    }
+    let other = weights("other", &["--set", "seed=43"]);
+    assert_ne!(other.0, reference.0);
+    assert_ne!(other.1, reference.1);
+}
+
+#[test]
+fn data_that_is_not_there_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let set = format!("dataset.FIVES.data_root={}", folder.path().join("nowhere").display());
+    let arguments = ["run", "pipelines/fives.yml", "--set", &set, "--set", "trainer.device=cpu", "--out", out.to_str().unwrap()];
+    let output = pipeline(&arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    for words in ["nowhere", "10.6084/m9.figshare.19688169", "pipeline sample", "files"] {
+        assert!(text.contains(words), "the error doesn't say {words}: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+    assert_eq!(json(&out.join("summary.json"))["status"], "failed");
+}
+
+#[test]
+fn a_drawn_sample_set_trains_through_the_fives_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("FIVES");
+    let drawn = pipeline(&["sample", data.to_str().unwrap(), "--pairs", "5", "--size", "96"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    train_fives(&data, &folder.path().join("run"), 64);
+}
+
+#[test]
+fn real_photographs_train_through_the_fives_pipeline() {
+    let data = root().join("../shared/data/FIVES");
+    if !data.exists() {
+        eprintln!("no real photographs beside the checkout: only the drawn ones are tested");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    train_fives(&data, &folder.path().join("run"), 64);
+}
+
+fn train_fives(data: &Path, out: &Path, size: usize) {
+    let (data, size) = (format!("dataset.FIVES.data_root={}", data.display()), format!("dataset.FIVES.image_size={size}"));
+    let mut arguments = vec!["run", "pipelines/fives.yml", "--out", out.to_str().unwrap()];
+    let model = "stages.train.with.model={unet: {base: 4, depth: 3}}";
+    for set in [&data, &size, "trainer.device=cpu", "trainer.num_epochs=1", model] {
+        arguments.extend(["--set", set]);
+    }
+    let output = pipeline(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&out.join("summary.json"));
+    assert_eq!(summary["status"], "complete");
+    assert!(summary["eval"]["auc"].as_f64().unwrap() > 0.0);
+}
+
+/// Peak memory of the data side doesn't grow with the data set.
+#[test]
+fn memory_is_flat_in_the_number_of_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let peak = |samples: usize| {
+        let file = folder.path().join(format!("{samples}.yml"));
+        let text = format!(
+            "name: flat\ntrainer: {{num_epochs: 1}}\nstages:\n  - {{id: eyes, use: synthetic_fundus, with: {{pairs: {samples}, size: 64, split: train}}}}\n  \
+             - {{id: decode, use: decode, workers: 2}}\n  - {{id: augment, use: augment, with: {{flip: true}}}}\n  - {{id: sheet, use: preview, with: {{pairs: 4}}}}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let out = folder.path().join(samples.to_string());
+        let output = pipeline(&["run", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let summary = json(&out.join("summary.json"));
+        (summary["memory"]["host_measured_peak"].as_u64().unwrap(), summary["memory"]["process_measured_peak"].as_u64())
+    };
+    let (few, many) = (peak(200), peak(2000));
+    assert!(many.0 as f64 <= few.0 as f64 * 1.05 + 64.0 * 64.0 * 4.0, "payloads: {few:?} bytes for 200 samples, {many:?} for 2000");
+    if let (Some(few), Some(many)) = (few.1, many.1) {
+        assert!(many as f64 <= few as f64 * 1.05, "process: {few} bytes for 200 samples, {many} for 2000");
+    }
+}

@@ -55,7 +55,9 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         let seconds = started.elapsed().as_secs_f64();
         let pairs = report.stages.first().map_or(0, |stage| stage.items);
         let peak = report.host_bytes_peak as f64 / f64::from(1 << 20);
-        let each = |id: &str| report.stages.iter().find(|stage| stage.stage == id).map_or(0.0, |stage| stage.busy_seconds / pairs as f64 * 1e3);
+        let each = |id: &str| {
+            report.stages.iter().find(|stage| stage.stage == id).map_or(0.0, |stage| stage.busy_seconds / pairs as f64 * 1e3)
+        };
         let parts = ["decode", "resize", "augment", "batch"].map(|id| format!("{id} {:.1} ms", each(id))).join(", ");
         eprintln!("workers={workers} {:.2} pairs/s, {peak:.0} MiB of payloads at most; {parts}", pairs as f64 / seconds);
     }

@@ -56,10 +56,14 @@ fn the_engine_knows_no_stage_and_the_contract_no_engine() {
 fn only_the_training_crate_touches_a_device_and_only_one_file_names_them() {
     let outside = ["src", "stages/contract/src", "stages/images/src"].map(sources).concat();
     assert_eq!(mentions(&outside, &["burn"]), [""; 0]);
-    let inside: Vec<_> = sources("stages/training/src").into_iter().filter(|(path, _)| !path.ends_with("src/device.rs")).collect();
+    let inside: Vec<_> =
+        sources("stages/training/src").into_iter().filter(|(path, _)| !path.ends_with("src/device.rs")).collect();
     let tested = |(path, text): (String, String)| (path, text.split("#[cfg(test)]").next().unwrap_or("").to_owned());
     let inside: Vec<_> = inside.into_iter().map(tested).collect();
-    assert_eq!(mentions(&inside, &["Device::flex", "Device::wgpu", "Device::vulkan", "Device::metal", "Device::cuda"]), [""; 0]);
+    assert_eq!(
+        mentions(&inside, &["Device::flex", "Device::wgpu", "Device::vulkan", "Device::metal", "Device::cuda"]),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -76,13 +80,30 @@ fn no_unsafe_code() {
 
 #[test]
 fn every_dependency_has_a_licence_that_allows_use() {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version=1", "--locked", "--offline"]).current_dir(root()).output();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .current_dir(root())
+        .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let allowed: BTreeSet<&str> = [
-        "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "CC0-1.0", "MIT-0",
-        "Unlicense", "Unicode-3.0", "MPL-2.0", "BSL-1.0", "CDLA-Permissive-2.0", "NCSA",
+        "MIT",
+        "Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "0BSD",
+        "CC0-1.0",
+        "MIT-0",
+        "Unlicense",
+        "Unicode-3.0",
+        "MPL-2.0",
+        "BSL-1.0",
+        "CDLA-Permissive-2.0",
+        "NCSA",
     ]
     .into();
     let packages = metadata["packages"].as_array().unwrap();
@@ -103,7 +124,9 @@ fn every_dependency_has_a_licence_that_allows_use() {
 #[test]
 fn the_map_names_every_folder_and_no_folder_that_is_gone() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for folder in ["src/spec", "src/graph", "src/engine", "src/run", "src/cli", "stages/contract", "stages/images", "stages/training"] {
+    for folder in
+        ["src/spec", "src/graph", "src/engine", "src/run", "src/cli", "stages/contract", "stages/images", "stages/training"]
+    {
         assert!(map.contains(&format!("`{folder}`")), "ARCHITECTURE.md has no paragraph on `{folder}`");
     }
     for word in map.split('`').skip(1).step_by(2).filter(|word| word.starts_with("src/") || word.starts_with("stages/")) {

@@ -16,8 +16,18 @@ fn pipeline(arguments: &[&str]) -> Output {
 
 /// The quickstart, made small enough for a test.
 const SMALL: [&str; 12] = [
-    "--set", "dataset.drawn.pairs=10", "--set", "dataset.drawn.test_pairs=2", "--set", "dataset.drawn.image_size=64", "--set",
-    "trainer.num_epochs=2", "--set", "dataset.drawn.batch_size=1", "--set", "trainer.gradient_accumulation_steps=4",
+    "--set",
+    "dataset.drawn.pairs=10",
+    "--set",
+    "dataset.drawn.test_pairs=2",
+    "--set",
+    "dataset.drawn.image_size=64",
+    "--set",
+    "trainer.num_epochs=2",
+    "--set",
+    "dataset.drawn.batch_size=1",
+    "--set",
+    "trainer.gradient_accumulation_steps=4",
 ];
 
 fn run_small(out: &Path, more: &[&str]) -> Value {
@@ -95,7 +105,8 @@ fn data_that_is_not_there_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let set = format!("dataset.FIVES.data_root={}", folder.path().join("nowhere").display());
-    let arguments = ["run", "pipelines/fives.yml", "--set", &set, "--set", "trainer.device=cpu", "--out", out.to_str().unwrap()];
+    let arguments =
+        ["run", "pipelines/fives.yml", "--set", &set, "--set", "trainer.device=cpu", "--out", out.to_str().unwrap()];
     let output = pipeline(&arguments);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{text}");
@@ -158,7 +169,10 @@ fn memory_is_flat_in_the_number_of_samples() {
         (summary["memory"]["host_measured_peak"].as_u64().unwrap(), summary["memory"]["process_measured_peak"].as_u64())
     };
     let (few, many) = (peak(200), peak(2000));
-    assert!(many.0 as f64 <= few.0 as f64 * 1.05 + 64.0 * 64.0 * 4.0, "payloads: {few:?} bytes for 200 samples, {many:?} for 2000");
+    assert!(
+        many.0 as f64 <= few.0 as f64 * 1.05 + 64.0 * 64.0 * 4.0,
+        "payloads: {few:?} bytes for 200 samples, {many:?} for 2000"
+    );
     if let (Some(few), Some(many)) = (few.1, many.1) {
         assert!(many as f64 <= few as f64 * 1.05, "process: {few} bytes for 200 samples, {many} for 2000");
     }

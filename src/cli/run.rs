@@ -40,7 +40,13 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     };
     let control = Control::new();
     stop_on_signals(&control);
-    tracing::info!("{}: {} stages in {} lanes, into {}", pipeline.name, pipeline.graph.order.len(), pipeline.graph.lanes.len(), folder.path().display());
+    tracing::info!(
+        "{}: {} stages in {} lanes, into {}",
+        pipeline.name,
+        pipeline.graph.order.len(),
+        pipeline.graph.lanes.len(),
+        folder.path().display()
+    );
     let progress = Progress::new(pipeline.settings.epochs, quiet);
     match execute(&pipeline, &folder, &control, progress) {
         Ok(summary) => {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use petgraph::Direction;
 use petgraph::graph::{EdgeIndex, NodeIndex};
-use petgraph::visit::EdgeRef;
+use petgraph::visit::{Dfs, EdgeRef, Reversed};
 use pipeline_contract::{
-    BuildContext, End, ErasedMap, ErasedSequential, ErasedSource, Events, Lane as LaneKind, Running, StageError,
+    BuildContext, End, ErasedMap, ErasedSequential, ErasedSource, Events, Lane as LaneKind, Running, SampleCount, StageError,
 };
 
 use super::budget::{Budget, EdgeUse};
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub options: Arc<RunOptions>,
     pub control: Control,
     pub budget: Arc<Budget>,
+    pub samples: SampleCount,
 }
 
 /// Runs all epochs of a graph, on threads of its own, and returns when every one of them has ended.
@@ -62,7 +64,7 @@ pub(super) struct Shared {
 pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let budget = Budget::new(options.host_memory_budget);
     control.watch(budget.clone());
-    let shared = Shared { options: Arc::new(options), control: control.clone(), budget };
+    let shared = Shared { options: Arc::new(options), control: control.clone(), budget, samples: SampleCount::default() };
     let pool = pool(graph)?;
     let mut wiring = Wiring::new(graph, &shared);
     std::thread::scope(|scope| {
@@ -233,10 +235,22 @@ fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, Run
         seed: options.seed,
         epochs: options.epochs,
         facts: graph.facts[node.index()].clone(),
+        samples: shared.samples.of(sources_above(graph, node)),
         out: options.out.clone(),
         events: options.events.clone(),
     };
     call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx))
+}
+
+/// The sources that feed a stage's first input.
+fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<String> {
+    let Some(first) = graph.dag.edges_directed(node, Direction::Incoming).find(|edge| edge.weight().port == 0) else {
+        return Vec::new();
+    };
+    let reversed = Reversed(&graph.dag);
+    let mut above = Dfs::new(reversed, first.source());
+    let nodes = std::iter::from_fn(|| above.next(reversed));
+    nodes.filter(|&node| graph.stage(node).kind.lane == LaneKind::Source).map(|node| graph.stage(node).id.clone()).collect()
 }
 
 fn build_source(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Box<dyn ErasedSource>, RunError> {

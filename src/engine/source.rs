@@ -18,6 +18,7 @@ pub fn run(
     shared: &Shared,
 ) -> Result<(), RunError> {
     if let Some(samples) = source.samples() {
+        shared.samples.announce(stage, samples);
         shared.options.events.announce(stage, samples);
     }
     for epoch in 0..shared.options.epochs {

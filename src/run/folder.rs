@@ -17,7 +17,8 @@ impl Folder {
         if let Some(out) = out {
             fs::create_dir_all(out)?;
             if fs::read_dir(out)?.next().is_some() {
-                let message = "it is not empty, and another run's results are never overwritten: name another folder, or empty it";
+                let message =
+                    "it is not empty, and another run's results are never overwritten: name another folder, or empty it";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
             }
             return Ok(Self(out.into()));

@@ -123,8 +123,8 @@ impl Progress {
 
     fn line(&self, text: &str) {
         if !self.0.quiet {
-            // A closed terminal must not end a run.
-            let _ = writeln!(LogWriter, "{text}");
+            // One write a line, so that the bars are taken away once; a closed terminal must not end a run.
+            let _ = LogWriter.write_all(format!("{text}\n").as_bytes());
         }
     }
 }

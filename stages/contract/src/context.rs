@@ -1,7 +1,8 @@
 //! What a stage knows of the run that it is in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Events, Facts, Rng, stage_rng};
 
@@ -16,6 +17,8 @@ pub struct BuildContext {
     pub epochs: u64,
     /// What is known of the items at each input port (height, width, batch, samples, ...).
     pub facts: Vec<Facts>,
+    /// How many samples an epoch has; known once the first item has come.
+    pub samples: SampleCount,
     /// The run's folder, where stages may leave files.
     pub out: PathBuf,
     /// Where figures go.
@@ -46,5 +49,32 @@ impl ItemContext<'_> {
     /// The generator for this stage's choices about this sample in this epoch.
     pub fn rng(&self) -> Rng {
         stage_rng(self.seed, self.epoch, self.sample, self.stage)
+    }
+}
+
+/// How many samples an epoch has, as the sources above a stage announce it. Sources announce before they emit, so every
+/// stage below can ask as soon as it has its first item.
+#[derive(Debug, Clone, Default)]
+pub struct SampleCount {
+    sources: Vec<String>,
+    announced: Arc<Mutex<BTreeMap<String, u64>>>,
+}
+
+impl SampleCount {
+    /// The same announcements as these sources make them.
+    #[must_use]
+    pub fn of(&self, sources: Vec<String>) -> Self {
+        Self { sources, announced: self.announced.clone() }
+    }
+
+    /// A source says how many samples each of its epochs has.
+    pub fn announce(&self, source: &str, samples: u64) {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(source.into(), samples);
+    }
+
+    /// Samples of an epoch; `None` while, or if, a source hasn't said.
+    pub fn per_epoch(&self) -> Option<u64> {
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sources.iter().map(|source| announced.get(source).copied()).sum()
     }
 }

@@ -37,7 +37,7 @@ mod random;
 mod registry;
 mod stage;
 
-pub use context::{BuildContext, ItemContext};
+pub use context::{BuildContext, ItemContext, SampleCount};
 pub use error::{Result, StageError};
 pub use events::{Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};

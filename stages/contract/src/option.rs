@@ -73,7 +73,8 @@ impl OptionType {
                 (i64::MIN, max) => format!("a whole number of at most {max}"),
                 (min, max) => format!("a whole number from {min} to {max}"),
             },
-            Self::Number { min, max } => match (min.is_finite(), max.is_finite()) {
+            // The largest number is how an open end stands in JSON, which has no infinity.
+            Self::Number { min, max } => match (*min > f64::MIN, *max < f64::MAX) {
                 (true, true) => format!("a number from {min} to {max}"),
                 (true, false) => format!("a number of at least {min}"),
                 (false, true) => format!("a number of at most {max}"),
@@ -85,7 +86,7 @@ impl OptionType {
             Self::Bytes => "an amount of memory such as 512MiB or 16GiB".into(),
             Self::List { of, min, max } => match (*min, *max) {
                 (min, max) if min == max => format!("a list of {min} values, each {}", of.describe()),
-                (min, usize::MAX) if min <= 1 => format!("a list of {}", of.describe()),
+                (min, usize::MAX) if min <= 1 => format!("a list of values, each {}", of.describe()),
                 (min, usize::MAX) => format!("a list of at least {min} values, each {}", of.describe()),
                 (min, max) => format!("a list of {min} to {max} values, each {}", of.describe()),
             },

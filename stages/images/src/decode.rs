@@ -200,6 +200,7 @@ mod tests {
             (cut("cut.tif", ImageFormat::Tiff), "can't be decoded"),
             (cut("cut.gif", ImageFormat::Gif), "can't be decoded"),
             (cut("cut.ppm", ImageFormat::Pnm), "can't be decoded"),
+            (cut("cut.jpg", ImageFormat::Jpeg), "ends before its picture does"),
         ] {
             let error = decoded(&path, &good, MANY).unwrap_err();
             assert!(error.message().contains(part), "{error}");

@@ -31,15 +31,22 @@ pub fn draw(size: usize, seed: u64) -> ImagePair {
         let field = ((1.0 - distance(point, [0.0; 2])) * radius + 0.5).clamp(0.0, 1.0);
         let inside = field >= 0.5 && (veins[at].depth >= 0.0 || arteries[at].depth >= 0.0);
         mask.push(u8::from(inside));
+        if field == 0.0 {
+            image.extend_from_slice(&[DARK; 3]);
+            continue;
+        }
         let colour = eye.colour(point, &veins[at], &arteries[at], radius);
         for (channel, value) in colour.into_iter().enumerate() {
             let grain = eye.grain * Noise::new(eye.seed ^ (channel as u64 + 1)).corner(x as i32, y as i32);
-            let value = (value + grain * (0.3 + value)) * field + 0.012;
+            let value = (value + grain * (0.3 + value)) * field + f32::from(DARK) / 255.0;
             image.push((value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
         }
     }
     ImagePair { height: size, width: size, image, mask, normalization: Normalization::default() }
 }
+
+/// What the camera records outside the field.
+const DARK: u8 = 3;
 
 /// What makes one eye differ from another. Colours are RGB from 0 to 1.
 struct Eye {
@@ -115,12 +122,15 @@ impl Eye {
         // An edge is never sharper than a pixel, nor than the camera's optics.
         let softness = (0.009 * radius).max(1.0);
         let [x, y] = point;
-        let patchy = 0.86 + 0.14 * Noise::new(self.seed ^ 77).layered(x * 6.0, y * 6.0, 2);
-        let strength = self.contrast * patchy;
-        tint(&mut colour, [0.62, 0.38, 0.45], vein.coverage(softness) * vein.contrast * strength);
-        // Light comes back from the middle of an artery, where it is wide enough to show.
-        let reflex = ((artery.inwards() - 0.45) / 0.55).max(0.0) * ((artery.radius - 1.2) / 2.0).clamp(0.0, 1.0);
-        tint(&mut colour, [0.86, 0.54, 0.55], artery.coverage(softness) * artery.contrast * strength * (1.0 - 0.55 * reflex));
+        let covered = [vein, artery].map(|hit| hit.coverage(softness));
+        if covered != [0.0; 2] {
+            let patchy = 0.86 + 0.14 * Noise::new(self.seed ^ 77).layered(x * 6.0, y * 6.0, 2);
+            let strength = self.contrast * patchy;
+            tint(&mut colour, [0.62, 0.38, 0.45], covered[0] * vein.contrast * strength);
+            // Light comes back from the middle of an artery, where it is wide enough to show.
+            let reflex = ((artery.inwards() - 0.45) / 0.55).max(0.0) * ((artery.radius - 1.2) / 2.0).clamp(0.0, 1.0);
+            tint(&mut colour, [0.86, 0.54, 0.55], covered[1] * artery.contrast * strength * (1.0 - 0.55 * reflex));
+        }
         let light = 1.0 + self.light[0] * x + self.light[1] * y;
         colour.map(|value| value * light)
     }
@@ -138,14 +148,17 @@ impl Eye {
         let mottled = 0.07 * noise(3).layered(x * 17.0, y * 17.0, 3);
         let (bend_x, bend_y) = (noise(4).at(x * 1.5, y * 1.5), noise(5).at(x * 1.5, y * 1.5));
         let bands = 0.06 * (1.0 - 2.0 * noise(6).at(x * 5.0 + 3.0 * bend_x, y * 5.0 + 3.0 * bend_y).abs());
-        let dark = libm::expf(-(distance(point, self.layout.macula) / 0.24) * (distance(point, self.layout.macula) / 0.24));
-        let rim_shade = 1.0 - 0.42 * ((out - 0.86) / 0.15).clamp(0.0, 1.0) * ((out - 0.86) / 0.15).clamp(0.0, 1.0);
+        let from_macula = distance(point, self.layout.macula) / 0.24;
+        let dark = libm::expf(-from_macula * from_macula);
+        let at_rim = ((out - 0.86) / 0.15).clamp(0.0, 1.0);
+        let rim_shade = 1.0 - 0.42 * at_rim * at_rim;
         for (channel, value) in colour.iter_mut().enumerate() {
             let own = [1.0, 1.25, 1.1][channel];
             let macula = 1.0 - self.macula * dark * [0.75, 1.1, 1.2][channel];
             *value *= (1.0 + own * (cloudy + mottled + bands)) * macula * rim_shade;
         }
-        for spot in &self.spots {
+        // An edge is at most half as far out again as the spot's radius: 1.6 times 1.5.
+        for spot in self.spots.iter().filter(|spot| distance(point, spot.at) < 2.4 * spot.radius) {
             let ragged = 1.0 + 0.5 * noise(7).layered(x * 30.0, y * 30.0, 2);
             let share = (1.6 - distance(point, spot.at) / (spot.radius * ragged)).clamp(0.0, 1.0) * spot.strength;
             colour = std::array::from_fn(|channel| mix(colour[channel], spot.colour[channel], share));
@@ -201,7 +214,7 @@ mod tests {
             .iter()
             .chain(&pair.mask)
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        assert_eq!(hash, 0xac20_ce71_7c19_86a1, "{hash:#x}");
+        assert_eq!(hash, 0x5725_4d7f_0c4d_162a, "{hash:#x}");
     }
 
     #[test]

@@ -85,12 +85,14 @@ impl Rules {
             }
         }
         problems.add_names("images without a mask", &alone);
+        samples.sort_by(|(left, _), (right, _)| natural(left, right));
+        let same: Vec<String> = samples.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| two[0].0.clone()).collect();
+        problems.add_names("two samples would have one id (their captures joined by `_`)", &same);
         if samples.is_empty() && problems.is_empty() {
             let there: Vec<String> = images.iter().map(|image| self.id(image)).collect();
             problems.add(format!("`only` and `except` leave none of the {} pairs {}", there.len(), listed(&there)));
         }
         problems.finish("correct the patterns, or add the missing files and move the others away")?;
-        samples.sort_by(|(left, _), (right, _)| natural(left, right));
         Ok(samples)
     }
 
@@ -223,6 +225,14 @@ mod tests {
         ] {
             assert!(error.message().contains(part), "{part} is not in {error}");
         }
+        for name in ["1_2_3", "1_2_3x"] {
+            write_rgb(&dir.path().join(format!("ids/{name}.png")), 4, 4);
+            write_grey(&dir.path().join(format!("ids/{name}_m.png")), 4, 4);
+        }
+        let image = ["ids/{a:1}_{b:2_3}.png", "ids/{a:1_2}_{b:3}x.png"];
+        let mask = ["ids/{a:1}_{b:2_3}_m.png", "ids/{a:1_2}_{b:3}x_m.png"];
+        let error = list(json!({"root": dir.path(), "image": image, "mask": mask})).unwrap_err();
+        assert!(error.message().contains("one id (their captures joined by `_`): 1_2_3"), "{error}");
         let error = list(json!({"root": root, "image": "{id}.bmp", "mask": "sub/{id}.png"})).unwrap_err();
         for part in ["no image fits `{id}.bmp`", "Image_01L.jpg", "no mask fits `sub/{id}.png`", "sub"] {
             assert!(error.message().contains(part), "{part} is not in {error}");

@@ -14,6 +14,7 @@ mod fives;
 mod folder;
 mod fundus;
 mod image_pairs;
+mod jpeg;
 mod listing;
 mod noise;
 mod normalize;

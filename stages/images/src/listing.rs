@@ -26,6 +26,10 @@ impl Listing {
 impl Source for Listing {
     type Out = SampleFiles;
 
+    fn samples(&self) -> Option<u64> {
+        Some(self.samples.len() as u64)
+    }
+
     fn epoch(&mut self, epoch: u64, out: &mut Output<'_, SampleFiles>) -> Result<()> {
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         if self.shuffle {

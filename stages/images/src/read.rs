@@ -2,11 +2,13 @@
 //! Knows nothing of pairs: `decode` compares an image with its mask.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use pipeline_contract::{Result, StageError};
+
+use crate::jpeg;
 
 /// A file whose header has been read.
 pub(crate) struct Opened<D> {
@@ -38,6 +40,16 @@ pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<impl ImageDeco
     if reader.format().is_none_or(|format| !format.reading_enabled()) {
         return Err(StageError::new(format!("{shown} is no PNG, JPEG, TIFF, GIF, PPM, PGM or PBM image"))
             .help("convert it to one of these, or exclude this sample"));
+    }
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        let mut bytes = reader.into_inner();
+        if !jpeg::is_complete(&mut bytes).map_err(unreadable)? {
+            return Err(
+                StageError::new(format!("{shown} can't be decoded: the file ends before its picture does")).help(DAMAGED)
+            );
+        }
+        bytes.rewind().map_err(unreadable)?;
+        reader = ImageReader::with_format(bytes, ImageFormat::Jpeg);
     }
     let mut limits = Limits::no_limits();
     // 16 bytes a pixel is the widest colour type, four channels of 32 bit.
@@ -152,4 +164,51 @@ fn narrow(value: u16) -> u8 {
 fn exact(mut values: Vec<u8>) -> Vec<u8> {
     values.shrink_to_fit();
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+
+    use super::*;
+
+    // Files of kinds that the `image` crate doesn't write, made with Pillow 13; the pixels are 4 x 1.
+    const PNG_1_BIT: &str = "89504e470d0a1a0a0000000d4948445200000004000000010100000000d14732600000000a49444154789c63\
+        48000000620061b19879f20000000049454e44ae426082";
+    const PNG_PALETTE: &str = "89504e470d0a1a0a0000000d49484452000000040000000102030000008452e75e00000009504c54450a14\
+        1ec864320000ff3f7429ef0000000a49444154789c63900400001b001a2ed28dad0000000049454e44ae426082";
+    const GIF_PALETTE: &str = "474946383761040001008100000a141ec864320000ff0000002c000000000400010000080700010410102020003b";
+    const TIFF_1_BIT_GROUP_4: &str = "49492a000e00000004a0020020020900000103000100000004000000010103000100000001000000020103\
+        0001000000010000000301030001000000040000000601030001000000010000001101040001000000080000001601030001000000010000001701\
+        040001000000050000001c010300010000000100000000000000";
+    const TIFF_1_BIT_PACKBITS: &str = "49492a000a0000000060090000010300010000000400000001010300010000000100000002010300010000\
+        00010000000301030001000000058000000601030001000000010000001101040001000000080000001601030001000000010000001701040001\
+        000000020000001c010300010000000100000000000000";
+    const TIFF_8_BIT_PACKBITS: &str = "49492a000e0000000300ffff00000900000103000100000004000000010103000100000001000000020103\
+        0001000000080000000301030001000000058000000601030001000000010000001101040001000000080000001601030001000000010000001701\
+        040001000000050000001c010300010000000100000000000000";
+
+    fn written(dir: &Path, hex: &str) -> PathBuf {
+        let digits: Vec<u8> = hex.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|digit| digit as u8).collect();
+        let bytes: Vec<u8> = digits.chunks(2).map(|two| two[0] * 16 + two[1]).collect();
+        std::fs::write(dir.join("file"), bytes).unwrap();
+        dir.join("file")
+    }
+
+    #[test]
+    fn masks_of_1_bit_and_packed_ones_are_read() {
+        let dir = tempdir().unwrap();
+        for hex in [PNG_1_BIT, TIFF_1_BIT_GROUP_4, TIFF_1_BIT_PACKBITS, TIFF_8_BIT_PACKBITS] {
+            assert_eq!(open(&written(dir.path(), hex), 4).unwrap().mask().unwrap(), [0, 1, 1, 0], "{hex}");
+        }
+    }
+
+    #[test]
+    fn palettes_are_looked_up() {
+        let dir = tempdir().unwrap();
+        for hex in [PNG_PALETTE, GIF_PALETTE] {
+            let pixels = open(&written(dir.path(), hex), 4).unwrap().rgb().unwrap();
+            assert_eq!(pixels, [10, 20, 30, 200, 100, 50, 0, 0, 255, 200, 100, 50], "{hex}");
+        }
+    }
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use pipeline_contract::{BuildContext, DefaultValue, Item, ItemContext, NoEvents, Payload, Result, Running, StageKind};
+use pipeline_contract::{
+    BuildContext, DefaultValue, Item, ItemContext, NoEvents, Payload, Result, Running, SampleCount, StageKind,
+};
 use serde_json::{Map, Value};
 
 use crate::ImagePair;
@@ -16,6 +18,7 @@ pub(crate) fn context() -> BuildContext {
         seed: 42,
         epochs: 3,
         facts: Vec::new(),
+        samples: SampleCount::default(),
         out: std::env::temp_dir(),
         events: Arc::new(NoEvents),
     }

@@ -45,7 +45,7 @@ pub fn open(name: &str) -> Result<Opened> {
         },
         _ => Err(unknown(name)),
     }?;
-    tracing::info!(device = %opened.description, "device");
+    tracing::info!("device: {}", opened.description);
     Ok(opened)
 }
 

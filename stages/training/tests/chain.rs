@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use common::options;
 use pipeline_contract::{
-    BuildContext, End, ErasedSequential, Events, Facts, Fields, Item, ItemContext, Result, Running, Severity, StageKind,
-    stage_rng,
+    BuildContext, End, ErasedSequential, Events, Facts, Fields, Item, ItemContext, Result, Running, SampleCount, Severity,
+    StageKind, stage_rng,
 };
 use pipeline_images::{Batch, Normalization};
 use pipeline_training::kinds;
@@ -45,8 +45,15 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
     let facts = [("samples", 7u64), ("batch", 1), ("accumulation", 3), ("height", 16), ("width", 16)];
     let mut known = Facts::default();
     facts.into_iter().for_each(|(name, value)| known.set(name, value, name));
-    let cx =
-        BuildContext { stage: name.into(), seed: 7, epochs: 4, facts: vec![known], out: out.into(), events: events.clone() };
+    let cx = BuildContext {
+        stage: name.into(),
+        seed: 7,
+        epochs: 4,
+        facts: vec![known],
+        samples: SampleCount::default(),
+        out: out.into(),
+        events: events.clone(),
+    };
     let kind = kind(name);
     match kind.build(options(&kind, given), &cx).expect("a stage") {
         Running::Sequential(stage) => stage,

@@ -51,7 +51,7 @@ fn clean(network: &Shared) -> Result<()> {
     device.memory_cleanup();
     device::synchronize(&device)?;
     if let (Some((_, before)), Some((_, after))) = (before, device_memory(&device)) {
-        tracing::info!(bytes = before.saturating_sub(after), "memory given back");
+        tracing::info!("cleanup gave {} bytes back to the device", before.saturating_sub(after));
     }
     Ok(())
 }

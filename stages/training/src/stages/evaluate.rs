@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Step;
 use super::optimizer_step::fields;
-use super::predictions::Predictions;
+use super::predictions::{Predicted, Predictions, write_tensors};
 use crate::metrics::{Confusion, MeanDice, RocAuc};
 use crate::trainee::Shared;
 use crate::transfer;
@@ -24,6 +24,7 @@ use crate::transfer;
 struct Options {
     threshold: f32,
     pictures: usize,
+    tensors: bool,
 }
 
 pub(super) fn kind() -> StageKind {
@@ -39,6 +40,12 @@ pub(super) fn kind() -> StageKind {
             OptionType::Integer { min: 0, max: 64 },
             4,
             "test images that are drawn with mask and prediction into predictions.png, from the first",
+        ))
+        .option(OptionSpec::new(
+            "tensors",
+            OptionType::Bool,
+            false,
+            "also writes these images, their masks and probabilities as predictions.safetensors",
         ))
         .join(Join::InTurn)
         .check(check)
@@ -62,7 +69,7 @@ fn check(_: &Options, inputs: &[Facts]) -> Checked {
 
 struct Evaluate {
     options: Options,
-    pictures: PathBuf,
+    out: PathBuf,
     events: Arc<dyn Events>,
     network: Option<Shared>,
     figures: Figures,
@@ -75,12 +82,13 @@ struct Figures {
     dice: MeanDice,
     roc: RocAuc,
     predictions: Predictions,
+    tensors: Vec<Predicted>,
 }
 
 impl Evaluate {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
-        let (pictures, events) = (cx.out.join("predictions.png"), cx.events.clone());
-        Ok(Self { options, pictures, events, network: None, figures: Figures::default() })
+        let (out, events) = (cx.out.clone(), cx.events.clone());
+        Ok(Self { options, out, events, network: None, figures: Figures::default() })
     }
 
     fn measure(&mut self, batch: &Batch) -> Result<()> {
@@ -104,6 +112,16 @@ impl Evaluate {
             if self.figures.predictions.len() < self.options.pictures {
                 let image = &batch.images[at * area * 3..(at + 1) * area * 3];
                 self.figures.predictions.add(image, mask, &probabilities, batch.height, batch.width);
+                if self.options.tensors {
+                    let name = batch.samples[at].to_string();
+                    self.figures.tensors.push(Predicted {
+                        name,
+                        image: image.to_vec(),
+                        mask: mask.to_vec(),
+                        probabilities,
+                        side: [batch.height, batch.width],
+                    });
+                }
             }
         }
         Ok(())
@@ -123,7 +141,7 @@ impl Sequential for Evaluate {
     }
 
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
-        let Figures { pooled, dice, roc, predictions } = std::mem::take(&mut self.figures);
+        let Figures { pooled, dice, roc, predictions, tensors } = std::mem::take(&mut self.figures);
         let Some(mean) = dice.value() else {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
         };
@@ -140,6 +158,9 @@ impl Sequential for Evaluate {
         });
         self.events.record("eval", fields(eval.clone()));
         self.events.summarize("eval", eval);
-        predictions.write(&self.pictures)
+        if self.options.tensors {
+            write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
+        }
+        predictions.write(&self.out.join("predictions.png"))
     }
 }

@@ -1,10 +1,9 @@
 //! `optimizer_step`: one step of the optimizer per window, and the figures of steps and epochs.
 //! The arithmetic is in `optimizer` and `schedule`; the file's options are in `rules`.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_contract::{BuildContext, End, Events, Fields, ItemContext, Output, Result, Sequential, StageKind};
+use pipeline_contract::{BuildContext, End, Fields, ItemContext, Output, Result, Sequential, StageKind};
 use serde_json::json;
 
 use super::Step;
@@ -24,9 +23,12 @@ pub(super) fn kind() -> StageKind {
 }
 
 struct OptimizerStep {
+    options: Options,
+    lr: f64,
     optimizer: Optimizer,
-    schedule: Schedule,
-    events: Arc<dyn Events>,
+    /// Made with the first window.
+    schedule: Option<Schedule>,
+    cx: BuildContext,
     samples: u64,
     /// The most that the device's allocator was seen to hold, in bytes.
     peak: u64,
@@ -49,9 +51,9 @@ impl Epoch {
 impl OptimizerStep {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let (rule, lr) = options.rule()?;
-        let schedule = options.schedule(lr, cx)?;
         let optimizer = Optimizer::new(rule, options.clip_norm());
-        Ok(Self { optimizer, schedule, events: cx.events.clone(), samples: 0, peak: 0, epoch: Epoch::start() })
+        let cx = cx.clone();
+        Ok(Self { options, lr, optimizer, schedule: None, cx, samples: 0, peak: 0, epoch: Epoch::start() })
     }
 }
 
@@ -61,7 +63,11 @@ impl Sequential for OptimizerStep {
 
     fn item(&mut self, input: Window, cx: &ItemContext<'_>, out: &mut Output<'_, Step>) -> Result<()> {
         let (network, count) = (input.network.clone(), input.samples.len() as u64);
-        let lr = self.schedule.at(self.optimizer.steps());
+        let schedule = match self.schedule {
+            Some(schedule) => schedule,
+            None => *self.schedule.insert(self.options.schedule(self.lr, &self.cx)?),
+        };
+        let lr = schedule.at(self.optimizer.steps());
         let figures = self.optimizer.step(input, lr)?;
         let (loss, number) = (figures.loss(), self.optimizer.steps());
         self.samples += count;
@@ -69,7 +75,7 @@ impl Sequential for OptimizerStep {
         self.epoch.loss += loss * count as f64;
         let memory = device_memory(network.lock()?.state.device());
         self.peak = self.peak.max(memory.map_or(0, |(_, reserved)| reserved));
-        self.events.record(
+        self.cx.events.record(
             "step",
             fields(json!({
                 "epoch": cx.epoch + 1,
@@ -90,7 +96,7 @@ impl Sequential for OptimizerStep {
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Step>) -> Result<()> {
         let Epoch { started, loss, samples } = std::mem::replace(&mut self.epoch, Epoch::start());
         let seconds = started.elapsed().as_secs_f64();
-        self.events.record(
+        self.cx.events.record(
             "epoch",
             fields(json!({
                 "epoch": epoch + 1,
@@ -103,8 +109,8 @@ impl Sequential for OptimizerStep {
     }
 
     fn finish(&mut self, _: End) -> Result<()> {
-        self.events.summarize("steps", self.optimizer.steps().into());
-        self.events.summarize("samples", self.samples.into());
+        self.cx.events.summarize("steps", self.optimizer.steps().into());
+        self.cx.events.summarize("samples", self.samples.into());
         Ok(())
     }
 }

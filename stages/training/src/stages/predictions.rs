@@ -7,11 +7,50 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 use pipeline_contract::Result;
 use pipeline_images::{panel, stack};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 use crate::files::{failed, replace};
 
 /// Largest height and width of an image in the picture, in pixels.
 const LARGEST: usize = 512;
+
+/// A test image with what the network makes of it.
+pub(super) struct Predicted {
+    /// The sample's id.
+    pub name: String,
+    /// RGB, `[height, width, 3]`.
+    pub image: Vec<u8>,
+    /// 0 or 1, `[height, width]`.
+    pub mask: Vec<u8>,
+    /// `[height, width]`.
+    pub probabilities: Vec<f32>,
+    /// Height and width in pixels.
+    pub side: [usize; 2],
+}
+
+/// Writes test images as a safetensors file: for each sample `ID.image` (u8, `[height, width, 3]`), `ID.mask` (u8) and
+/// `ID.probability` (f32), `[height, width]` each. Another program can hold its own figures against these.
+///
+/// # Errors
+/// When it can't be written.
+pub(super) fn write_tensors(path: &Path, images: &[Predicted]) -> Result<()> {
+    let bytes: Vec<Vec<u8>> =
+        images.iter().map(|image| image.probabilities.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let mut views = Vec::new();
+    for (image, probabilities) in images.iter().zip(&bytes) {
+        let [height, width] = image.side;
+        for (what, dtype, shape, data) in [
+            ("image", Dtype::U8, vec![height, width, 3], &image.image),
+            ("mask", Dtype::U8, vec![height, width], &image.mask),
+            ("probability", Dtype::F32, vec![height, width], probabilities),
+        ] {
+            let view = TensorView::new(dtype, shape, data).map_err(|error| failed(path, error))?;
+            views.push((format!("{}.{what}", image.name), view));
+        }
+    }
+    replace(path, &safetensors::serialize(views, None).map_err(|error| failed(path, error))?)
+}
 
 /// The rows so far.
 #[derive(Default)]

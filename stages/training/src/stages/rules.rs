@@ -62,7 +62,7 @@ enum ScheduleOptions {
 
 /// Adds the options and their check to the kind.
 pub(super) fn declare(kind: StageKind) -> StageKind {
-    let number = |min: f64| OptionType::Number { min, max: f64::MAX };
+    let number = |min: f64| OptionType::Number { min, max: f64::INFINITY };
     let share = || OptionType::Number { min: 0.0, max: 0.999_999_999 };
     let adam = |decay: f64, how: &'static str| {
         OptionType::Group(vec![
@@ -128,18 +128,13 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     {
         findings.push(Finding::error(Place::Option("sgd.nesterov".into()), "nesterov needs a momentum").help("momentum: 0.9"));
     }
-    let (shape, given) = options.shape();
-    if shape != Shape::Constant && given.is_none() && steps_per_epoch(&facts).is_none() {
-        let message = "the schedule must know how many steps the run has, and the file doesn't tell";
-        findings.push(Finding::error(Place::Option("schedule".into()), message).help("give total_steps"));
-    }
     Checked { facts, findings }
 }
 
-/// Steps of an epoch, where samples and batch size are known.
-fn steps_per_epoch(facts: &Facts) -> Option<u64> {
-    let (samples, batch) = (facts.integer("samples")?, facts.integer("batch")?.max(1));
-    Some(samples.div_ceil(batch).div_ceil(facts.integer("accumulation").unwrap_or(1).max(1)))
+/// Steps of an epoch of so many samples: micro-batches of `batch`, windows of `accumulation`, the last of each shorter.
+fn steps_per_epoch(facts: &Facts, samples: u64) -> u64 {
+    let (batch, window) = (facts.integer("batch").unwrap_or(1).max(1), facts.integer("accumulation").unwrap_or(1).max(1));
+    samples.div_ceil(batch).div_ceil(window)
 }
 
 impl Options {
@@ -178,7 +173,8 @@ impl Options {
         }
     }
 
-    /// The learning rates of the run.
+    /// The learning rates of the run. Asked when the first window is there: by then the sources have said how many samples
+    /// an epoch has, which for a folder nobody knows before it is listed.
     pub(super) fn schedule(&self, lr: f64, cx: &BuildContext) -> Result<Schedule> {
         let (shape, given) = self.shape();
         let (warmup_steps, min_lr) = match self.schedule {
@@ -187,12 +183,15 @@ impl Options {
                 (warmup_steps, min_lr)
             }
         };
-        let counted = || cx.facts.first().and_then(steps_per_epoch).map(|steps| steps * cx.epochs);
+        let facts = cx.facts.first().cloned().unwrap_or_default();
+        let samples = || cx.samples.per_epoch().or_else(|| facts.integer("samples"));
+        let counted = || samples().map(|samples| steps_per_epoch(&facts, samples) * cx.epochs);
         let total_steps = match (shape, given.or_else(counted)) {
             (Shape::Constant, _) => 0,
             (_, Some(total)) => total,
             (_, None) => {
-                return Err(StageError::new("the schedule doesn't know how many steps the run has").help("give total_steps"));
+                return Err(StageError::new("the schedule doesn't know how many steps the run has: the source doesn't say")
+                    .help("give total_steps"));
             }
         };
         Ok(Schedule { shape, lr, min_lr, warmup_steps, total_steps })

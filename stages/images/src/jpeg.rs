@@ -1,0 +1,76 @@
+//! Tells whether a JPEG file is cut off, which its decoder fills up with grey without a word. Decodes nothing.
+
+use std::io::{BufRead, ErrorKind, Result, Seek, SeekFrom};
+
+/// False when the file ends before its picture does. Other damage is left to the decoder.
+pub(crate) fn is_complete<R: BufRead + Seek>(mut file: R) -> Result<bool> {
+    file.seek(SeekFrom::Start(2))?;
+    match skip_to_picture(&mut file) {
+        Ok(true) => ends(file),
+        Ok(false) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Skips the segments before the picture's data, among them the preview's own picture. False when they aren't as they should be.
+fn skip_to_picture<R: BufRead + Seek>(file: &mut R) -> Result<bool> {
+    loop {
+        let mut marker = [0; 2];
+        file.read_exact(&mut marker)?;
+        match marker {
+            [0xff, 0xda] => return Ok(true),
+            [0xff, 0xff] => file.seek_relative(-1)?,
+            [0xff, 0x01 | 0xd0..=0xd8] => {}
+            [0xff, _] => {
+                let mut length = [0; 2];
+                file.read_exact(&mut length)?;
+                file.seek_relative(i64::from(u16::from_be_bytes(length)) - 2)?;
+            }
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// Looks for the marker that ends the picture; inside the data, a byte of 255 is never followed by 217.
+fn ends(file: impl BufRead) -> Result<bool> {
+    let mut before = 0;
+    for byte in file.bytes() {
+        let byte = byte?;
+        if (before, byte) == (0xff, 0xd9) {
+            return Ok(true);
+        }
+        before = byte;
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use image::{ImageFormat, Rgb, RgbImage};
+
+    use super::*;
+
+    #[test]
+    fn a_cut_file_is_told_from_a_whole_one() {
+        let mut whole = Cursor::new(Vec::new());
+        let picture = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * y) as u8, (x * 31) as u8, (y * 17) as u8]));
+        picture.write_to(&mut whole, ImageFormat::Jpeg).unwrap();
+        let whole = whole.into_inner();
+        let complete = |bytes: &[u8]| is_complete(Cursor::new(bytes)).unwrap();
+        assert!(complete(&whole));
+        assert!(complete(&[whole.as_slice(), b"what a camera adds"].concat()));
+        for length in [3, 10, 30, whole.len() / 2, whole.len() - 1] {
+            assert!(!complete(&whole[..length]), "{length} of {} bytes", whole.len());
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_preview_inside_is_not_the_end() {
+        // A segment of 6 bytes that holds an end marker, then data without one.
+        let cut = [0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 0xff, 0xd9, 0xff, 0xda, 0, 2, 7, 7];
+        assert!(!is_complete(Cursor::new(cut.as_slice())).unwrap());
+    }
+}

@@ -53,11 +53,10 @@ fn the_engine_knows_no_stage_and_the_contract_no_engine() {
 }
 
 #[test]
-fn only_the_training_crate_touches_a_device_and_only_one_file_names_them() {
+fn only_the_training_crate_touches_a_device_and_only_one_module_names_them() {
     let outside = ["src", "stages/contract/src", "stages/images/src"].map(sources).concat();
     assert_eq!(mentions(&outside, &["burn"]), [""; 0]);
-    let inside: Vec<_> =
-        sources("stages/training/src").into_iter().filter(|(path, _)| !path.ends_with("src/device.rs")).collect();
+    let inside: Vec<_> = sources("stages/training/src").into_iter().filter(|(path, _)| !path.contains("src/device")).collect();
     let tested = |(path, text): (String, String)| (path, text.split("#[cfg(test)]").next().unwrap_or("").to_owned());
     let inside: Vec<_> = inside.into_iter().map(tested).collect();
     assert_eq!(
@@ -80,13 +79,14 @@ fn no_unsafe_code() {
 
 #[test]
 fn every_dependency_has_a_licence_that_allows_use() {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
-        .current_dir(root())
-        .output();
-    let output = output.unwrap();
+    // `tree` asks only for what is built on this machine, which has been downloaded: the test needs no network.
+    let arguments =
+        ["tree", "--workspace", "--locked", "--offline", "--edges=normal,build,dev", "--prefix=none", "--format={p}|{l}"];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let packages: BTreeSet<&str> =
+        listed.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();
     let allowed: BTreeSet<&str> = [
         "MIT",
         "Apache-2.0",
@@ -106,16 +106,15 @@ fn every_dependency_has_a_licence_that_allows_use() {
         "NCSA",
     ]
     .into();
-    let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 100);
     let mut refused = Vec::new();
     for package in packages {
-        let licence = package["license"].as_str().unwrap_or("none");
+        let (package, licence) = package.split_once('|').unwrap();
         // "A OR B AND C": good enough read as alternatives, each of whose parts must be allowed.
         let plain = licence.replace(['(', ')'], "").replace('/', " OR ");
         let good = plain.split(" OR ").any(|option| option.split(" AND ").all(|part| allowed.contains(part.trim())));
         if !good {
-            refused.push(format!("{} {}: {licence}", package["name"], package["version"]));
+            refused.push(format!("{package}: {licence:?}"));
         }
     }
     assert_eq!(refused, [""; 0]);

@@ -10,8 +10,8 @@ use super::edge::{Held, Message, Receiver};
 #[derive(Debug)]
 pub struct Input {
     pub receiver: Receiver,
-    /// The other inputs of the lane that share an ancestor with this one. While this one is waited for they are taken off
-    /// their edges, so that a full edge can't keep the common ancestor from feeding this one.
+    /// The other inputs of the lane that hang together with this one outside the lane. While this one is waited for they are
+    /// taken off their edges, so that a full edge can't keep a stage that feeds both from feeding this one.
     pub relatives: Vec<usize>,
     stash: VecDeque<Message>,
     ended: bool,

@@ -57,6 +57,14 @@ pub(super) struct Shared {
     pub samples: SampleCount,
 }
 
+impl Shared {
+    /// Tells of a failure while the lane still holds its ends of the edges. Were they dropped first, its neighbours would
+    /// take the failure for an interrupted run and finish as if it had been asked for.
+    pub fn tell<T>(&self, result: Result<T, RunError>) -> Result<T, RunError> {
+        result.inspect_err(|error| self.control.fail(error.clone()))
+    }
+}
+
 /// Runs all epochs of a graph, on threads of its own, and returns when every one of them has ended.
 ///
 /// # Errors
@@ -202,7 +210,8 @@ fn run_lane(
             let relatives = lane.reading.relatives.iter().cloned();
             let inputs = ends.receivers.into_iter().zip(relatives).map(|(receiver, relatives)| Input::new(receiver, relatives));
             let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
-            Sequence { members, shared, failure: None }.run(&mut reader, &entries(graph, lane))
+            let mut sequence = Sequence { members, shared, failure: None };
+            sequence.run(&mut reader, &entries(graph, lane))
         }
     }
 }
@@ -239,7 +248,7 @@ fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, Run
         out: options.out.clone(),
         events: options.events.clone(),
     };
-    call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx))
+    shared.tell(call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx)))
 }
 
 /// The sources that feed a stage's first input.

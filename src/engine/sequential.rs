@@ -47,6 +47,11 @@ pub struct Sequence<'a> {
 impl Sequence<'_> {
     /// Reads and runs until the inputs end; `entries` says which stage and port each input feeds.
     pub fn run(&mut self, reader: &mut Reader, entries: &[(usize, usize)]) -> std::result::Result<(), RunError> {
+        let result = self.run_to_end(reader, entries);
+        self.shared.tell(result)
+    }
+
+    fn run_to_end(&mut self, reader: &mut Reader, entries: &[(usize, usize)]) -> std::result::Result<(), RunError> {
         let mut epochs = vec![0u64; entries.len()];
         let end = loop {
             if self.shared.control.is_cancelled() {

@@ -42,7 +42,7 @@ pub fn run(
                 shared.control.cut_short();
                 return Ok(());
             }
-            other => other?,
+            other => shared.tell(other)?,
         }
         if shared.control.is_draining() || broadcast(outputs, Message::EpochEnd(epoch)).is_err() {
             shared.control.cut_short();

@@ -155,6 +155,6 @@ fn step(link: &Link, item: Item, shared: &Shared) -> Result<Item, RunError> {
 
 /// Hands a result on; false when nobody takes it any more.
 fn send(outputs: &[Sender], outcome: Outcome, shared: &Shared) -> Result<bool, RunError> {
-    let message = outcome?;
+    let message = shared.tell(outcome)?;
     Ok(!shared.control.is_cancelled() && broadcast(outputs, message).is_ok())
 }

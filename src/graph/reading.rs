@@ -7,7 +7,7 @@ use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use petgraph::visit::EdgeRef;
 use pipeline_contract::Join;
 
-use super::build::{ancestors, inputs};
+use super::build::inputs;
 use super::{Edge, Stage};
 
 /// The order in which a lane reads.
@@ -17,7 +17,7 @@ pub struct Reading {
     pub edges: Vec<EdgeIndex>,
     /// Positions in `edges`. Each epoch reads group after group to its end; within a group, one item of each edge in turn.
     pub groups: Vec<Vec<usize>>,
-    /// For each edge, the other edges whose items come from a common ancestor.
+    /// For each edge, the other edges that hang together with it by stages outside the lane.
     pub relatives: Vec<Vec<usize>>,
 }
 
@@ -30,12 +30,9 @@ pub(super) fn reading(dag: &DiGraph<Stage, Edge>, lane: &[NodeIndex]) -> Result<
         into.sort_by_key(|edge| edge.weight().port);
         edges.extend(into.iter().map(EdgeRef::id));
     }
-    let sources: Vec<BTreeSet<NodeIndex>> = edges
-        .iter()
-        .filter_map(|&edge| dag.edge_endpoints(edge))
-        .map(|(from, _)| ancestors(dag, from).into_iter().chain([from]).collect())
-        .collect();
-    let related = |a: usize, b: usize| a != b && !sources[a].is_disjoint(&sources[b]);
+    let parts: Vec<Option<usize>> =
+        edges.iter().map(|&edge| dag.edge_endpoints(edge).map(|(from, _)| part(dag, lane, from))).collect();
+    let related = |a: usize, b: usize| a != b && parts[a] == parts[b];
     let relatives = (0..edges.len()).map(|a| (0..edges.len()).filter(|&b| related(a, b)).collect()).collect();
 
     let mut group_of: Vec<usize> = (0..edges.len()).collect();
@@ -62,6 +59,20 @@ pub(super) fn reading(dag: &DiGraph<Stage, Edge>, lane: &[NodeIndex]) -> Result<
     }
     let groups = sorted_groups(&group_of, &before)?;
     Ok(Reading { edges, groups, relatives })
+}
+
+/// Which part of the graph a stage is in, the lane taken out: the least node that edges lead to, in either direction.
+///
+/// Lanes that wait for each other in a circle do so along a closed walk of edges. Items flow one way, so on that walk some
+/// lane has two inputs, of which it waits for one while the other is full; both are in one part. If every lane takes the
+/// inputs of a part off their edges while it waits for one of them, there is no such circle.
+fn part(dag: &DiGraph<Stage, Edge>, lane: &[NodeIndex], from: NodeIndex) -> usize {
+    let mut seen = BTreeSet::from([from]);
+    let mut next = vec![from];
+    while let Some(node) = next.pop() {
+        next.extend(dag.neighbors_undirected(node).filter(|&other| !lane.contains(&other) && seen.insert(other)));
+    }
+    seen.first().map_or(0, |node| node.index())
 }
 
 /// The outside edges whose items reach a port of a stage inside the lane.

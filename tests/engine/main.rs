@@ -102,6 +102,25 @@ fn a_join_of_branches_at_different_rates_does_not_lock_up() {
     assert_eq!(seen[2], "0[e0s8+e0s9+e0s10+e0s11+e0s12+e0s13+e0s14+e0s15]");
 }
 
+/// Neither join's inputs have an ancestor in common, and yet each join can starve the other by what it leaves on its edges.
+#[test]
+fn crossed_joins_of_two_sources_do_not_lock_up() {
+    let seen = Seen::default();
+    let mut stages = vec![
+        stage("a", &kinds::count(), json!({"samples": 60, "bytes": 10}), &[]),
+        stage("b", &kinds::count(), json!({"samples": 60, "bytes": 10}), &[]),
+        stage("slow_a", &kinds::pack(), json!({"size": 20}), &["a"]),
+        stage("slow_b", &kinds::pack(), json!({"size": 20}), &["b"]),
+        stage("one", &kinds::join(), json!(null), &["slow_a", "b"]),
+        stage("two", &kinds::join(), json!(null), &["slow_b", "a"]),
+        stage("c", &kinds::collect(seen.clone()), json!({}), &["one"]),
+        stage("d", &kinds::collect(seen.clone()), json!({}), &["two"]),
+    ];
+    stages.iter_mut().skip(2).for_each(|stage| stage.bound = Some(Bound { items: 1, bytes: 1 }));
+    run_to_end(graph(stages), 2, ROOMY, &Control::new()).unwrap();
+    assert_eq!([seen_by(&seen, "c").len(), seen_by(&seen, "d").len()], [2 * 63; 2]);
+}
+
 #[test]
 fn a_join_that_would_hold_more_than_the_budget_says_so() {
     let seen = Seen::default();

@@ -116,7 +116,7 @@ fn stages(plan: &Plan, seen: &Seen, failing: Option<usize>) -> (Vec<Stage>, Vec<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn random_graphs_give_what_a_plain_interpreter_gives(plan in plans()) {

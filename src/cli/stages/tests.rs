@@ -54,7 +54,7 @@ options (under `with:`)
         rate  a number of at least 0; default 0.5
             how fast
       none: nothing
-  sizes  a list of an amount of memory such as 512MiB or 16GiB; may be left out
+  sizes  a list of values, each an amount of memory such as 512MiB or 16GiB; may be left out
       how much
 
 example

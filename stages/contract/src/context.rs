@@ -72,8 +72,11 @@ impl SampleCount {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(source.into(), samples);
     }
 
-    /// Samples of an epoch; `None` while, or if, a source hasn't said.
+    /// Samples of an epoch; `None` while, or if, a source hasn't said, and where no source is known.
     pub fn per_epoch(&self) -> Option<u64> {
+        if self.sources.is_empty() {
+            return None;
+        }
         let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         self.sources.iter().map(|source| announced.get(source).copied()).sum()
     }

@@ -97,13 +97,32 @@ pub fn save(network: &UNet, state: &State, path: &Path) -> Result<Saved> {
     let config = network.config();
     let about = [("base", config.base.to_string()), ("depth", config.depth.to_string()), ("norm", config.norm.name().into())];
     let about: HashMap<String, String> = about.into_iter().map(|(key, value)| (key.into(), value)).collect();
-    let bytes = safetensors::serialize(views, Some(about)).map_err(|error| failed(path, error))?;
+    let mut bytes = safetensors::serialize(views, Some(about)).map_err(|error| failed(path, error))?;
+    order_metadata(&mut bytes);
     replace(path, &bytes)?;
     let parameters = network.layout().parameters().unwrap_or(usize::MAX);
     Ok(Saved {
         sha256: digest(tensors.iter().map(|(name, (spec, bytes))| (*name, spec.shape.as_slice(), &bytes[..]))),
         parameters,
     })
+}
+
+/// Puts the metadata of a safetensors file into the order of their keys. The format's library writes them from a hash map,
+/// in another order each time, and the same weights must be the same bytes.
+fn order_metadata(bytes: &mut [u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
+    let Some(header) = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| rest.get_mut(..length)) else {
+        return;
+    };
+    let Ok(mut fields) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(header) else { return };
+    if let Some(metadata) = fields.get_mut("__metadata__").and_then(serde_json::Value::as_object_mut) {
+        metadata.sort_keys();
+    }
+    let ordered = serde_json::Value::Object(fields).to_string();
+    // Only the order differs, so the text is as long as it was; what follows it is the format's padding.
+    if let Some(text) = header.get_mut(..ordered.len()) {
+        text.copy_from_slice(ordered.as_bytes());
+    }
 }
 
 /// A tensor of a file, checked.

@@ -214,8 +214,7 @@ fn checks_say_what_is_wrong() {
         "more than one optimizer is given"
     );
     let cosine = json!({"adamw": {}, "schedule": {"cosine": {}}});
-    assert_eq!(findings("optimizer_step", cosine.clone(), &[])[0].help.as_deref(), Some("give total_steps"));
-    assert_eq!(findings("optimizer_step", cosine, &[("samples", 10), ("batch", 2)]), []);
+    assert_eq!(findings("optimizer_step", cosine, &[]), [], "the source says how many samples there are when it runs");
     let evaluate = kind("evaluate");
     let mut facts = [Facts::default(), Facts::default()];
     facts[0].set("stride", 16, "model");

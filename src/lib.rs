@@ -4,6 +4,8 @@
 //! bounded edges, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
 //! under `stages/`; [`builtin`] is the only place that names them.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
+
 pub mod cli;
 pub mod diagnostic;
 pub mod engine;

@@ -1,5 +1,7 @@
 //! What a user sees of the program: answers, help and exit codes. Trains nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -1,5 +1,7 @@
 //! The house's rules as tests: which way dependencies point, who may touch a device, licences, and that the map is true.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

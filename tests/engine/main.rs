@@ -1,5 +1,7 @@
 //! The engine through its public interface: order, determinism, bounds, joins, failures, on fixed and on random graphs.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod kinds;
 mod random;
 
@@ -171,7 +173,12 @@ fn a_failure_names_stage_and_sample_and_ends_every_lane() {
             stages[1].workers = Some(workers);
             let error = run_to_end(graph(stages), 1, ROOMY, &Control::new()).unwrap_err();
             assert_eq!((error.stage.as_str(), error.sample.as_deref(), error.panicked), ("load", Some("s17"), panicked));
-            assert_eq!(seen_by(&seen, "c").len(), 17);
+            // What comes before the failure may have been seen, in order; nothing that comes after it.
+            let before = seen_by(&seen, "c");
+            assert!(
+                before.len() <= 17 && before.iter().enumerate().all(|(at, text)| text.starts_with(&format!("load(e0s{at},"))),
+                "{before:?}"
+            );
             assert!(seen.lock().unwrap().iter().all(|(_, epoch, _)| *epoch != u64::MAX), "no stage finishes after a failure");
         }
     }

@@ -224,7 +224,7 @@ mod tests {
             }
             let end = start + rest[start..].find('>').expect("a tag ends");
             let tag = &rest[start + 1..end];
-            assert!(tag.matches('"').count() % 2 == 0 && !tag.contains('<'), "quotes in <{tag}>");
+            assert!(tag.matches('"').count().is_multiple_of(2) && !tag.contains('<'), "quotes in <{tag}>");
             match (tag.strip_prefix('/'), tag.strip_suffix('/')) {
                 (Some(name), _) => assert_eq!(open.pop(), Some(name.to_string())),
                 (None, Some(_)) => count += 1,

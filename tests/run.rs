@@ -171,12 +171,37 @@ fn memory_is_flat_in_the_number_of_samples() {
         (summary["memory"]["host_measured_peak"].as_u64().unwrap(), summary["memory"]["process_measured_peak"].as_u64())
     };
     let (few, many) = (peak(200), peak(2000));
-    assert!(
-        many.0 as f64 <= few.0 as f64 * 1.05 + 96.0 * 96.0 * 4.0,
-        "payloads: {few:?} bytes for 200 samples, {many:?} for 2000"
-    );
+    // How much is under way at once depends on timing, but never on the number of samples: what two workers have in hand and
+    // done, what the edge behind them holds, and the one that is being shown, 96 x 96 pixels of four bytes each.
+    let most = (2 * 2 + 4 + 1) * 96 * 96 * 4 + 4 * 100;
+    assert!(few.0 <= most && many.0 <= most, "payloads: {few:?} bytes for 200 samples, {many:?} for 2000, at most {most}");
     if let (Some(few), Some(many)) = (few.1, many.1) {
         // The names of 1,800 samples more, and what the allocator keeps of them, are no part of the 5%.
         assert!(many as f64 <= few as f64 * 1.05 + 1e6, "process: {few} bytes for 200 samples, {many} for 2000");
     }
+}
+
+/// The first signal works off what is on its way and leaves a model of whole windows.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_a_valid_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut arguments = vec!["run", "pipelines/quickstart.yml", "--out", out.to_str().unwrap(), "--quiet"];
+    arguments.extend(SMALL);
+    arguments.extend(["--set", "trainer.num_epochs=100000"]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pipeline")).args(&arguments).current_dir(root()).spawn().unwrap();
+    let steps =
+        |out: &Path| fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default().matches("\"event\":\"step\"").count();
+    while steps(&out) < 7 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let summary = json(&out.join("summary.json"));
+    assert_eq!(summary["status"], "interrupted");
+    assert_eq!(summary["steps"].as_u64(), Some(steps(&out) as u64));
+    let bytes = fs::read(out.join("model.safetensors")).unwrap();
+    assert!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len() > 20);
 }

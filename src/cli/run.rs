@@ -54,10 +54,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
             if summary.status == Status::Complete { exit::DONE.into() } else { exit::INTERRUPTED.into() }
         }
         Err(failure) => {
-            tracing::error!("the run failed: {failure}");
-            if let Some(mend) = failure.mend() {
-                tracing::error!("help: {mend}");
-            }
+            let help = failure.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+            tracing::error!("the run failed: {failure}{help}");
             exit::FAILED.into()
         }
     }

@@ -23,11 +23,8 @@ struct Options {
     model: Model,
     loss: String,
     device: String,
-    // Only `no` and `none` exist so far; the declaration refuses anything else.
-    #[serde(rename = "mixed_precision")]
-    _mixed_precision: String,
-    #[serde(rename = "gradient_checkpointing")]
-    _gradient_checkpointing: String,
+    mixed_precision: String,
+    gradient_checkpointing: String,
     #[serde(default)]
     init: Option<PathBuf>,
 }
@@ -95,14 +92,14 @@ pub(super) fn kind() -> StageKind {
         ))
         .option(OptionSpec::from_key(
             "mixed_precision",
-            OptionType::Choice(&["no"]),
+            OptionType::Choice(&["no", "fp16", "bf16"]),
             "trainer.mixed_precision",
             "no",
             "precision of convolutions and activations; half precision is not built yet",
         ))
         .option(OptionSpec::from_key(
             "gradient_checkpointing",
-            OptionType::Choice(&["none"]),
+            OptionType::Choice(&["none", "blocks", "full"]),
             "trainer.gradient_checkpointing",
             "none",
             "what the backward pass computes again instead of keeping; only none is built yet",
@@ -117,6 +114,15 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let (height, width, batch) = (facts.integer("height"), facts.integer("width"), facts.integer("batch"));
     let mut findings = Vec::new();
     let option = |name: &str| Place::Option(name.into());
+    for (name, given, built) in [
+        ("mixed_precision", &options.mixed_precision, "no"),
+        ("gradient_checkpointing", &options.gradient_checkpointing, "none"),
+    ] {
+        if given != built {
+            let finding = Finding::error(option(name), format!("{name}: {given} is not built yet"));
+            findings.push(finding.help(format!("{name}: {built}")));
+        }
+    }
     match options.model.config() {
         Err(error) => findings.push(helped(Finding::error(option("model.unet"), error.message()), error.mend())),
         Ok(config) => {

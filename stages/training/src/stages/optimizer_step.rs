@@ -19,6 +19,7 @@ pub(super) fn kind() -> StageKind {
         "changes the weights once per window, by the mean gradient over its samples",
         OptimizerStep::build,
     ))
+    .may_end()
     .example("- {id: optim, use: optimizer_step, with: {adamw: {lr: 0.001, weight_decay: 0.01}, clip_norm: 1.0}}")
 }
 

@@ -77,6 +77,7 @@ fn a_run_leaves_what_its_contract_names() {
     let resolved = out.join("resolved.yml");
     let output = pipeline(&["run", resolved.to_str().unwrap(), "--out", again.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("warning"), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), fs::read(again.join("model.safetensors")).unwrap());
 }
 

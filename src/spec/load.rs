@@ -63,7 +63,7 @@ fn read(source: &mut Source, overrides: &[String], registry: &Registry, problems
     let all_known = entries.iter().all(|entry| entry.kind.is_some());
     unread::check(&root, registry, &used, all_known, problems);
     let (top, graph) = (top?, graph?);
-    let resolved = resolved::value(&root, &top, &entries, &needs);
+    let resolved = resolved::value(&top, &entries, &needs);
     Some(Pipeline { name: top.name, settings: top.settings, graph, resolved })
 }
 

@@ -3,25 +3,17 @@
 use serde_json::{Map, Value, json};
 
 use super::needs::Need;
-use super::node::Node;
 use super::settings::Top;
 use super::stages::Entry;
 use super::template;
 
 /// Everything that decides the run.
-pub(super) fn value(root: &Node, top: &Top, entries: &[Entry], needs: &[Vec<Need>]) -> Value {
+pub(super) fn value(top: &Top, entries: &[Entry], needs: &[Vec<Need>]) -> Value {
     let mut file = Map::new();
     file.insert("name".into(), json!(top.name));
     file.insert("seed".into(), json!(top.settings.seed));
-    if let Some(dataset) = root.get("dataset") {
-        file.insert("dataset".into(), escaped(dataset.to_json()));
-    }
-    let mut trainer = match root.get("trainer").map(Node::to_json) {
-        Some(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    trainer.extend(top.trainer.clone());
-    file.insert("trainer".into(), escaped(Value::Object(trainer)));
+    // What stages read of `dataset:` and `trainer:` stands in their options now; repeated here, nothing would read it.
+    file.insert("trainer".into(), escaped(Value::Object(top.trainer.clone())));
     file.insert("stages".into(), (0..entries.len()).map(|at| stage(entries, needs, at)).collect());
     Value::Object(file)
 }

@@ -59,6 +59,10 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
     let trainer = trainer(root, &mut checker);
     checker.owner = Owner::Key("seed");
     let top = checker.known(&top_keys(), root.entries(), root.spot.span, "");
+    if let Some(budget) = root.get("trainer").and_then(|trainer| trainer.entry("memory_budget")) {
+        let warning = Diagnostic::warning(budget.key_span, "the device's memory is not held to `trainer.memory_budget` yet");
+        problems.push(warning.help("host_memory_budget is held; until plans are built, choose image and batch size by hand"));
+    }
     let (trainer, top) = (trainer?, top?);
     let number = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_u64);
     let settings = Settings {

@@ -18,7 +18,7 @@ fn a_good_file_has_no_problems() {
     assert_eq!(rendered(&loaded), "no problems in test.yml");
     let pipeline = loaded.pipeline.unwrap();
     assert_eq!(pipeline.name, "fives");
-    assert_eq!((pipeline.settings.epochs, pipeline.settings.seed, pipeline.settings.host_memory_budget), (30, 42, 2 << 30));
+    assert_eq!((pipeline.settings.epochs, pipeline.settings.seed, pipeline.settings.host_memory_budget), (30, 42, 16 << 30));
     assert_eq!(pipeline.graph.order.len(), 14);
 }
 
@@ -71,4 +71,11 @@ fn a_file_of_problems_lists_a_hundred_and_counts_the_rest() {
     let loaded = load(&format!("trainer: {{num_epochs: 1}}\nstages:\n{stages}"), &[]);
     assert_eq!(loaded.diagnostics.len(), 101);
     assert_eq!(loaded.diagnostics[100].message, "and 200 problems more");
+}
+
+#[test]
+fn a_budget_that_is_not_held_yet_is_said_to_be_so() {
+    let loaded = load(&GOOD.replace("host_memory_budget", "memory_budget"), &[]);
+    assert!(loaded.pipeline.is_some());
+    assert!(rendered(&loaded).contains("not held to `trainer.memory_budget` yet"), "{}", rendered(&loaded));
 }

@@ -47,7 +47,9 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
         pipeline.graph.lanes.len(),
         folder.path().display()
     );
-    let progress = Progress::new(pipeline.settings.epochs, quiet);
+    let mut stages = pipeline.graph.order.iter().map(|&node| pipeline.graph.stage(node));
+    let source = stages.find(|stage| stage.kind.inputs.is_empty()).map(|stage| stage.id.clone());
+    let progress = Progress::new(pipeline.settings.epochs, source, quiet);
     match execute(&pipeline, &folder, &control, progress) {
         Ok(summary) => {
             report(&summary, &folder);

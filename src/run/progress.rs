@@ -21,6 +21,7 @@ pub struct Progress(Arc<Inner>);
 struct Inner {
     bars: Option<Bars>,
     quiet: bool,
+    source: Option<String>,
     state: Mutex<State>,
 }
 
@@ -31,7 +32,7 @@ struct Bars {
 
 struct State {
     epochs: u64,
-    /// Samples of an epoch: announced by the first source, or counted in the first epoch.
+    /// Samples of an epoch: announced by the source, or counted in the first epoch.
     per_epoch: Option<u64>,
     first_step: Option<(Instant, u64)>,
     last_line: Option<Instant>,
@@ -39,15 +40,20 @@ struct State {
 }
 
 impl Progress {
-    /// Progress on standard error: bars if it is a terminal, plain lines otherwise, nothing if `quiet`.
-    pub fn new(epochs: u64, quiet: bool) -> Self {
+    /// Progress on standard error: bars if it is a terminal, plain lines otherwise, nothing if `quiet`. What is left is counted
+    /// in the samples of `source`, the first one of the file.
+    pub fn new(epochs: u64, source: Option<String>, quiet: bool) -> Self {
         let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
         let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval: String::new() };
-        Self(Arc::new(Inner { bars, quiet, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { bars, quiet, source, state: Mutex::new(state) }))
     }
 
-    /// A source says how many samples its epochs have; the first one to say so counts.
-    pub(super) fn announce(&self, _stage: &str, samples: u64) {
+    /// A source says how many samples its epochs have.
+    pub(super) fn announce(&self, stage: &str, samples: u64) {
+        // Sources start side by side, so which one speaks first says nothing.
+        if self.0.source.as_deref() != Some(stage) {
+            return;
+        }
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let total = *state.per_epoch.get_or_insert(samples);
         if let Some(bars) = &self.0.bars {

@@ -1,4 +1,4 @@
-//! What flows between the image stages: where a sample is, a decoded pair, a batch. Pixels stay 8-bit up to the device.
+//! What flows between the image stages: where a sample is, a decoded pair, a batch. Pixels stay 8-bit until the device's lane takes a batch.
 
 use std::path::PathBuf;
 use std::sync::Arc;

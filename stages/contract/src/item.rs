@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Result, StageError};
+use crate::{Facts, Result, StageError};
 
 /// Something that can flow along an edge. Its `NAME` is the port type that people see in the graph and in errors.
 ///
@@ -15,6 +15,11 @@ pub trait Payload: Clone + Send + Sync + 'static {
 
     /// Bytes of host memory that this payload holds; the edges' and the run's budgets count these.
     fn bytes(&self) -> u64;
+
+    /// The same before anything runs, from what is known of the items; `None` where that isn't enough.
+    fn planned(_: &Facts) -> Option<u64> {
+        None
+    }
 }
 
 /// The type of a port: equal when the Rust type is.
@@ -22,12 +27,18 @@ pub trait Payload: Clone + Send + Sync + 'static {
 pub struct PortType {
     id: TypeId,
     name: &'static str,
+    planned: fn(&Facts) -> Option<u64>,
 }
 
 impl PortType {
     /// The port type of a payload.
     pub fn of<T: Payload>() -> Self {
-        Self { id: TypeId::of::<T>(), name: T::NAME }
+        Self { id: TypeId::of::<T>(), name: T::NAME, planned: T::planned }
+    }
+
+    /// Bytes of host memory that an item takes, from what is known of it before anything runs.
+    pub fn planned(&self, facts: &Facts) -> Option<u64> {
+        (self.planned)(facts)
     }
 
     /// The payload's name.

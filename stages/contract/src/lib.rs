@@ -32,6 +32,7 @@ mod events;
 mod facts;
 mod item;
 mod kind;
+pub mod memory;
 mod option;
 mod random;
 mod registry;

@@ -1,0 +1,52 @@
+//! The kernels compiled for any processor against those for this one's widest vectors.
+
+use super::lanes::{Kernel, run};
+use super::{correlate::Chunk, weights::Block};
+
+fn values(count: usize, step: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * step % 29) as f32 / 29.0 - 0.5).collect()
+}
+
+fn close(one: &[f32], other: &[f32]) {
+    assert!(one.iter().any(|value| *value != 0.0));
+    for (one, other) in one.iter().zip(other) {
+        assert!((one - other).abs() < 1e-4, "{one} and {other}");
+    }
+}
+
+#[test]
+fn the_convolution_is_the_same_in_any_vectors() {
+    for outputs in 1..=13 {
+        let (x, weights) = (values(5 * 300, 7), values(outputs * 5 * 9, 11));
+        let computed = |widest: bool| {
+            let mut sums = values(outputs * 128, 5);
+            for first in [true, false] {
+                let (x, weights, sums) = (&x, &weights, &mut sums);
+                let kernel =
+                    Chunk { x, x_run: 300, stride: 20, channels: 5, weights, outputs, sums, sums_run: 128, pixels: 96, first };
+                if widest { run(kernel) } else { kernel.run::<[f32; 4]>() }
+            }
+            sums
+        };
+        close(&computed(true), &computed(false));
+    }
+}
+
+#[test]
+fn the_weight_gradient_is_the_same_in_any_vectors() {
+    for outputs in 1..=9 {
+        let (x, y) = (values(5 * 300, 7), values(outputs * 128, 11));
+        let computed = |widest: bool| {
+            let mut sums = vec![[0.0; 4]; outputs.div_ceil(4) * 5 * 9];
+            let (x, y, target) = (&x, &y, &mut sums);
+            let kernel = Block { x, x_run: 300, stride: 20, y, y_run: 128, pixels: 96, outputs, inputs: 5, sums: target };
+            if widest {
+                run(kernel)
+            } else {
+                kernel.run::<[f32; 4]>()
+            }
+            sums.concat()
+        };
+        close(&computed(true), &computed(false));
+    }
+}

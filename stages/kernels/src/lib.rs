@@ -1,0 +1,34 @@
+//! The network's layers on the CPU: plain functions over slices. They know no tensor library, allocate nothing, and give
+//! the same bytes for any number of threads.
+//!
+//! Maps are `[batch, channels, height, width]`, row after row, stored as float32, float16 or bfloat16; all arithmetic is in
+//! float32. Weights and their gradients are float32 in PyTorch's layouts.
+
+mod cells;
+mod convolution;
+mod dispatch;
+mod element;
+mod loss;
+mod norm;
+mod optimizer;
+mod parallel;
+mod pointwise;
+mod pool;
+mod rows;
+mod sums;
+mod upsample;
+mod view;
+
+pub use convolution::{
+    convolve, convolve_input_gradient, convolve_input_gradient_workspace, convolve_weight_gradient,
+    convolve_weight_gradient_workspace, convolve_workspace,
+};
+pub use element::Element;
+pub use loss::{LossKind, loss};
+pub use norm::{moments, norm_input_gradient, norm_sums};
+pub use optimizer::{AdamStep, SgdStep, adam, sgd};
+pub use pointwise::{pointwise, pointwise_input_gradient, pointwise_weight_gradient};
+pub use pool::{pool, pool_gradient};
+pub use sums::{add, all_finite, scale, sum_of_squares};
+pub use upsample::{upsample, upsample_input_gradient, upsample_weight_gradient, upsample_workspace};
+pub use view::{Area, View};

@@ -1,0 +1,99 @@
+//! Adam, AdamW and SGD over flat weights, in place, as PyTorch computes them in float32.
+
+use rayon::prelude::*;
+
+/// Values of a task.
+const PART: usize = 1 << 14;
+
+/// A step of torch.optim.Adam (Kingma and Ba, 2015) or, with decoupled decay, torch.optim.AdamW (Loshchilov and Hutter, 2019).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// How much of the running mean of the gradient is kept.
+    pub beta1: f64,
+    /// How much of the running mean of the squared gradient is kept.
+    pub beta2: f64,
+    /// Added to the root of the mean square.
+    pub eps: f64,
+    /// The learning rate.
+    pub lr: f64,
+    /// How strongly weights are pulled to zero.
+    pub weight_decay: f64,
+    /// True for AdamW: decay shrinks the weight itself and stays out of the running means.
+    pub decoupled: bool,
+    /// Which step it is, counted from 1.
+    pub step: u64,
+    /// The gradient is multiplied by this first.
+    pub factor: f32,
+}
+
+/// With `g = factor * gradient`: `first = beta1 first + (1 - beta1) g`, `second = beta2 second + (1 - beta2) g^2`,
+/// `weight -= lr / (1 - beta1^step) * first / (sqrt(second) / sqrt(1 - beta2^step) + eps)`. Decay adds `weight_decay * weight`
+/// to `g`, or decoupled multiplies the weight by `1 - lr weight_decay` before. The means start as zeros.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn adam(step: &AdamStep, weight: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+    assert_eq!([gradient.len(), first.len(), second.len()], [weight.len(); 3], "the lengths");
+    let power = i32::try_from(step.step).unwrap_or(i32::MAX);
+    let (shrink, pull) = if step.decoupled { (1.0 - step.lr * step.weight_decay, 0.0) } else { (1.0, step.weight_decay) };
+    let [shrink, pull, eps] = [shrink as f32, pull as f32, step.eps as f32];
+    let [keep1, take1] = [step.beta1 as f32, (1.0 - step.beta1) as f32];
+    let [keep2, take2] = [step.beta2 as f32, (1.0 - step.beta2) as f32];
+    let root = (1.0 - step.beta2.powi(power)).sqrt() as f32;
+    let rate = (step.lr / (1.0 - step.beta1.powi(power))) as f32;
+    let means = first.par_chunks_mut(PART).zip(second.par_chunks_mut(PART));
+    weight.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(means).for_each(|((weight, gradient), (first, second))| {
+        for (((weight, gradient), first), second) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
+            let gradient = gradient * step.factor + *weight * pull;
+            *first = *first * keep1 + gradient * take1;
+            *second = *second * keep2 + gradient * gradient * take2;
+            *weight = *weight * shrink - *first / (second.sqrt() / root + eps) * rate;
+        }
+    });
+}
+
+/// A step of torch.optim.SGD.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SgdStep {
+    /// The learning rate.
+    pub lr: f64,
+    /// How much of the last direction is kept; 0 for none.
+    pub momentum: f64,
+    /// Added to the gradient: this times the weight.
+    pub weight_decay: f64,
+    /// Look ahead along the momentum.
+    pub nesterov: bool,
+    /// The gradient is multiplied by this first.
+    pub factor: f32,
+    /// The buffer holds nothing yet: it becomes the direction.
+    pub first: bool,
+}
+
+/// With `d = factor * gradient + weight_decay * weight`: `buffer = momentum * buffer + d` (at first `buffer = d`) and
+/// `weight -= lr * buffer`, or with Nesterov `weight -= lr * (d + momentum * buffer)`. Without momentum `weight -= lr * d`, and
+/// a buffer is left alone.
+///
+/// # Panics
+/// When the lengths differ, or there is momentum but no buffer.
+pub fn sgd(step: &SgdStep, weight: &mut [f32], gradient: &[f32], buffer: Option<&mut [f32]>) {
+    assert_eq!(gradient.len(), weight.len(), "the lengths");
+    let [lr, momentum, decay] = [step.lr as f32, step.momentum as f32, step.weight_decay as f32];
+    let parts = weight.par_chunks_mut(PART).zip(gradient.par_chunks(PART));
+    if momentum == 0.0 {
+        return parts.for_each(|(weight, gradient)| {
+            for (weight, gradient) in weight.iter_mut().zip(gradient) {
+                *weight -= (gradient * step.factor + *weight * decay) * lr;
+            }
+        });
+    }
+    let buffer = buffer.unwrap_or_default();
+    assert_eq!(buffer.len(), gradient.len(), "momentum needs a buffer of the same length");
+    parts.zip(buffer.par_chunks_mut(PART)).for_each(|((weight, gradient), buffer)| {
+        for ((weight, gradient), buffer) in weight.iter_mut().zip(gradient).zip(buffer) {
+            let direction = gradient * step.factor + *weight * decay;
+            *buffer = if step.first { direction } else { *buffer * momentum + direction };
+            let taken = if step.nesterov { direction + *buffer * momentum } else { *buffer };
+            *weight -= taken * lr;
+        }
+    });
+}

@@ -1,0 +1,98 @@
+//! Reading rows of a map into float32, and sums over them. Kernels work on rows of [`ROW`] values in a buffer on the stack.
+
+use crate::{Element, View};
+
+/// Values of a buffer: a few of them fit the first cache.
+pub(crate) const ROW: usize = 512;
+
+/// Sums that run side by side.
+const LANES: usize = 16;
+
+/// A plane of a map, and what it is read through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plane<'a, E> {
+    /// Its pixels.
+    pub values: &'a [E],
+    /// `[scale, shift]` before the ReLU.
+    pub affine: Option<[f32; 2]>,
+}
+
+impl<'a, E: Element> Plane<'a, E> {
+    /// The plane `index`, counted over samples and channels.
+    #[inline(always)]
+    pub fn of(view: &View<'a, E>, index: usize, pixels: usize) -> Self {
+        Self { values: &view.values[index * pixels..][..pixels], affine: view.affine.map(|affine| affine[index]) }
+    }
+
+    /// Reads as many pixels as `to` holds.
+    #[inline(always)]
+    pub fn read(&self, start: usize, to: &mut [f32]) {
+        E::widen(&self.values[start..][..to.len()], to);
+        if let Some([scale, shift]) = self.affine {
+            for value in to {
+                let moved = scale * *value + shift;
+                *value = if 0.0 > moved { 0.0 } else { moved };
+            }
+        }
+    }
+}
+
+/// Panics when the view has not the size that its channels and area make.
+pub(crate) fn check<E>(view: &View<'_, E>, area: crate::Area) {
+    assert_eq!(view.values.len(), area.values(view.channels), "the map's size");
+    if let Some(affine) = view.affine {
+        assert_eq!(affine.len(), area.batch * view.channels, "an affine for each plane");
+    }
+}
+
+/// The sum of a row.
+#[inline(always)]
+pub(crate) fn sum(row: &[f32]) -> f64 {
+    sum_of(row, |value| value)
+}
+
+/// The sum of a function of a row's values.
+#[inline(always)]
+pub(crate) fn sum_of(row: &[f32], term: impl Fn(f32) -> f32) -> f64 {
+    let mut lanes = [0.0f32; LANES];
+    let (full, rest) = row.as_chunks::<LANES>();
+    for part in full {
+        for (lane, value) in lanes.iter_mut().zip(part) {
+            *lane += term(*value);
+        }
+    }
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane += term(*value);
+    }
+    total(&lanes)
+}
+
+/// The sum of a function of two rows' values.
+#[inline(always)]
+pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
+    let mut lanes = [0.0f32; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += term(*a, *b);
+        }
+    }
+    for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += term(*a, *b);
+    }
+    total(&lanes)
+}
+
+/// Halves the lanes until one is left, which is quicker than one after the other.
+#[inline(always)]
+fn total(lanes: &[f32; LANES]) -> f64 {
+    let mut sums = lanes.map(f64::from);
+    let mut count = LANES / 2;
+    while count > 0 {
+        for lane in 0..count {
+            sums[lane] += sums[lane + count];
+        }
+        count /= 2;
+    }
+    sums[0]
+}

@@ -1,0 +1,54 @@
+//! Shares a map that is to be written among threads: bands of rows, through all channels, that no two threads share; and
+//! the workspace, a part for each thread.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::Area;
+
+/// Pixels that a band has at least: fewer are not worth reading the weight for.
+const FEWEST: usize = 32;
+
+/// Some rows of one sample, through all channels.
+pub(super) struct Band<'a, E> {
+    pub sample: usize,
+    /// The pixel before which the band starts, in a plane of the area.
+    pub first: usize,
+    /// Pixels of the band, in a plane of the area.
+    pub pixels: usize,
+    /// For each channel the band's values: `pixels` times as many as the map has values for a pixel of the area.
+    pub planes: Vec<&'a mut [E]>,
+}
+
+/// Cuts a map of `area`, with `times` values for each of its pixels, into bands of whole rows.
+pub(super) fn bands<E>(map: &mut [E], channels: usize, area: Area, times: usize) -> Vec<Band<'_, E>> {
+    let wanted = (4 * rayon::current_num_threads()).div_ceil(area.batch);
+    let rows = area.height.div_ceil(wanted).max(FEWEST.div_ceil(area.width)).min(area.height);
+    let pixels = rows * area.width;
+    let mut bands = Vec::new();
+    for (sample, map) in map.chunks_mut(channels * area.pixels() * times).enumerate() {
+        let old = bands.len();
+        for first in (0..area.pixels()).step_by(pixels) {
+            let pixels = pixels.min(area.pixels() - first);
+            bands.push(Band { sample, first, pixels, planes: Vec::with_capacity(channels) });
+        }
+        for plane in map.chunks_mut(area.pixels() * times) {
+            for (band, part) in bands[old..].iter_mut().zip(plane.chunks_mut(pixels * times)) {
+                band.planes.push(part);
+            }
+        }
+    }
+    bands
+}
+
+/// Runs `each` for every task, with a part of the workspace of `size` values that no other task uses meanwhile. The tasks may
+/// run in any order and must not wait for each other.
+pub(super) fn run<T: Send>(tasks: Vec<T>, workspace: &mut [f32], size: usize, each: impl Fn(T, &mut [f32]) + Sync) {
+    assert!(workspace.len() >= size * rayon::current_num_threads(), "the workspace is too small");
+    let parts: Vec<_> = workspace.chunks_mut(size.max(1)).map(Mutex::new).collect();
+    tasks.into_par_iter().with_max_len(1).for_each(|task| {
+        let part = &parts[rayon::current_thread_index().unwrap_or_default()];
+        each(task, &mut part.lock().unwrap_or_else(PoisonError::into_inner)[..size]);
+    });
+}

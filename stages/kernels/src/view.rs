@@ -1,0 +1,36 @@
+//! How a kernel sees a map: its size, and what is applied while it is read.
+
+/// The size of a map, but for its channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// Samples.
+    pub batch: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Area {
+    /// Pixels of one channel of one sample.
+    pub fn pixels(self) -> usize {
+        self.height * self.width
+    }
+
+    /// Values of a map of so many channels.
+    pub fn values(self, channels: usize) -> usize {
+        self.batch * channels * self.pixels()
+    }
+}
+
+/// A map as a kernel reads it: as it is, or through a norm and ReLU, which then need no map of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, E> {
+    /// `[batch, channels, height, width]`.
+    pub values: &'a [E],
+    /// Its channels.
+    pub channels: usize,
+    /// With `[scale, shift]` for each sample and channel (`batch * channels` of them), a value `x` is read as
+    /// `max(scale * x + shift, 0)`; without, as it is.
+    pub affine: Option<&'a [[f32; 2]]>,
+}

@@ -1,0 +1,270 @@
+//! The convolution and its gradients against a plain computation in float64, over many shapes.
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use half::{bf16, f16};
+use pipeline_kernels::*;
+use std::ops::Range;
+
+/// A small generator, so that every run sees the same shapes and values.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as u32
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.next() as usize % end
+    }
+
+    /// In -1..1.
+    fn value(&mut self) -> f32 {
+        self.next() as f32 / (1u32 << 30) as f32 - 1.0
+    }
+
+    fn values(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.value()).collect()
+    }
+}
+
+/// One map in storage, with what is applied on reading.
+struct Map<E> {
+    values: Vec<E>,
+    channels: usize,
+    affine: Option<Vec<[f32; 2]>>,
+}
+
+impl<E: Element> Map<E> {
+    fn random(random: &mut Random, channels: usize, area: Area, affine: bool) -> Self {
+        let values = stored(&random.values(area.values(channels)));
+        let affine = affine.then(|| (0..area.batch * channels).map(|_| [random.value() + 1.0, random.value()]).collect());
+        Map { values, channels, affine }
+    }
+
+    fn view(&self) -> View<'_, E> {
+        View { values: &self.values, channels: self.channels, affine: self.affine.as_deref() }
+    }
+}
+
+fn stored<E: Element>(values: &[f32]) -> Vec<E> {
+    let mut stored = vec![E::default(); values.len()];
+    E::narrow(values, &mut stored);
+    stored
+}
+
+fn widened<E: Element>(values: &[E]) -> Vec<f32> {
+    let mut wide = vec![0.0; values.len()];
+    E::widen(values, &mut wide);
+    wide
+}
+
+/// The inputs as they are read, one after the other along channels.
+fn read<E: Element>(maps: &[Map<E>], area: Area) -> Vec<f64> {
+    let mut all = Vec::new();
+    for sample in 0..area.batch {
+        for map in maps {
+            for channel in 0..map.channels {
+                let place = sample * map.channels + channel;
+                let plane = widened(&map.values[place * area.pixels()..][..area.pixels()]);
+                all.extend(plane.iter().map(|value| match &map.affine {
+                    Some(affine) => f64::from((affine[place][0] * value + affine[place][1]).max(0.0)),
+                    None => f64::from(*value),
+                }));
+            }
+        }
+    }
+    all
+}
+
+/// Calls with the indices of output, input and weight of every product of the convolution.
+fn products(area: Area, outputs: usize, inputs: usize, mut each: impl FnMut(usize, usize, usize)) {
+    let Area { batch, height, width } = area;
+    for (b, o, i) in (0..batch * outputs * inputs).map(|n| (n / inputs / outputs, n / inputs % outputs, n % inputs)) {
+        for (y, x, tap) in (0..area.pixels() * 9).map(|n| (n / 9 / width, n / 9 % width, n % 9)) {
+            let (row, column) = ((y + tap / 3).wrapping_sub(1), (x + tap % 3).wrapping_sub(1));
+            if row < height && column < width {
+                let out = ((b * outputs + o) * height + y) * width + x;
+                each(out, ((b * inputs + i) * height + row) * width + column, (o * inputs + i) * 9 + tap);
+            }
+        }
+    }
+}
+
+/// The relative difference of the whole, by the sum of squares.
+fn difference(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let apart = squares(&mut found.iter().zip(expected).map(|(found, expected)| f64::from(*found) - expected));
+    apart.sqrt() / squares(&mut expected.iter().copied()).sqrt().max(1e-3)
+}
+
+/// One layer: shapes and values.
+struct Case<E> {
+    area: Area,
+    inputs: Vec<Map<E>>,
+    weight: Vec<f32>,
+    outputs: usize,
+    upstream: Vec<E>,
+    wanted: Range<usize>,
+}
+
+/// The results of the three kernels.
+#[derive(PartialEq)]
+struct Results {
+    out: Vec<f32>,
+    input_gradient: Vec<f32>,
+    weight_gradient: Vec<f32>,
+}
+
+impl<E: Element> Case<E> {
+    fn random(random: &mut Random, area: Area, channels: &[usize], outputs: usize) -> Self {
+        let mut inputs = Vec::new();
+        for channels in channels {
+            let affine = random.below(2) == 0;
+            inputs.push(Map::random(random, *channels, area, affine));
+        }
+        let all: usize = channels.iter().sum();
+        let start = random.below(all);
+        let wanted = start..start + 1 + random.below(all - start);
+        let weight = random.values(outputs * all * 9);
+        let upstream = stored(&random.values(area.values(outputs)));
+        Case { area, inputs, weight, outputs, upstream, wanted }
+    }
+
+    fn channels(&self) -> usize {
+        self.inputs.iter().map(|map| map.channels).sum()
+    }
+
+    /// Runs the kernels with workspaces of the exact lengths, full of NaN.
+    fn run(&self) -> Results {
+        let Case { area, outputs, .. } = *self;
+        let views: Vec<_> = self.inputs.iter().map(Map::view).collect();
+        let (inputs, wanted) = (self.channels(), self.wanted.clone());
+        let mut out = stored(&vec![f32::NAN; area.values(outputs)]);
+        let mut workspace = vec![f32::NAN; convolve_workspace(inputs, outputs, area)];
+        convolve(&views, &self.weight, outputs, area, &mut out, &mut workspace);
+
+        let mut input_gradient = stored(&vec![f32::NAN; area.values(wanted.len())]);
+        let mut workspace = vec![f32::NAN; convolve_input_gradient_workspace(outputs, wanted.len(), area)];
+        let upstream = &self.upstream;
+        let target = &mut input_gradient;
+        convolve_input_gradient::<E>(upstream, &self.weight, outputs, inputs, wanted, area, target, &mut workspace);
+
+        let mut weight_gradient = vec![1.0; self.weight.len()];
+        let mut workspace = vec![f32::NAN; convolve_weight_gradient_workspace(inputs, outputs, area)];
+        convolve_weight_gradient(&views, upstream, outputs, area, &mut weight_gradient, &mut workspace);
+        Results { out: widened::<E>(&out), input_gradient: widened::<E>(&input_gradient), weight_gradient }
+    }
+
+    /// Compares with the plain computation; `rounding` is the storage's.
+    fn check(&self, rounding: f64) {
+        let (area, inputs, outputs) = (self.area, self.channels(), self.outputs);
+        let (x, upstream) = (read(&self.inputs, area), widened(&self.upstream));
+        let mut out = vec![0.0; area.values(outputs)];
+        let mut input_gradient = vec![0.0; area.values(inputs)];
+        let mut weight_gradient = vec![1.0; self.weight.len()];
+        products(area, outputs, inputs, |o, i, w| {
+            out[o] += f64::from(self.weight[w]) * x[i];
+            input_gradient[i] += f64::from(self.weight[w]) * f64::from(upstream[o]);
+            weight_gradient[w] += f64::from(upstream[o]) * x[i];
+        });
+        let plane = area.pixels();
+        let wanted: Vec<f64> = (0..area.batch)
+            .flat_map(|b| &input_gradient[(b * inputs + self.wanted.start) * plane..][..self.wanted.len() * plane])
+            .copied()
+            .collect();
+        let found = self.run();
+        let channels: Vec<_> = self.inputs.iter().map(|map| map.channels).collect();
+        let shape = format!("{area:?}, {channels:?} to {outputs}, wanted {:?}", self.wanted);
+        for (what, found, expected, bound) in [
+            ("out", &found.out, &out, 1e-6 + rounding),
+            ("input gradient", &found.input_gradient, &wanted, 1e-6 + rounding),
+            ("weight gradient", &found.weight_gradient, &weight_gradient, 1e-6),
+        ] {
+            let difference = difference(found, expected);
+            assert!(difference < bound, "{what} of {shape}: {difference}");
+        }
+    }
+}
+
+fn random_cases<E: Element>(seed: u64, count: usize, rounding: f64) {
+    let mut random = Random(seed);
+    for _ in 0..count {
+        let area = Area { batch: 1 + random.below(3), height: 1 + random.below(20), width: 1 + random.below(24) };
+        let channels: Vec<usize> = (0..1 + random.below(3)).map(|_| 1 + random.below(9)).collect();
+        let outputs = 1 + random.below(11);
+        Case::<E>::random(&mut random, area, &channels, outputs).check(rounding);
+    }
+}
+
+#[test]
+fn float32_over_random_shapes() {
+    random_cases::<f32>(1, 200, 0.0);
+}
+
+#[test]
+fn float16_over_random_shapes() {
+    random_cases::<f16>(2, 60, 1.0 / 2048.0);
+}
+
+#[test]
+fn bfloat16_over_random_shapes() {
+    random_cases::<bf16>(3, 60, 1.0 / 256.0);
+}
+
+#[test]
+fn shapes_at_the_edges_of_tiles_chunks_and_groups() {
+    let mut random = Random(4);
+    for (batch, height, width, channels, outputs) in [
+        (1, 1, 1, &[1][..], 1),
+        (3, 1, 1, &[2, 3], 5),
+        (2, 2, 2, &[33], 65),
+        (1, 1, 300, &[3], 4),
+        (1, 300, 1, &[3], 4),
+        (1, 20, 128, &[5], 6),
+        (1, 20, 129, &[5], 6),
+        (2, 9, 257, &[2, 1], 3),
+        (1, 4, 4, &[40, 30], 130),
+        (1, 8, 8, &[64], 64),
+        (2, 33, 65, &[17, 16], 33),
+        (1, 70, 70, &[4], 4),
+    ] {
+        Case::<f32>::random(&mut random, Area { batch, height, width }, channels, outputs).check(0.0);
+    }
+}
+
+#[test]
+fn same_bytes_for_any_number_of_threads() {
+    let mut random = Random(5);
+    let shapes = [(2, 40, 50, &[3][..], 16), (1, 130, 260, &[2, 2], 5), (2, 6, 6, &[70], 70), (3, 3, 2, &[1], 1)];
+    for (batch, height, width, channels, outputs) in shapes {
+        let area = Area { batch, height, width };
+        let case = Case::<f32>::random(&mut random, area, channels, outputs);
+        let half = Case::<f16>::random(&mut random, area, channels, outputs);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| (case.run(), half.run()))
+        };
+        let one = run(1);
+        for threads in 2..=4 {
+            assert!(run(threads) == one, "{threads} threads, {area:?}");
+        }
+    }
+}
+
+#[test]
+fn nan_and_infinity_come_through() {
+    let area = Area { batch: 1, height: 6, width: 5 };
+    let mut values = vec![0.5f32; area.values(2)];
+    values[2 * 5 + 2] = f32::NAN;
+    let affine = [[1.0, 0.0]; 2];
+    let views = [View { values: &values, channels: 2, affine: Some(&affine) }];
+    let mut out = vec![0.0; area.values(1)];
+    let mut workspace = vec![0.0; convolve_workspace(2, 1, area)];
+    convolve(&views, &[1.0; 18], 1, area, &mut out, &mut workspace);
+    for (place, value) in out.iter().enumerate() {
+        let near = (place / 5).abs_diff(2) <= 1 && (place % 5).abs_diff(2) <= 1;
+        assert_eq!(value.is_nan(), near, "pixel {place}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_contract::Payload;
+use pipeline_contract::{Facts, Payload};
 
 /// Where a sample's image and mask are. Small: sources emit these, `decode` reads or draws them.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,11 @@ impl Payload for ImagePair {
     fn bytes(&self) -> u64 {
         (self.image.capacity() + self.mask.capacity()) as u64
     }
+
+    /// Four bytes a pixel: three of the image, one of the mask.
+    fn planned(facts: &Facts) -> Option<u64> {
+        facts.integer("height")?.checked_mul(facts.integer("width")?)?.checked_mul(4)
+    }
 }
 
 /// A micro-batch of pairs of one size.
@@ -96,5 +101,9 @@ impl Payload for Batch {
 
     fn bytes(&self) -> u64 {
         (self.images.capacity() + self.masks.capacity()) as u64
+    }
+
+    fn planned(facts: &Facts) -> Option<u64> {
+        ImagePair::planned(facts)?.checked_mul(facts.integer("batch")?)
     }
 }

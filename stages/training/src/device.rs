@@ -6,9 +6,15 @@
 mod graphics;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
 mod graphics;
+mod nvml;
+
+pub use nvml::{Card, card_memory};
 
 use burn::tensor::Device;
+use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Result, StageError};
+
+use crate::compute::{Engine, Precision, dtype};
 
 /// A device and what it is, in words.
 #[derive(Debug, Clone)]
@@ -49,8 +55,48 @@ pub fn open(name: &str) -> Result<Opened> {
     Ok(opened)
 }
 
+/// How the allocator of a graphics device divides memory, by the names in files.
+pub const MEMORY_POOLS: &[&str] = &["adaptive", "exclusive_pages"];
+
+/// Sets the allocator of a graphics device before it is first opened: `adaptive` carves tensors out of pages as large as the
+/// largest of them, `exclusive_pages` gives each its own page. Only wgpu devices that are asked for by name can be set.
+///
+/// # Errors
+/// When another device is asked for, or it refuses.
+pub fn set_memory_pool(name: &str, pool: &str) -> Result<()> {
+    match (pool, name) {
+        ("adaptive", _) => Ok(()),
+        ("exclusive_pages", "wgpu" | "vulkan" | "metal") => graphics::exclusive_pages(name),
+        ("exclusive_pages", _) => {
+            Err(StageError::new(format!("memory_pool: exclusive_pages is for wgpu devices, not for device: {name}"))
+                .help("device: wgpu, vulkan or metal; otherwise memory_pool: adaptive"))
+        }
+        _ => Err(StageError::new(format!("there is no memory pool named {pool:?}")).help(MEMORY_POOLS.join(" or "))),
+    }
+}
+
 fn unknown(name: &str) -> StageError {
     StageError::new(format!("there is no device named {name:?}")).help(format!("one of {NAMES}"))
+}
+
+/// Whose arithmetic runs on a device: on the CPU our own kernels, elsewhere burn's.
+pub(crate) fn engine(device: &Device) -> Engine {
+    if is_cpu(device) { Engine::Kernels } else { Engine::Tensors }
+}
+
+/// Whether a device computes in a precision.
+///
+/// # Errors
+/// When it can't, with what it can.
+pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
+    // On the CPU maps are stored in it and computed in float32, which every CPU can.
+    let can = |precision| is_cpu(&opened.device) || opened.device.supports_dtype(dtype(precision));
+    if can(precision) {
+        return Ok(());
+    }
+    let others: Vec<_> = Precision::ALL.into_iter().filter(|&other| can(other)).map(Precision::name).collect();
+    let message = format!("{} can't do mixed_precision: {}", opened.description, precision.name());
+    Err(StageError::new(message).help(format!("mixed_precision: {}", others.join(" or "))))
 }
 
 /// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).
@@ -59,9 +105,39 @@ pub fn is_cpu(device: &Device) -> bool {
 }
 
 /// Bytes that the device's allocator has in use now, and that it has reserved (what it will not give to others); `None`
-/// where it doesn't say, as on the CPU.
+/// where it doesn't say.
+///
+/// On the CPU that is what the device's lane has allocated in this process, as [`memory::usage`] counts it, and at most so far;
+/// `None` in a program without the counting allocator.
 pub fn device_memory(device: &Device) -> Option<(u64, u64)> {
+    if is_cpu(device) {
+        return memory::usage(Side::Device).map(|usage| (usage.now, usage.peak));
+    }
     device.memory_pool_usage().map(|usage| (usage.bytes_in_use, usage.bytes_reserved))
+}
+
+/// Bytes that are held from the system's point of view, used or not: what a device's allocator reserved; on the CPU what the
+/// process has resident (Linux says). `None` where nobody says.
+pub(crate) fn held(device: &Device) -> Option<u64> {
+    if !is_cpu(device) {
+        return device_memory(device).map(|(_, reserved)| reserved);
+    }
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+/// Gives back what a device's allocator holds without need.
+///
+/// # Errors
+/// What the device reports.
+pub(crate) fn give_back(device: &Device) -> Result<()> {
+    if is_cpu(device) {
+        memory::return_unused();
+        return Ok(());
+    }
+    device.memory_cleanup();
+    synchronize(device)
 }
 
 /// Waits for all work of the device.

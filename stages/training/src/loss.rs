@@ -2,8 +2,9 @@
 //! A window's mean over samples is made elsewhere: here every sample has its own loss.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::relu;
 use pipeline_contract::{Result, StageError};
+use pipeline_kernels::LossKind;
 
 /// Keeps Dice defined on empty masks; MONAI's `DiceLoss` default.
 const EPSILON: f64 = 1e-5;
@@ -21,15 +22,6 @@ pub enum Loss {
 
 pub(crate) const LOSSES: &[&str] = &["bce_dice", "bce", "dice"];
 
-/// The loss of every sample, and the gradient of their SUM.
-#[derive(Debug, Clone)]
-pub struct Losses {
-    /// The loss of each sample, `[batch]`.
-    pub samples: Tensor<1>,
-    /// The gradient of the sum of the losses for the logits, `[batch, 1, height, width]`.
-    pub gradient: Tensor<4>,
-}
-
 impl Loss {
     /// The loss of a name in a file.
     ///
@@ -44,22 +36,26 @@ impl Loss {
         }
     }
 
-    /// Losses and gradient for logits and masks (0 or 1), both `[batch, 1, height, width]`.
-    pub fn evaluate(self, logits: Tensor<4>, masks: Tensor<4>) -> Losses {
-        let shape = logits.dims();
-        let [batch, _, height, width] = shape;
-        let pixels = height * width;
-        let (z, y) = (logits.reshape([batch, pixels]), masks.reshape([batch, pixels]));
-        let p = sigmoid(z.clone());
-        let (samples, gradient) = match self {
-            Self::Bce => cross_entropy(z, &y, &p),
-            Self::Dice => dice(&y, &p),
+    /// For logits `z`, masks `y` (0 or 1) and probabilities `p`, each `[batch, pixels]`: the loss of each sample,
+    /// `[batch, 1]`, and the gradient of their SUM.
+    pub(crate) fn evaluate(self, z: Tensor<2>, y: &Tensor<2>, p: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Bce => cross_entropy(z, y, &p),
+            Self::Dice => dice(y, &p),
             Self::BceDice => {
-                let (entropy, overlap) = (cross_entropy(z, &y, &p), dice(&y, &p));
+                let (entropy, overlap) = (cross_entropy(z, y, &p), dice(y, &p));
                 (entropy.0 + overlap.0, entropy.1 + overlap.1)
             }
-        };
-        Losses { samples: samples.reshape([batch]), gradient: gradient.reshape(shape) }
+        }
+    }
+
+    /// The same loss among the CPU's kernels.
+    pub(crate) fn kernel(self) -> LossKind {
+        match self {
+            Self::Bce => LossKind::Bce,
+            Self::Dice => LossKind::Dice,
+            Self::BceDice => LossKind::BceDice,
+        }
     }
 }
 

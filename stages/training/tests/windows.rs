@@ -4,27 +4,23 @@
 
 mod common;
 
-use burn::tensor::Tensor;
-use common::{cpu, distance, names, network, part, samples, weights};
-use pipeline_training::network::Algorithm;
+use common::{add, distance, gradients, network, part, samples, weights};
 use pipeline_training::optimizer::{Optimizer, Rule, Sgd};
 use pipeline_training::trainee::Shared;
-use pipeline_training::window::Window;
 
 /// The weights after two steps on windows whose micro-batches end at these samples.
 fn trained(norm: &str, windows: &[&[usize]]) -> Vec<f32> {
     let network = network(8, 3, norm);
     let mut optimizer = Optimizer::new(Rule::Sgd(Sgd { momentum: 0.9, weight_decay: 0.0, nesterov: false }), None);
-    let (images, masks) = samples(8, 16, 5);
+    let all = samples(8, 16, 5);
     let mut from = 0;
     for ends in windows {
         let mut window = None;
         for &to in *ends {
-            let gradients = network.gradients(part(&images, from, to), part(&masks, from, to), names(from..to));
-            Window::gather(&mut window, gradients.expect("images that fit"));
+            add(&network, &mut window, part(&all, from, to));
             from = to;
         }
-        optimizer.step(window.expect("micro-batches"), 0.1).expect("finite");
+        optimizer.step(&window.expect("micro-batches"), 0.1).expect("finite");
     }
     weights(&network)
 }
@@ -50,38 +46,42 @@ fn a_short_last_window_weighs_its_own_samples() {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     for norm in ["group", "batch", "instance"] {
-        let shared = network(4, 2, norm);
-        let (images, masks) = samples(2, 8, 3);
-        let gradients = shared.gradients(images.clone(), masks.clone(), names(0..2)).expect("images that fit").gradients;
-        let loss = |slot: usize, direction: &Tensor<1>, by: f64| -> f64 {
-            let changed = Shared::new(shared.lock().expect("no panic before").clone());
-            changed.lock().expect("no panic before").state.trained[slot].inplace(|weight| weight + direction.clone() * by);
-            let losses = changed.gradients(images.clone(), masks.clone(), names(0..2)).expect("images that fit").losses;
-            losses.try_to_vec_as::<f32>().expect("float32").iter().map(|&loss| f64::from(loss)).sum()
+        let batch = samples(2, 8, 3);
+        let (all, _) = gradients(&network(4, 2, norm), &batch);
+        let loss = |slot: usize, direction: &[f32], by: f32| -> f64 {
+            let changed: Shared = network(4, 2, norm);
+            changed.lock().expect("no panic before").state.trained[slot].inplace(|weight| {
+                let device = weight.device();
+                let values = weight.try_to_vec_as::<f32>().expect("float32");
+                let moved: Vec<f32> = values.iter().zip(direction).map(|(w, d)| w + d * by).collect();
+                burn::tensor::Tensor::from_floats(moved.as_slice(), &device)
+            });
+            gradients(&changed, &batch).1.iter().map(|&loss| f64::from(loss)).sum()
         };
-        for (slot, gradient) in gradients.iter().enumerate() {
-            let slope = (gradient.clone() * gradient.clone()).sum().into_scalar::<f32>();
-            let norm_of = f64::from(slope).sqrt();
+        for (slot, gradient) in all.iter().enumerate() {
+            let length = gradient.iter().map(|value| value * value).sum::<f32>().sqrt();
             // Along the gradient itself the slope is its norm.
-            let direction = gradient.clone() / norm_of.max(1e-12);
-            let measured = (loss(slot, &direction, 1e-3) - loss(slot, &direction, -1e-3)) / 2e-3;
-            assert!((measured - norm_of).abs() < 2e-3 + 0.05 * norm_of, "{norm} {slot}: {measured} for {norm_of}");
+            let direction: Vec<f32> = gradient.iter().map(|value| value / length.max(1e-12)).collect();
+            let (measured, length) = ((loss(slot, &direction, 1e-3) - loss(slot, &direction, -1e-3)) / 2e-3, f64::from(length));
+            assert!((measured - length).abs() < 2e-3 + 0.05 * length, "{norm} {slot}: {measured} for {length}");
         }
     }
 }
 
 #[test]
-fn both_ways_to_convolve_agree() {
-    let (images, masks) = samples(3, 24, 9);
-    let gradients = |algorithm: Algorithm| {
-        let shared = network(16, 3, "group");
-        shared.lock().expect("no panic before").state.algorithm = algorithm;
-        shared.gradients(images.clone(), masks.clone(), names(0..3)).expect("images that fit").gradients
-    };
-    for (a, b) in gradients(Algorithm::Native).into_iter().zip(gradients(Algorithm::Products)) {
-        let size = a.clone().abs().max().into_scalar::<f32>();
-        let difference = (a - b).abs().max().into_scalar::<f32>();
-        assert!(difference <= 1e-4 * size + 1e-6, "{difference} of {size}");
+fn the_kernels_and_burns_tensors_agree() {
+    for norm in ["group", "batch", "instance"] {
+        let batch = samples(3, 24, 9);
+        let portable = network(16, 3, norm);
+        {
+            let mut trainee = portable.lock().expect("no panic before");
+            trainee.state = trainee.state.clone().portable();
+        }
+        let ((ours, losses), (theirs, expected)) = (gradients(&network(16, 3, norm), &batch), gradients(&portable, &batch));
+        assert!(distance(&losses, &expected) < 1e-5, "{losses:?} for {expected:?}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let size = theirs.iter().fold(0.0f32, |size, value| size.max(value.abs()));
+            assert!(distance(ours, theirs) <= 1e-4 * size + 1e-6, "{norm}: {} of {size}", distance(ours, theirs));
+        }
     }
-    assert_eq!(Algorithm::of(&cpu()), Algorithm::Products);
 }

@@ -28,3 +28,7 @@ pub(super) fn metal() -> Result<Opened> {
 pub(super) fn cuda(_: usize) -> Result<Opened> {
     absent("cuda")
 }
+
+pub(super) fn exclusive_pages(name: &str) -> Result<()> {
+    absent(name).map(|_| ())
+}

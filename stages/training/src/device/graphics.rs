@@ -68,6 +68,33 @@ pub(super) fn cuda(index: usize) -> Result<Opened> {
     one("cuda", move || Device::cuda(index))
 }
 
+/// Registers the device with pages of their own for each allocation, once: an open device can't be changed.
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+pub(super) fn exclusive_pages(name: &str) -> Result<()> {
+    use burn::tensor::wgpu::{MemoryConfiguration, WgpuBackend};
+    static DONE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let failed = DONE.get_or_init(|| {
+        let options = Device::wgpu_options().memory_config(MemoryConfiguration::ExclusivePages);
+        let options = match name {
+            "vulkan" => options.graphics_api(WgpuBackend::Vulkan),
+            "metal" => options.graphics_api(WgpuBackend::Metal),
+            _ => options,
+        };
+        attempt(|| options.init().err().map(|error| format!("{error:?}"))).unwrap_or(Some("it can't be opened".into()))
+    });
+    match failed {
+        None => Ok(()),
+        Some(why) => {
+            Err(StageError::new(format!("the {name} device's memory pool can't be set: {why}")).help("memory_pool: adaptive"))
+        }
+    }
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal")))]
+pub(super) fn exclusive_pages(name: &str) -> Result<()> {
+    absent(name).map(|_| ())
+}
+
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
 pub(super) fn wgpu() -> Result<Opened> {
     one("wgpu", || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))

@@ -1,31 +1,20 @@
-//! The networks: their layers with explicit forward and backward passes, and the tensors that they own.
-//! No loss, no optimizer and no file format here.
+//! The networks: their layers, the blocks that these form, and the tensors that they own.
+//! No arithmetic, no optimizer and no file format here.
 
+mod block;
+mod blocks;
 mod config;
-mod convolution;
-mod head;
+mod layers;
 mod layout;
-mod level;
-mod norm;
-mod pool;
 mod state;
 mod unet;
-mod upsample;
 
+pub use block::{Block, Prelude, Source};
+pub use blocks::{Blocks, Checkpointing};
 pub(crate) use config::NORMS;
 pub use config::UNetConfig;
-pub use convolution::Algorithm;
+pub use layers::{Convolution, Head, Norm, NormKind, Running, Upsample};
 pub use layout::{Init, Layout, Role, TensorSpec};
-pub use norm::NormKind;
 pub use state::State;
-pub(crate) use state::{Gradients, upload};
-pub use unet::{Tape, UNet};
-
-/// What a forward pass is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    /// Training: batch norm uses the batch's statistics and updates the running ones; the tape is kept.
-    Train,
-    /// Evaluation: batch norm uses the running statistics; nothing is kept.
-    Evaluate,
-}
+pub(crate) use state::{upload, zeros};
+pub use unet::UNet;

@@ -1,11 +1,12 @@
-//! The tensors of a network on a device, and the gradients of its trained ones: flat, in the order of the layout.
-//! How a tensor is used is the layers' business; how it is stored in a file is `weights`'.
+//! The tensors of a network on a device: flat, in the order of the layout.
+//! How a tensor is used is the arithmetic's business; how it is stored in a file is `weights`'.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use pipeline_contract::{Result, Rng, StageError};
 use rand::RngExt as _;
 
-use super::{Algorithm, Init, Layout, Role};
+use super::{Init, Layout, Role};
+use crate::compute::Engine;
 
 /// The tensors of a network on one device. Cloning shares the memory until one side is changed.
 #[derive(Debug, Clone)]
@@ -16,8 +17,7 @@ pub struct State {
     pub statistics: Vec<Tensor<1>>,
     /// The counters of batch norm, in the order of their slots.
     pub counters: Vec<u64>,
-    /// How convolutions are computed on this device.
-    pub algorithm: Algorithm,
+    engine: Engine,
     device: Device,
 }
 
@@ -52,7 +52,7 @@ impl State {
             trained: Vec::new(),
             statistics: Vec::new(),
             counters: Vec::new(),
-            algorithm: Algorithm::of(device),
+            engine: crate::device::engine(device),
             device: device.clone(),
         }
     }
@@ -71,9 +71,16 @@ impl State {
         &self.device
     }
 
-    /// The trained tensor of a slot, in a shape.
-    pub(crate) fn view<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
-        self.trained[slot].clone().reshape(shape)
+    /// Whose arithmetic runs on the device.
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The same tensors for another arithmetic: the portable one runs on the CPU too, which tests hold against the kernels.
+    #[must_use]
+    pub fn portable(mut self) -> Self {
+        self.engine = Engine::Tensors;
+        self
     }
 }
 
@@ -83,28 +90,7 @@ pub(crate) fn upload(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [length]), (device, DType::F32))
 }
 
-/// The gradients of the trained tensors, each flat, in the order of their slots; filled by a backward pass.
-#[derive(Debug, Clone)]
-pub struct Gradients(Vec<Option<Tensor<1>>>);
-
-impl Gradients {
-    /// None yet.
-    pub(crate) fn none(layout: &Layout) -> Self {
-        Self(vec![None; layout.of(Role::Trained).count()])
-    }
-
-    /// Sets the gradient of a slot.
-    pub(crate) fn set<const D: usize>(&mut self, slot: usize, gradient: Tensor<D>) {
-        let length = gradient.shape().num_elements();
-        self.0[slot] = Some(gradient.reshape([length]));
-    }
-
-    /// All gradients.
-    ///
-    /// # Errors
-    /// When the backward pass left one out: a bug of the network.
-    pub(crate) fn complete(self) -> Result<Vec<Tensor<1>>> {
-        let all: Option<Vec<_>> = self.0.into_iter().collect();
-        all.ok_or_else(|| StageError::new("the backward pass left a tensor without its gradient"))
-    }
+/// All zeros, of the lengths of the trained tensors: where a window's gradients are summed, or what an optimizer starts from.
+pub(crate) fn zeros(trained: &[Tensor<1>], device: &Device) -> Vec<Tensor<1>> {
+    trained.iter().map(|tensor| Tensor::zeros(tensor.dims(), (device, DType::F32))).collect()
 }

@@ -1,35 +1,16 @@
-//! The U-Net of `unet.py` (Ronneberger et al., 2015, with norms): its blocks in order, forward and backward.
-//! It holds no tensors (those are in `State`) and knows no loss.
+//! The U-Net of `unet.py` (Ronneberger et al., 2015, with norms): its blocks and its head, and which images fit it.
+//! The passes over them are `blocks`'.
 
-use burn::tensor::{Int, Tensor};
 use pipeline_contract::{Result, StageError};
 
-use super::head::Head;
-use super::level::{Kept, Level};
-use super::norm::NormKind;
-use super::upsample::Upsample;
-use super::{Gradients, Layout, Pass, State, UNetConfig, pool};
+use super::block::{Block, Prelude, Source};
+use super::{Blocks, Convolution, Head, Layout, Norm, NormKind, UNetConfig, Upsample};
 
-/// A U-Net with 3 channels in and 1 out: which layers there are, in order. The tensors are in a [`State`].
+/// A U-Net with 3 channels in and 1 out: which layers there are, in order. The tensors are in a [`State`](super::State).
 #[derive(Debug, Clone)]
 pub struct UNet {
     config: UNetConfig,
-    layout: Layout,
-    down: Vec<Level>,
-    up: Vec<Upsample>,
-    decode: Vec<Level>,
-    head: Head,
-}
-
-/// A level's output, and where its pooling found the maxima.
-type Pooled = (Tensor<4>, Tensor<4, Int>);
-
-/// What a forward pass keeps for the backward pass.
-#[derive(Debug)]
-pub struct Tape {
-    down: Vec<(Kept, Option<Pooled>)>,
-    decode: Vec<(Tensor<4>, Kept)>,
-    head: Tensor<4>,
+    blocks: Blocks,
 }
 
 impl UNet {
@@ -38,16 +19,39 @@ impl UNet {
         let UNetConfig { base, depth, norm } = config;
         let channels = |level: usize| base << level;
         let mut layout = Layout::default();
-        let inputs = |level: usize| if level == 0 { 3 } else { channels(level - 1) };
-        let down = (0..depth).map(|k| Level::new(&mut layout, format!("down.{k}"), inputs(k), channels(k), norm)).collect();
+        let level = |layout: &mut Layout, name: &str, inputs: usize, outputs: usize| {
+            let mut half = |index: usize, inputs: usize| {
+                let convolution = Convolution::new(layout, &format!("{name}.conv{index}"), inputs, outputs);
+                (convolution, Norm::new(layout, &format!("{name}.norm{index}"), outputs, norm))
+            };
+            vec![half(1, inputs), half(2, outputs)]
+        };
+        let mut blocks = Vec::new();
+        for k in 0..depth {
+            let (name, inputs) = (format!("down.{k}"), if k == 0 { 3 } else { channels(k - 1) });
+            blocks.push(Block {
+                layers: level(&mut layout, &name, inputs, channels(k)),
+                name: name.into(),
+                inputs: vec![if k == 0 { Source::Images } else { Source::Block(k - 1) }],
+                prelude: if k == 0 { Prelude::Plain } else { Prelude::Pool },
+            });
+        }
+        // PyTorch lists all transposed convolutions before the levels that follow them.
         let rising = || (0..depth - 1).rev().enumerate();
-        let up =
+        let ups: Vec<_> =
             rising().map(|(at, k)| Upsample::new(&mut layout, &format!("up.{at}"), channels(k + 1), channels(k))).collect();
-        let decode = rising()
-            .map(|(at, k)| Level::new(&mut layout, format!("decode.{at}"), 2 * channels(k), channels(k), norm))
-            .collect();
+        for ((at, k), up) in rising().zip(ups) {
+            let name = format!("decode.{at}");
+            blocks.push(Block {
+                layers: level(&mut layout, &name, 2 * channels(k), channels(k)),
+                name: name.into(),
+                // The skip first, then what comes from below.
+                inputs: vec![Source::Block(k), Source::Block(depth - 1 + at)],
+                prelude: Prelude::Upsample(up),
+            });
+        }
         let head = Head::new(&mut layout, "head", base, 1);
-        Self { config, layout, down, up, decode, head }
+        Self { config, blocks: Blocks { layout, blocks, head } }
     }
 
     /// The network's size.
@@ -57,12 +61,12 @@ impl UNet {
 
     /// The network's tensors.
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        &self.blocks.layout
     }
 
-    /// The names of its blocks, in the order of the forward pass.
-    pub fn blocks(&self) -> Vec<&str> {
-        self.down.iter().chain(&self.decode).map(Level::name).chain(["head"]).collect()
+    /// Its blocks and its head.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// Whether images of a size fit: height and width multiples of the stride, and more than one pixel per statistic.
@@ -93,81 +97,5 @@ impl UNet {
             .help("take larger images or a smaller depth"));
         }
         Ok(())
-    }
-
-    /// Logits `[batch, 1, height, width]` of images `[batch, 3, height, width]`, and the tape for [`UNet::backward`].
-    pub fn forward(&self, state: &mut State, images: Tensor<4>) -> (Tensor<4>, Tape) {
-        let (mut x, mut skips) = (images, Vec::new());
-        let (mut down, mut decode) = (Vec::new(), Vec::new());
-        for (k, level) in self.down.iter().enumerate() {
-            let (y, kept) = level.forward_kept(state, x);
-            if k + 1 < self.down.len() {
-                let (pooled, indices) = pool::forward_indexed(y.clone());
-                down.push((kept, Some((y.clone(), indices))));
-                skips.push(y);
-                x = pooled;
-            } else {
-                down.push((kept, None));
-                x = y;
-            }
-        }
-        for (up, level) in self.up.iter().zip(&self.decode) {
-            let risen = up.forward(state, x.clone());
-            let joined = Tensor::cat(skips.pop().into_iter().chain([risen]).collect(), 1);
-            let (y, kept) = level.forward_kept(state, joined);
-            decode.push((x, kept));
-            x = y;
-        }
-        (self.head.forward(state, x.clone()), Tape { down, decode, head: x })
-    }
-
-    /// Logits alone, in evaluation: batch norm uses its running statistics, nothing is kept.
-    pub fn predict(&self, state: &State, images: Tensor<4>) -> Tensor<4> {
-        let state = &mut state.clone();
-        let (mut x, mut skips) = (images, Vec::new());
-        for (k, level) in self.down.iter().enumerate() {
-            x = level.forward(state, x, Pass::Evaluate);
-            if k + 1 < self.down.len() {
-                skips.push(x.clone());
-                x = pool::forward(x);
-            }
-        }
-        for (up, level) in self.up.iter().zip(&self.decode) {
-            let risen = up.forward(state, x);
-            let joined = Tensor::cat(skips.pop().into_iter().chain([risen]).collect(), 1);
-            x = level.forward(state, joined, Pass::Evaluate);
-        }
-        self.head.forward(state, x)
-    }
-
-    /// The gradients of the trained tensors, in the order of their slots, given the gradient of the logits.
-    ///
-    /// # Errors
-    /// When a gradient is missing: a bug.
-    pub fn backward(&self, state: &State, tape: Tape, upstream: Tensor<4>) -> Result<Vec<Tensor<1>>> {
-        let mut all = Gradients::none(&self.layout);
-        let gradients = &mut all;
-        let Tape { mut down, decode, head } = tape;
-        let missing = || StageError::new("the tape does not fit the network");
-        let mut upstream = self.head.backward(state, head, upstream, gradients);
-        let mut skips = Vec::new();
-        for ((up, level), (input, kept)) in self.up.iter().zip(&self.decode).zip(decode).rev() {
-            let joined = level.backward(state, kept, upstream, gradients, true).ok_or_else(missing)?;
-            let [batch, channels, height, width] = joined.dims();
-            skips.push(joined.clone().slice([0..batch, 0..channels / 2, 0..height, 0..width]));
-            let risen = joined.slice([0..batch, channels / 2..channels, 0..height, 0..width]);
-            upstream = up.backward(state, input, risen, gradients);
-        }
-        for (k, level) in self.down.iter().enumerate().rev() {
-            let (kept, pooled) = down.pop().ok_or_else(missing)?;
-            if let Some((y, indices)) = pooled {
-                upstream = pool::backward(y, indices, upstream) + skips.pop().ok_or_else(missing)?;
-            }
-            match level.backward(state, kept, upstream, gradients, k > 0) {
-                Some(input) => upstream = input,
-                None => break,
-            }
-        }
-        all.complete()
     }
 }

@@ -2,6 +2,7 @@
 //! One tensor at a time; the learning rate comes with each step.
 
 use burn::tensor::Tensor;
+use pipeline_kernels::AdamStep;
 
 /// Adam (Kingma and Ba, 2015) or, with decoupled decay, AdamW (Loshchilov and Hutter, 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,41 +17,41 @@ pub struct Adam {
     pub decoupled: bool,
 }
 
-/// The running means of one tensor.
-#[derive(Debug, Clone)]
-pub struct Means {
-    /// Of the gradient.
-    pub first: Tensor<1>,
-    /// Of its square.
-    pub second: Tensor<1>,
-}
-
 impl Adam {
-    /// The step number `step` counts from 1.
-    pub(crate) fn update(
+    /// Gives the weight and its running means (both zero at first) after the step number `step`, which counts from 1.
+    pub(super) fn update(
         &self,
         weight: Tensor<1>,
         gradient: Tensor<1>,
-        means: &mut Option<Means>,
+        [first, second]: [Tensor<1>; 2],
         step: u64,
         lr: f64,
-    ) -> Tensor<1> {
+    ) -> (Tensor<1>, [Tensor<1>; 2]) {
         let [beta1, beta2] = self.betas;
         let (weight, gradient) = match (self.decoupled, self.weight_decay == 0.0) {
             (_, true) => (weight, gradient),
             (true, _) => (weight * (1.0 - lr * self.weight_decay), gradient),
             (false, _) => (weight.clone(), gradient + weight * self.weight_decay),
         };
-        let square = gradient.clone() * gradient.clone() * (1.0 - beta2);
-        let linear = gradient * (1.0 - beta1);
-        let (first, second) = match means.take() {
-            Some(old) => (old.first * beta1 + linear, old.second * beta2 + square),
-            None => (linear, square),
-        };
-        *means = Some(Means { first: first.clone(), second: second.clone() });
+        let second = second * beta2 + gradient.clone() * gradient.clone() * (1.0 - beta2);
+        let first = first * beta1 + gradient * (1.0 - beta1);
         let power = i32::try_from(step).unwrap_or(i32::MAX);
         let (correction1, correction2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
-        let denominator = second.sqrt() / correction2.sqrt() + self.eps;
-        weight - first / denominator * (lr / correction1)
+        let denominator = second.clone().sqrt() / correction2.sqrt() + self.eps;
+        (weight - first.clone() / denominator * (lr / correction1), [first, second])
+    }
+
+    /// The same for the CPU's kernel; gradients are multiplied by `factor` first.
+    pub(super) fn kernel(&self, step: u64, lr: f64, factor: f64) -> AdamStep {
+        AdamStep {
+            beta1: self.betas[0],
+            beta2: self.betas[1],
+            eps: self.eps,
+            lr,
+            weight_decay: self.weight_decay,
+            decoupled: self.decoupled,
+            step,
+            factor: factor as f32,
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! One tensor at a time; the learning rate comes with each step.
 
 use burn::tensor::Tensor;
+use pipeline_kernels::SgdStep;
 
 /// Stochastic gradient descent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,21 +16,30 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// `d = g + decay w; buffer = momentum buffer + d` (at first `buffer = d`); `w -= lr * buffer`, or with Nesterov
-    /// `w -= lr * (d + momentum buffer)`.
-    pub(crate) fn update(&self, weight: Tensor<1>, gradient: Tensor<1>, buffer: &mut Option<Tensor<1>>, lr: f64) -> Tensor<1> {
+    /// Gives the weight and its buffer after a step: `d = g + decay w; buffer = momentum buffer + d` (at first
+    /// `buffer = d`); `w -= lr * buffer`, or with Nesterov `w -= lr * (d + momentum buffer)`. `first` says that the buffer
+    /// holds nothing yet.
+    pub(super) fn update(
+        &self,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+        buffer: Option<Tensor<1>>,
+        first: bool,
+        lr: f64,
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
         let mut direction = gradient;
         if self.weight_decay != 0.0 {
             direction = direction + weight.clone() * self.weight_decay;
         }
-        if self.momentum != 0.0 {
-            let moved = match buffer.take() {
-                Some(old) => old * self.momentum + direction.clone(),
-                None => direction.clone(),
-            };
-            direction = if self.nesterov { direction + moved.clone() * self.momentum } else { moved.clone() };
-            *buffer = Some(moved);
-        }
-        weight - direction * lr
+        let Some(buffer) = buffer else { return (weight - direction * lr, None) };
+        let moved = if first { direction.clone() } else { buffer * self.momentum + direction.clone() };
+        direction = if self.nesterov { direction + moved.clone() * self.momentum } else { moved.clone() };
+        (weight - direction * lr, Some(moved))
+    }
+
+    /// The same for the CPU's kernel; gradients are multiplied by `factor` before anything else.
+    pub(super) fn kernel(&self, first: bool, lr: f64, factor: f64) -> SgdStep {
+        let Self { momentum, weight_decay, nesterov } = *self;
+        SgdStep { lr, momentum, weight_decay, nesterov, factor: factor as f32, first }
     }
 }

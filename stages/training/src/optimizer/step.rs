@@ -1,11 +1,15 @@
-//! What a window does to the weights: mean over its samples, norm, clipping, update.
-//! Every reading from the device is gathered into one transfer per step.
+//! What a window does to the weights: mean over its samples, norm, clipping, update. A float16 window that overflowed
+//! changes nothing. Every reading from the device is gathered into one transfer per step.
 
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
+use pipeline_kernels as kernels;
 
-use super::adam::Means;
 use super::{Adam, Sgd};
+use crate::compute::{Engine, read, write};
+use crate::memory::{Cause, Charge};
+use crate::network::{State, zeros};
+use crate::trainee::Trainee;
 use crate::window::Window;
 
 /// How a weight follows its gradient.
@@ -17,20 +21,34 @@ pub enum Rule {
     Adam(Adam),
 }
 
-/// The state of one tensor.
-#[derive(Debug, Clone, Default)]
-struct Slot {
-    momentum: Option<Tensor<1>>,
-    means: Option<Means>,
+impl Rule {
+    /// How many float32 values the optimizer keeps for each weight.
+    pub fn values_per_weight(&self) -> u64 {
+        match self {
+            Self::Adam(_) => 2,
+            Self::Sgd(sgd) => u64::from(sgd.momentum != 0.0),
+        }
+    }
+}
+
+/// What an optimizer keeps for the weights, one tensor each, in the order of the trained tensors; made with the first step.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Adam's running means of the gradients, or SGD's buffers.
+    first: Vec<Tensor<1>>,
+    /// Adam's running means of their squares.
+    second: Vec<Tensor<1>>,
+    charge: Option<Charge>,
 }
 
 /// An optimizer with its state.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Optimizer {
     rule: Rule,
     clip_norm: Option<f64>,
-    slots: Vec<Slot>,
+    memory: Memory,
     steps: u64,
+    discarded: u64,
 }
 
 /// What a step measured.
@@ -38,8 +56,12 @@ pub struct Optimizer {
 pub struct Figures {
     /// The loss of each sample of the window, in order.
     pub losses: Vec<f32>,
-    /// The L2 norm of the window's gradient over all weights, before clipping.
+    /// The L2 norm of the window's gradient over all weights, before clipping; not finite when it overflowed.
     pub grad_norm: f64,
+    /// The loss scale that the window was made under.
+    pub loss_scale: f64,
+    /// True when the window overflowed in float16 and was discarded: the weights are as before.
+    pub skipped: bool,
 }
 
 impl Figures {
@@ -52,22 +74,35 @@ impl Figures {
 impl Optimizer {
     /// An optimizer that has made no step. `clip_norm` is the largest L2 norm of a gradient, as in `clip_grad_norm_`.
     pub fn new(rule: Rule, clip_norm: Option<f64>) -> Self {
-        Self { rule, clip_norm, slots: Vec::new(), steps: 0 }
+        Self { rule, clip_norm, memory: Memory::default(), steps: 0, discarded: 0 }
     }
 
-    /// How many steps were made.
+    /// How many steps were made; discarded windows aren't steps.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Makes one step with the mean gradient over the window's samples.
+    /// How many windows were discarded because they overflowed.
+    pub fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    /// Makes one step with the mean gradient over the window's samples, and ends the window. Where float16 overflowed, the
+    /// window is discarded instead, and the loss scale halved.
     ///
     /// # Errors
-    /// When a loss or a gradient is not finite; the weights are as before then.
-    pub fn step(&mut self, window: Window, lr: f64) -> Result<Figures> {
-        let Window { gradients, losses, samples, network, .. } = window;
-        let count = samples.len();
-        let (losses, sum_norm) = read(losses, &gradients)?;
+    /// When a loss or a gradient is not finite otherwise; the weights are as before then.
+    pub fn step(&mut self, window: &Window, lr: f64) -> Result<Figures> {
+        let samples = &window.samples;
+        let mut guard = window.network.lock()?;
+        let trainee = &mut *guard;
+        let (losses, sum_norm) = measured(trainee)?;
+        let loss_scale = trainee.scale.scale();
+        let grad_norm = sum_norm / (samples.len().max(1) as f64 * loss_scale);
+        let finite = grad_norm.is_finite() && losses.iter().all(|loss| loss.is_finite());
+        if !finite && trainee.scale.is_dynamic() {
+            return self.discard(trainee, Figures { losses, grad_norm, loss_scale, skipped: true });
+        }
         if let Some(at) = losses.iter().position(|loss| !loss.is_finite()) {
             let sample = samples.get(at).map_or("?", |sample| sample);
             let message = format!("the loss of sample {sample} is {} in step {}", losses[at], self.steps + 1);
@@ -75,34 +110,126 @@ impl Optimizer {
                 StageError::new(message).help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
             );
         }
-        let grad_norm = sum_norm / count as f64;
-        if !grad_norm.is_finite() {
+        if !finite {
             let message = format!("the gradient of step {} is not finite (samples {})", self.steps + 1, samples.join(", "));
             return Err(StageError::new(message).help("take a smaller lr"));
         }
-        // `clip_grad_norm_`: the factor is max_norm / (norm + 1e-6), at most 1.
+        // `clip_grad_norm_`, after unscaling: the factor is max_norm / (norm + 1e-6), at most 1.
         let clip = self.clip_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));
-        let factor = clip / count as f64;
-        self.steps += 1;
-        self.slots.resize_with(gradients.len(), Slot::default);
-        let mut trainee = network.lock()?;
-        for ((weight, gradient), slot) in trainee.state.trained.iter_mut().zip(gradients).zip(&mut self.slots) {
-            let gradient = gradient * factor;
-            weight.inplace(|weight| match &self.rule {
-                Rule::Sgd(sgd) => sgd.update(weight, gradient, &mut slot.momentum, lr),
-                Rule::Adam(adam) => adam.update(weight, gradient, &mut slot.means, self.steps, lr),
-            });
+        self.update(trainee, clip / (samples.len() as f64 * loss_scale), lr)?;
+        trainee.scale.passed();
+        trainee.close()?;
+        Ok(Figures { losses, grad_norm, loss_scale, skipped: false })
+    }
+
+    fn discard(&mut self, trainee: &mut Trainee, figures: Figures) -> Result<Figures> {
+        self.discarded += 1;
+        if !trainee.scale.overflowed() {
+            let scale = figures.loss_scale;
+            let message = format!("float16 overflows in step {} even at a loss scale of {scale}", self.steps + 1);
+            return Err(StageError::new(message).help("mixed_precision: bf16 or no; otherwise a smaller lr, or clip_norm: 1"));
         }
-        Ok(Figures { losses, grad_norm })
+        // A forward pass that overflowed has spoilt the running statistics of batch norm, so they are those of before.
+        trainee.forget()?;
+        Ok(figures)
+    }
+
+    fn update(&mut self, trainee: &mut Trainee, factor: f64, lr: f64) -> Result<()> {
+        self.remember(trainee)?;
+        self.steps += 1;
+        let (step, rule) = (self.steps, self.rule);
+        let Memory { first, second, .. } = &mut self.memory;
+        let (state, gradients) = trainee.weights_and_gradients();
+        match (state.engine(), rule) {
+            (Engine::Kernels, Rule::Adam(adam)) => {
+                let adam = adam.kernel(step, lr, factor);
+                for (((weight, gradient), first), second) in state.trained.iter_mut().zip(gradients).zip(first).zip(second) {
+                    write(weight, |weight| {
+                        read(gradient, |gradient| {
+                            write(first, |first| write(second, |second| kernels::adam(&adam, weight, gradient, first, second)))
+                        })
+                    })????;
+                }
+            }
+            (Engine::Kernels, Rule::Sgd(sgd)) => {
+                let sgd = sgd.kernel(step == 1, lr, factor);
+                let mut buffers = first.iter_mut();
+                for (weight, gradient) in state.trained.iter_mut().zip(gradients) {
+                    write(weight, |weight| {
+                        read(gradient, |gradient| match buffers.next() {
+                            Some(buffer) => write(buffer, |buffer| kernels::sgd(&sgd, weight, gradient, Some(buffer))),
+                            None => {
+                                kernels::sgd(&sgd, weight, gradient, None);
+                                Ok(())
+                            }
+                        })
+                    })???;
+                }
+            }
+            (Engine::Tensors, rule) => portable(state, gradients, (first, second), (rule, step), (factor, lr)),
+        }
+        Ok(())
+    }
+
+    /// Makes the optimizer's memory before the first step.
+    fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
+        if self.memory.charge.is_some() {
+            return Ok(());
+        }
+        let values = self.rule.values_per_weight();
+        let charge = trainee.reserve(Cause::Optimizer, 4 * values * trainee.parameters())?;
+        let make = || zeros(&trainee.state.trained, trainee.state.device());
+        self.memory.first = if values > 0 { make() } else { Vec::new() };
+        self.memory.second = if values > 1 { make() } else { Vec::new() };
+        self.memory.charge = Some(charge);
+        Ok(())
     }
 }
 
-/// Losses of the samples and the L2 norm over all gradients, in one transfer.
-fn read(losses: Vec<Tensor<1>>, gradients: &[Tensor<1>]) -> Result<(Vec<f32>, f64)> {
+/// A step by burn's tensors.
+fn portable(
+    state: &mut State,
+    gradients: &[Tensor<1>],
+    (first, second): (&mut [Tensor<1>], &mut [Tensor<1>]),
+    (rule, step): (Rule, u64),
+    (factor, lr): (f64, f64),
+) {
+    let (mut first, mut second) = (first.iter_mut(), second.iter_mut());
+    for (weight, gradient) in state.trained.iter_mut().zip(gradients) {
+        let gradient = gradient.clone() * factor;
+        let (mut first, mut second) = (first.next(), second.next());
+        weight.inplace(|weight| match (rule, &mut first, &mut second) {
+            (Rule::Adam(adam), Some(first), Some(second)) => {
+                let means = [(**first).clone(), (**second).clone()];
+                let (weight, [moved, squared]) = adam.update(weight, gradient, means, step, lr);
+                (**first, **second) = (moved, squared);
+                weight
+            }
+            (Rule::Sgd(sgd), buffer, _) => {
+                let (weight, moved) =
+                    sgd.update(weight, gradient, buffer.as_ref().map(|buffer| (**buffer).clone()), step == 1, lr);
+                if let (Some(buffer), Some(moved)) = (buffer, moved) {
+                    **buffer = moved;
+                }
+                weight
+            }
+            (Rule::Adam(_), ..) => weight,
+        });
+    }
+}
+
+/// Losses of the samples and the L2 norm over all sums of gradients, in one transfer.
+fn measured(trainee: &Trainee) -> Result<(Vec<f32>, f64)> {
+    let failed = |error| StageError::new(format!("the device failed: {error:?}"));
+    let (losses, gradients) = (trainee.losses().iter().cloned(), trainee.gradients());
+    if trainee.state.engine() == Engine::Kernels {
+        let losses = Tensor::cat(losses.collect(), 0).try_into_vec_as().map_err(failed)?;
+        let squares = gradients.iter().map(|gradient| read(gradient, kernels::sum_of_squares));
+        return Ok((losses, squares.sum::<Result<f64>>()?.sqrt()));
+    }
     let squares = gradients.iter().map(|gradient| (gradient.clone() * gradient.clone()).sum());
-    let all = Tensor::cat(losses.into_iter().chain(squares).collect(), 0);
-    let mut values: Vec<f32> =
-        all.try_into_vec_as().map_err(|error| StageError::new(format!("the device failed: {error:?}")))?;
+    let all = Tensor::cat(losses.chain(squares).collect(), 0);
+    let mut values: Vec<f32> = all.try_into_vec_as().map_err(failed)?;
     let squares = values.split_off(values.len() - gradients.len());
     Ok((values, squares.iter().map(|&square| f64::from(square)).sum::<f64>().sqrt()))
 }

@@ -1,11 +1,15 @@
 //! `cleanup`: gives memory that the device's allocator holds but doesn't use back, at chosen moments.
 //! It changes no figure of the training.
 
-use pipeline_contract::{ItemContext, OptionSpec, OptionType, Output, Result, Sequential, StageKind};
+use std::sync::Arc;
+
+use pipeline_contract::{BuildContext, Events, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, StageKind};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::Step;
-use crate::device::{self, device_memory};
+use super::optimizer_step::fields;
+use crate::device;
 use crate::trainee::Shared;
 
 #[derive(Debug, Deserialize)]
@@ -24,8 +28,8 @@ enum Moment {
 }
 
 pub(super) fn kind() -> StageKind {
-    StageKind::device("cleanup", "gives unused memory of the device back", |options: Options, _| {
-        Ok(Cleanup { options, started: false, network: None })
+    StageKind::device("cleanup", "gives unused memory of the device back", |options: Options, cx: &BuildContext| {
+        Ok(Cleanup { options, events: cx.events.clone(), started: false, network: None })
     })
     .option(OptionSpec::new(
         "when",
@@ -40,18 +44,22 @@ pub(super) fn kind() -> StageKind {
 
 struct Cleanup {
     options: Options,
+    events: Arc<dyn Events>,
     started: bool,
     network: Option<Shared>,
 }
 
-fn clean(network: &Shared) -> Result<()> {
+/// Gives unused memory back and says how much that was, where it can be measured: on a graphics device what the allocator
+/// reserved, on the CPU what the process has resident.
+fn clean(network: &Shared, events: &dyn Events, when: &str) -> Result<()> {
     let device = network.lock()?.state.device().clone();
     device::synchronize(&device)?;
-    let before = device_memory(&device);
-    device.memory_cleanup();
-    device::synchronize(&device)?;
-    if let (Some((_, before)), Some((_, after))) = (before, device_memory(&device)) {
-        tracing::info!("cleanup gave {} bytes back to the device", before.saturating_sub(after));
+    let before = device::held(&device);
+    device::give_back(&device)?;
+    let returned = before.zip(device::held(&device)).map(|(before, after)| before.saturating_sub(after));
+    events.record("cleanup", fields(json!({"when": when, "returned_bytes": returned, "held_bytes": device::held(&device)})));
+    if let Some(bytes) = returned {
+        tracing::debug!("cleanup ({when}) gave {bytes} bytes back");
     }
     Ok(())
 }
@@ -62,8 +70,10 @@ impl Sequential for Cleanup {
 
     fn item(&mut self, input: Step, cx: &ItemContext<'_>, out: &mut Output<'_, Step>) -> Result<()> {
         let start = self.options.when.contains(&Moment::Start) && !self.started;
-        if start || self.options.every.is_some_and(|every| input.number.is_multiple_of(every)) {
-            clean(&input.network)?;
+        if start {
+            clean(&input.network, &*self.events, "start")?;
+        } else if self.options.every.is_some_and(|every| input.number.is_multiple_of(every)) {
+            clean(&input.network, &*self.events, "every")?;
         }
         self.started = true;
         self.network = Some(input.network.clone());
@@ -72,7 +82,7 @@ impl Sequential for Cleanup {
 
     fn epoch_end(&mut self, _: u64, _: &mut Output<'_, Step>) -> Result<()> {
         match &self.network {
-            Some(network) if self.options.when.contains(&Moment::EpochEnd) => clean(network),
+            Some(network) if self.options.when.contains(&Moment::EpochEnd) => clean(network, &*self.events, "epoch_end"),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
     BuildContext, Checked, Either, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output, Place,
     Result, Sequential, StageError, StageKind,
@@ -16,8 +17,8 @@ use super::Step;
 use super::optimizer_step::fields;
 use super::predictions::{Predicted, Predictions, write_tensors};
 use crate::metrics::{Confusion, MeanDice, RocAuc};
+use crate::micro_batch::{MicroBatch, Pixels};
 use crate::trainee::Shared;
-use crate::transfer;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,20 +88,23 @@ struct Figures {
 
 impl Evaluate {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
+        let _host = memory::enter(Side::Host);
         let (out, events) = (cx.out.clone(), cx.events.clone());
         Ok(Self { options, out, events, network: None, figures: Figures::default() })
     }
 
-    fn measure(&mut self, batch: &Batch) -> Result<()> {
+    fn measure(&mut self, batch: Batch, epoch: u64) -> Result<()> {
         let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
+        let batch = MicroBatch::from(batch);
         let logits = {
-            let trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
-            trainee.network.accepts(batch.samples.len(), batch.height, batch.width)?;
-            let (images, _) = transfer::tensors(batch, trainee.state.device())?;
-            trainee.network.predict(&trainee.state, images)
+            let mut trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
+            let predicted = trainee.predict(&batch);
+            trainee.tell(&*self.events, epoch);
+            predicted?
         };
-        let logits: Vec<f32> =
-            logits.try_into_vec_as().map_err(|error| StageError::new(format!("the device failed: {error:?}")))?;
+        let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
+        // Figures and pictures are made on the device's thread, but of the host's memory.
+        let _host = memory::enter(Side::Host);
         let area = batch.height * batch.width;
         for (at, (logits, mask)) in logits.chunks_exact(area).zip(batch.masks.chunks_exact(area)).enumerate() {
             let probabilities: Vec<f32> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
@@ -110,7 +114,7 @@ impl Evaluate {
             self.figures.dice.add(&counts);
             logits.iter().zip(truth()).for_each(|(&logit, truth)| self.figures.roc.add(logit, truth));
             if self.figures.predictions.len() < self.options.pictures {
-                let image = &batch.images[at * area * 3..(at + 1) * area * 3];
+                let image = &images[at * area * 3..(at + 1) * area * 3];
                 self.figures.predictions.add(image, mask, &probabilities, batch.height, batch.width);
                 if self.options.tensors {
                     let name = batch.samples[at].to_string();
@@ -132,15 +136,16 @@ impl Sequential for Evaluate {
     type In = Either<Step, Batch>;
     type Out = Nothing;
 
-    fn item(&mut self, input: Either<Step, Batch>, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+    fn item(&mut self, input: Either<Step, Batch>, cx: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
         match input {
             Either::First(step) => self.network = Some(step.network),
-            Either::Second(batch) => self.measure(&batch)?,
+            Either::Second(batch) => self.measure(batch, cx.epoch)?,
         }
         Ok(())
     }
 
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
+        let _host = memory::enter(Side::Host);
         let Figures { pooled, dice, roc, predictions, tensors } = std::mem::take(&mut self.figures);
         let Some(mean) = dice.value() else {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));

@@ -13,4 +13,6 @@ mod step;
 mod train_step;
 
 pub use kinds::kinds;
+pub(crate) use optimizer_step::optimizer_values;
 pub use step::Step;
+pub(crate) use train_step::{loss_and_init, training};

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use pipeline_contract::{BuildContext, End, Fields, ItemContext, Output, Result, Sequential, StageKind};
+use pipeline_contract::{BuildContext, End, Fields, ItemContext, Output, Result, Sequential, StageError, StageKind};
 use serde_json::json;
 
 use super::Step;
@@ -21,6 +21,13 @@ pub(super) fn kind() -> StageKind {
     ))
     .may_end()
     .example("- {id: optim, use: optimizer_step, with: {adamw: {lr: 0.001, weight_decay: 0.01}, clip_norm: 1.0}}")
+}
+
+/// What a plan needs of this kind's options: how many values the optimizer keeps for each weight.
+pub(crate) fn optimizer_values(options: &serde_json::Value) -> Result<u64> {
+    let misfit = |error| StageError::new(format!("options don't fit their declaration: {error}"));
+    let options: Options = serde_json::from_value(options.clone()).map_err(misfit)?;
+    Ok(options.rule()?.0.values_per_weight())
 }
 
 struct OptimizerStep {
@@ -69,12 +76,20 @@ impl Sequential for OptimizerStep {
             None => *self.schedule.insert(self.options.schedule(self.lr, &self.cx)?),
         };
         let lr = schedule.at(self.optimizer.steps());
-        let figures = self.optimizer.step(input, lr)?;
-        let (loss, number) = (figures.loss(), self.optimizer.steps());
+        let stepped = self.optimizer.step(&input, lr);
+        network.lock()?.tell(&*self.cx.events, cx.epoch);
+        let figures = stepped?;
+        // A discarded window bears the number of the step that it didn't become.
+        let (loss, number) = (figures.loss(), self.optimizer.steps() + u64::from(figures.skipped));
         self.samples += count;
-        self.epoch.samples += count;
-        self.epoch.loss += loss * count as f64;
-        let memory = device_memory(network.lock()?.state.device());
+        if !figures.skipped {
+            self.epoch.samples += count;
+            self.epoch.loss += loss * count as f64;
+        }
+        let (memory, held, peak) = {
+            let trainee = network.lock()?;
+            (device_memory(trainee.state.device()), trainee.ledger.now(), trainee.ledger.peak())
+        };
         self.peak = self.peak.max(memory.map_or(0, |(_, reserved)| reserved));
         self.cx.events.record(
             "step",
@@ -82,13 +97,16 @@ impl Sequential for OptimizerStep {
                 "epoch": cx.epoch + 1,
                 "step": number,
                 "samples": self.samples,
-                "loss": loss,
+                "loss": finite(loss),
                 "lr": lr,
-                "grad_norm": figures.grad_norm,
-                "loss_scale": 1.0,
-                "skipped": false,
+                "grad_norm": finite(figures.grad_norm),
+                "loss_scale": figures.loss_scale,
+                "skipped": figures.skipped,
                 "device_bytes": memory.map(|(in_use, _)| in_use),
                 "device_bytes_peak": memory.map(|_| self.peak),
+                "device_by_cause": held.by_cause(),
+                "device_peak_by_cause": peak.by_cause(),
+                "device_peak_place": peak.place,
             })),
         );
         out.emit(cx.sample, Step { number, loss, network })
@@ -112,8 +130,14 @@ impl Sequential for OptimizerStep {
     fn finish(&mut self, _: End) -> Result<()> {
         self.cx.events.summarize("steps", self.optimizer.steps().into());
         self.cx.events.summarize("samples", self.samples.into());
+        self.cx.events.summarize("skipped_windows", self.optimizer.discarded().into());
         Ok(())
     }
+}
+
+/// JSON knows no infinity: an overflow is null.
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
 /// The fields of an object.

@@ -3,19 +3,21 @@
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use pipeline_contract::{
-    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, StageKind,
-    Variant,
+    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, StageError,
+    StageKind, Variant,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
 
+use crate::compute::Precision;
 use crate::loss::{LOSSES, Loss};
-use crate::network::{NORMS, NormKind, State, UNet, UNetConfig};
+use crate::memory::Ledger;
+use crate::network::{Checkpointing, NORMS, NormKind, State, UNet, UNetConfig};
+use crate::policy::{LossScale, Setting};
 use crate::trainee::{Shared, Trainee};
 use crate::window::Gradients;
-use crate::{device, transfer, weights};
+use crate::{device, weights};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +27,9 @@ struct Options {
     device: String,
     mixed_precision: String,
     gradient_checkpointing: String,
+    loss_scale: f64,
+    memory_budget: u64,
+    memory_pool: String,
     #[serde(default)]
     init: Option<PathBuf>,
 }
@@ -92,17 +97,38 @@ pub(super) fn kind() -> StageKind {
         ))
         .option(OptionSpec::from_key(
             "mixed_precision",
-            OptionType::Choice(&["no", "fp16", "bf16"]),
+            OptionType::Choice(Precision::NAMES),
             "trainer.mixed_precision",
             "no",
-            "precision of convolutions and activations; half precision is not built yet",
+            "precision of the maps, and on a graphics device of the convolutions; fp16 has a dynamic loss scale",
         ))
         .option(OptionSpec::from_key(
             "gradient_checkpointing",
-            OptionType::Choice(&["none", "blocks", "full"]),
+            OptionType::Choice(Checkpointing::NAMES),
             "trainer.gradient_checkpointing",
             "none",
-            "what the backward pass computes again instead of keeping; only none is built yet",
+            "what the backward pass makes again instead of keeping: nothing, the inside of blocks, all it can",
+        ))
+        .option(OptionSpec::from_key(
+            "loss_scale",
+            OptionType::Number { min: 1.0, max: 1.1e12 },
+            "trainer.loss_scale",
+            LossScale::START,
+            "where fp16's dynamic loss scale starts",
+        ))
+        .option(OptionSpec::from_key(
+            "memory_budget",
+            OptionType::Bytes,
+            "trainer.memory_budget",
+            0,
+            "device memory beyond which an allocation is refused and a smaller setting taken; 0: no limit",
+        ))
+        .option(OptionSpec::from_key(
+            "memory_pool",
+            OptionType::Choice(device::MEMORY_POOLS),
+            "trainer.memory_pool",
+            "adaptive",
+            "how a wgpu device's allocator divides memory: pages shared by tensors, or one for each",
         ))
         .option(OptionSpec::optional("init", OptionType::Path, "a .safetensors file of the same network to start from"))
         .check(check)
@@ -114,15 +140,6 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let (height, width, batch) = (facts.integer("height"), facts.integer("width"), facts.integer("batch"));
     let mut findings = Vec::new();
     let option = |name: &str| Place::Option(name.into());
-    for (name, given, built) in [
-        ("mixed_precision", &options.mixed_precision, "no"),
-        ("gradient_checkpointing", &options.gradient_checkpointing, "none"),
-    ] {
-        if given != built {
-            let finding = Finding::error(option(name), format!("{name}: {given} is not built yet"));
-            findings.push(finding.help(format!("{name}: {built}")));
-        }
-    }
     match options.model.config() {
         Err(error) => findings.push(helped(Finding::error(option("model.unet"), error.message()), error.mend())),
         Ok(config) => {
@@ -163,21 +180,66 @@ fn helped(finding: Finding, help: Option<&str>) -> Finding {
 
 struct TrainStep {
     network: Shared,
-    device: Device,
+    cx: BuildContext,
+}
+
+impl Options {
+    fn setting(&self) -> Result<Setting> {
+        let unknown = |what: &str, name: &str| StageError::new(format!("there is no {what} named {name:?}"));
+        let precision = Precision::named(&self.mixed_precision);
+        let checkpointing = Checkpointing::named(&self.gradient_checkpointing);
+        Ok(Setting {
+            precision: precision.ok_or_else(|| unknown("precision", &self.mixed_precision))?,
+            checkpointing: checkpointing.ok_or_else(|| unknown("checkpointing", &self.gradient_checkpointing))?,
+            samples: usize::MAX,
+        })
+    }
+}
+
+fn parse(options: &serde_json::Value) -> Result<Options> {
+    let misfit = |error| StageError::new(format!("options don't fit their declaration: {error}"));
+    serde_json::from_value(options.clone()).map_err(misfit)
+}
+
+/// What a comparison needs of this kind's options: the loss, and the file to start from.
+pub(crate) fn loss_and_init(options: &serde_json::Value) -> Result<(Loss, Option<PathBuf>)> {
+    let options = parse(options)?;
+    Ok((Loss::named(&options.loss)?, options.init))
+}
+
+/// What a plan needs of this kind's options: the network, the policies, the device's name. The device's allocator is set, since
+/// a plan may open the device before the run does.
+pub(crate) fn training(options: &serde_json::Value) -> Result<(UNet, Setting, String)> {
+    let options = parse(options)?;
+    device::set_memory_pool(&options.device, &options.memory_pool)?;
+    Ok((UNet::new(options.model.config()?), options.setting()?, options.device))
 }
 
 impl TrainStep {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let (network, loss) = (UNet::new(options.model.config()?), Loss::named(&options.loss)?);
+        let setting = options.setting()?;
+        device::set_memory_pool(&options.device, &options.memory_pool)?;
         let opened = device::open(&options.device)?;
+        device::supports(&opened, setting.precision)?;
         let state = match &options.init {
             Some(path) => weights::load_file(&network, path, &opened.device)?,
             None => State::fresh(network.layout(), &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
         };
         cx.events.summarize("device", opened.description.into());
         cx.events.summarize("parameters", network.layout().parameters().into());
-        Ok(Self { network: Shared::new(Trainee { network, state, loss }), device: opened.device })
+        let ledger = Ledger::default();
+        ledger.set_limit(Some(options.memory_budget).filter(|&bytes| bytes > 0));
+        ledger.refuse_in(refusal());
+        let mut trainee = Trainee::new(network, state, loss, setting, ledger)?;
+        trainee.scale = LossScale::new(setting.precision, options.loss_scale);
+        Ok(Self { network: Shared::new(trainee), cx: cx.clone() })
     }
+}
+
+/// How tests run out of memory: after so many charges in the environment's `PIPELINE_REFUSE_MEMORY_IN`.
+fn refusal() -> Option<u64> {
+    std::env::var("PIPELINE_REFUSE_MEMORY_IN").ok()?.parse().ok()
 }
 
 impl Sequential for TrainStep {
@@ -185,7 +247,12 @@ impl Sequential for TrainStep {
     type Out = Gradients;
 
     fn item(&mut self, input: Batch, cx: &ItemContext<'_>, out: &mut Output<'_, Gradients>) -> Result<()> {
-        let (images, masks) = transfer::tensors(&input, &self.device)?;
-        out.emit(cx.sample, self.network.gradients(images, masks, input.samples)?)
+        let samples = input.samples.clone();
+        let mut trainee = self.network.lock()?;
+        let added = trainee.add_or_retry(input.into());
+        trainee.tell(&*self.cx.events, cx.epoch);
+        drop(trainee);
+        added?;
+        out.emit(cx.sample, Gradients { samples, network: self.network.clone() })
     }
 }

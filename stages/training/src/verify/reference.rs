@@ -1,10 +1,11 @@
 //! A reference file, opened and checked: the network that it is of, its samples, and what PyTorch computed.
 //! It compares nothing.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use pipeline_contract::{Result, StageError};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::micro_batch::{MicroBatch, Pixels};
 use crate::network::{State, UNet, UNetConfig};
 use crate::weights;
 
@@ -54,17 +55,21 @@ impl<'a> Reference<'a> {
         specs.map(|spec| Ok((spec.name.clone(), self.values(&format!("{run}.{}", spec.name), &spec.shape)?))).collect()
     }
 
-    /// Images `[count, 3, size, size]` and masks `[count, 1, size, size]`.
-    pub(super) fn samples(&self, range: std::ops::Range<usize>, device: &Device) -> Result<(Tensor<4>, Tensor<4>)> {
-        let take = |name: &str, channels: usize| -> Result<Tensor<4>> {
+    /// Some of the samples.
+    pub(super) fn samples(&self, range: std::ops::Range<usize>) -> Result<MicroBatch> {
+        let take = |name: &str, channels: usize| -> Result<Vec<f32>> {
             let shape = [SAMPLES, channels, self.size, self.size];
             let view = weights::tensor(&self.file, name, &shape, Dtype::F32)?;
             let sample = channels * self.size * self.size * size_of::<f32>();
-            let values = weights::floats(&view.data()[range.start * sample..range.end * sample]);
-            let shape = [range.len(), channels, self.size, self.size];
-            Ok(crate::network::upload(values, device).reshape(shape))
+            Ok(weights::floats(&view.data()[range.start * sample..range.end * sample]))
         };
-        Ok((take("x", 3)?, take("y", 1)?))
+        Ok(MicroBatch {
+            samples: range.clone().map(|sample| format!("x[{sample}]").into()).collect(),
+            height: self.size,
+            width: self.size,
+            pixels: Pixels::Floats(take("x", 3)?),
+            masks: take("y", 1)?.into_iter().map(|mask| u8::from(mask != 0.0)).collect(),
+        })
     }
 
     /// The reference logits of the first two samples.

@@ -3,20 +3,21 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use burn::tensor::Device;
-use pipeline_contract::{Result, StageError};
+use pipeline_contract::Result;
 
 use super::reference::Reference;
 use super::report::{Kind, Report, Row};
 use crate::device;
 use crate::loss::Loss;
+use crate::memory::Ledger;
 use crate::network::{Role, State};
 use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
+use crate::policy::Setting;
 use crate::trainee::{Shared, Trainee};
 use crate::weights;
-use crate::window::Window;
+use crate::window::{Gradients, Window};
 
 /// What the float32 figures may differ by from PyTorch's in float64.
 const GRADIENT: f64 = 1e-4;
@@ -74,24 +75,25 @@ fn compare(bytes: &[u8], device: &Device, description: &str) -> Result<Report> {
 
 fn share(reference: &Reference<'_>, device: &Device) -> Result<Shared> {
     let state = reference.start(device)?;
-    Ok(Shared::new(Trainee { network: reference.network.clone(), state, loss: Loss::BceDice }))
+    let network = reference.network.clone();
+    Ok(Shared::new(Trainee::new(network, state, Loss::BceDice, Setting::default(), Ledger::default())?))
 }
 
 /// Logits, loss and gradients of the first two samples.
 fn pass(reference: &Reference<'_>, device: &Device, rows: &mut Vec<Row>) -> Result<()> {
-    let (images, masks) = reference.samples(0..2, device)?;
-    let logits = reference.network.forward(&mut reference.start(device)?, images.clone()).0;
-    let logits = logits.try_into_vec_as::<f32>().map_err(|error| StageError::new(format!("the device failed: {error:?}")))?;
+    let (network, batch) = (share(reference, device)?, reference.samples(0..2)?);
+    let mut trainee = network.lock()?;
+    let logits = trainee.logits(&batch)?;
     rows.push(row("logits", "x[0:2]", Kind::RelativeL2, GRADIENT, &widen(&logits), &reference.logits()?));
-    let contribution = share(reference, device)?.gradients(images, masks, names(0..2))?;
-    let losses = widen(&weights::values(&contribution.losses)?);
-    let loss = [losses.iter().sum::<f64>() / 2.0];
+    trainee.add_or_retry(batch)?;
+    let losses = trainee.losses().iter().map(weights::values).collect::<Result<Vec<_>>>()?.concat();
+    let loss = [widen(&losses).iter().sum::<f64>() / 2.0];
     rows.push(row("loss", "x[0:2]", Kind::Relative, LOSS, &loss, &reference.values("loss", &[1])?));
     let specs = || reference.network.layout().of(Role::Trained);
     let expected =
         specs().map(|spec| reference.values(&format!("grad.{}", spec.name), &spec.shape)).collect::<Result<Vec<_>>>()?;
     let floor = FLOOR * norm(expected.iter().flatten().copied());
-    for ((spec, gradient), expected) in specs().zip(&contribution.gradients).zip(&expected) {
+    for ((spec, gradient), expected) in specs().zip(trainee.gradients()).zip(&expected) {
         let mean: Vec<f64> = widen(&weights::values(gradient)?).iter().map(|value| value / 2.0).collect();
         let mut row = row("grad", &spec.name, Kind::RelativeL2, GRADIENT, &mean, expected);
         let size = norm(expected.iter().copied());
@@ -115,11 +117,13 @@ fn train(reference: &Reference<'_>, run: &Run, device: &Device, rows: &mut Vec<R
     for (micro_batches, expected) in run.windows.iter().zip(expected) {
         let mut window: Option<Window> = None;
         for samples in micro_batches {
-            let (images, masks) = reference.samples(samples.clone(), device)?;
-            Window::gather(&mut window, network.gradients(images, masks, names(samples.clone()))?);
+            let batch = reference.samples(samples.clone())?;
+            let samples = batch.samples.clone();
+            network.lock()?.add_or_retry(batch)?;
+            Window::gather(&mut window, Gradients { samples, network: network.clone() });
         }
         let Some(window) = window else { continue };
-        let figures = optimizer.step(window, rate)?;
+        let figures = optimizer.step(&window, rate)?;
         steps += 1;
         rows.push(row(&group, &format!("step {steps}"), Kind::Relative, loss, &[figures.loss()], &[expected]));
     }
@@ -138,10 +142,6 @@ fn state(network: &crate::network::UNet, state: &State) -> Vec<Result<Vec<f64>>>
         Role::Counter => Ok(vec![state.counters[spec.slot] as f64]),
     };
     network.layout().specs().iter().map(values).collect()
-}
-
-fn names(range: Range<usize>) -> Vec<Arc<str>> {
-    range.map(|sample| format!("x[{sample}]").into()).collect()
 }
 
 fn widen(values: &[f32]) -> Vec<f64> {

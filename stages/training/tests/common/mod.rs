@@ -5,11 +5,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use pipeline_contract::{DefaultValue, OptionSpec, OptionType, StageKind, stage_rng};
 use pipeline_training::loss::Loss;
+use pipeline_training::memory::Ledger;
+use pipeline_training::micro_batch::{MicroBatch, Pixels};
 use pipeline_training::network::{State, UNet, UNetConfig};
+use pipeline_training::policy::Setting;
 use pipeline_training::trainee::{Shared, Trainee};
+use pipeline_training::window::{Gradients, Window};
 use rand::RngExt as _;
 use serde_json::{Map, Value};
 
@@ -22,26 +26,46 @@ pub fn cpu() -> Device {
 pub fn network(base: usize, depth: usize, norm: &str) -> Shared {
     let network = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
     let state = State::fresh(network.layout(), &cpu(), |name| stage_rng(1, 0, name, "weights")).expect("small");
-    Shared::new(Trainee { network, state, loss: Loss::BceDice })
+    let trainee = Trainee::new(network, state, Loss::BceDice, Setting::default(), Ledger::default());
+    Shared::new(trainee.expect("no limit"))
 }
 
-/// Random images and masks of `size` x `size`.
-pub fn samples(count: usize, size: usize, seed: u64) -> (Tensor<4>, Tensor<4>) {
+/// Random images and masks of `size` x `size`, named `s0`, `s1`, ...
+pub fn samples(count: usize, size: usize, seed: u64) -> MicroBatch {
     let mut rng = stage_rng(seed, 0, "samples", "test");
-    let mut draw = |channels: usize, binary: bool| {
-        let values: Vec<f32> = (0..count * channels * size * size)
-            .map(|_| rng.random::<f32>())
-            .map(|value| if binary { f32::from(u8::from(value < 0.3)) } else { value })
-            .collect();
-        let length = values.len();
-        Tensor::<1>::from_data(TensorData::new(values, [length]), &cpu()).reshape([count, channels, size, size])
-    };
-    (draw(3, false), draw(1, true))
+    let pixels = (0..count * 3 * size * size).map(|_| rng.random()).collect();
+    let masks = (0..count * size * size).map(|_| u8::from(rng.random::<f32>() < 0.3)).collect();
+    MicroBatch { samples: names(0..count), height: size, width: size, pixels: Pixels::Floats(pixels), masks }
 }
 
-/// Samples `from..to` of a tensor.
-pub fn part(x: &Tensor<4>, from: usize, to: usize) -> Tensor<4> {
-    x.clone().narrow(0, from, to - from)
+/// Samples `from..to` of a micro-batch.
+pub fn part(batch: &MicroBatch, from: usize, to: usize) -> MicroBatch {
+    let pixels = batch.height * batch.width;
+    let Pixels::Floats(floats) = &batch.pixels else { panic!("floats are drawn") };
+    MicroBatch {
+        samples: batch.samples[from..to].to_vec(),
+        pixels: Pixels::Floats(floats[3 * from * pixels..3 * to * pixels].to_vec()),
+        masks: batch.masks[from * pixels..to * pixels].to_vec(),
+        ..*batch
+    }
+}
+
+/// Adds a micro-batch to the network's open window.
+pub fn add(network: &Shared, window: &mut Option<Window>, batch: MicroBatch) {
+    let samples = batch.samples.clone();
+    network.lock().expect("no panic before").add_or_retry(batch).expect("images that fit");
+    Window::gather(window, Gradients { samples, network: network.clone() });
+}
+
+/// The gradients of the sum of the losses of a micro-batch, and the losses.
+pub fn gradients(network: &Shared, batch: &MicroBatch) -> (Vec<Vec<f32>>, Vec<f32>) {
+    add(network, &mut None, batch.clone());
+    let mut trainee = network.lock().expect("no panic before");
+    let values = |tensor: &burn::tensor::Tensor<1>| tensor.try_to_vec_as::<f32>().expect("float32");
+    let all = trainee.gradients().iter().map(values).collect();
+    let losses = trainee.losses().iter().flat_map(values).collect();
+    trainee.close().expect("on the CPU");
+    (all, losses)
 }
 
 /// Ids of samples.

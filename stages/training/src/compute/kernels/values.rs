@@ -1,0 +1,150 @@
+//! The values of a map on the CPU, in one of three types, and how images become one.
+
+use bytemuck::Zeroable;
+use half::{bf16, f16};
+use pipeline_contract::StageError;
+use pipeline_kernels::{Area, Element};
+
+use crate::compute::{Images, Precision};
+use crate::memory::{Fault, Tried};
+
+/// The values of a map.
+#[derive(Debug, Clone)]
+pub(crate) enum Values {
+    Float32(Vec<f32>),
+    Float16(Vec<f16>),
+    BFloat16(Vec<bf16>),
+}
+
+/// A type of values with its variant.
+pub(in crate::compute) trait Store: Element + Zeroable {
+    fn wrap(values: Vec<Self>) -> Values;
+    /// The values of a map of this type; none of a map of another one, which the kernels' size checks refuse.
+    fn of(values: &Values) -> &[Self];
+    fn of_mut(values: &mut Values) -> &mut [Self];
+}
+
+macro_rules! stores {
+    ($($type:ty, $variant:ident);*) => {$(
+        impl Store for $type {
+            fn wrap(values: Vec<Self>) -> Values {
+                Values::$variant(values)
+            }
+
+            fn of(values: &Values) -> &[Self] {
+                if let Values::$variant(values) = values { values } else { &[] }
+            }
+
+            fn of_mut(values: &mut Values) -> &mut [Self] {
+                if let Values::$variant(values) = values { values } else { &mut [] }
+            }
+        }
+    )*};
+}
+
+stores!(f32, Float32; f16, Float16; bf16, BFloat16);
+
+/// All zeros, in the system's zeroed pages, so nothing is written. Unlike `vec![0.0; count]` it doesn't end the process
+/// when the system has no such block.
+///
+/// # Errors
+/// [`Fault::Memory`] then.
+pub(in crate::compute) fn zeros<T: Zeroable>(count: usize) -> Tried<Vec<T>> {
+    bytemuck::allocation::try_zeroed_vec(count).map_err(|()| Fault::refused(count * size_of::<T>()))
+}
+
+impl Values {
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Float32(_) => Precision::Float32,
+            Self::Float16(_) => Precision::Float16,
+            Self::BFloat16(_) => Precision::BFloat16,
+        }
+    }
+
+    /// As float32, without a copy where they are.
+    pub fn into_floats(self) -> Vec<f32> {
+        fn widen<E: Element>(values: &[E]) -> Vec<f32> {
+            let mut wide = vec![0.0; values.len()];
+            E::widen(values, &mut wide);
+            wide
+        }
+        match self {
+            Self::Float32(values) => values,
+            Self::Float16(values) => widen(&values),
+            Self::BFloat16(values) => widen(&values),
+        }
+    }
+}
+
+/// Runs the same lines for the type of a precision.
+macro_rules! with {
+    ($precision:expr, $type:ident => $work:expr) => {
+        match $precision {
+            $crate::compute::Precision::Float32 => {
+                type $type = f32;
+                $work
+            }
+            $crate::compute::Precision::Float16 => {
+                type $type = half::f16;
+                $work
+            }
+            $crate::compute::Precision::BFloat16 => {
+                type $type = half::bf16;
+                $work
+            }
+        }
+    };
+}
+pub(super) use with;
+
+/// `[batch, 3, height, width]` of images; 8-bit pixels become `(pixel / 255 - mean) / std`.
+///
+/// # Errors
+/// When there are not as many values as the area says, a bug of who made them; or no memory.
+pub(in crate::compute) fn planes<E: Store>(images: Images<'_>, area: Area) -> Tried<Vec<E>> {
+    let (count, pixels) = (area.values(3), area.pixels());
+    let held = match images {
+        Images::Pixels(values, _) => values.len(),
+        Images::Planes(values) => values.len(),
+    };
+    if held != count || count == 0 {
+        let Area { batch, height, width } = area;
+        let message = format!("a batch of {batch} images of {height} x {width} doesn't hold as many pixels");
+        return Err(StageError::new(message).into());
+    }
+    let mut out = zeros(count)?;
+    match images {
+        Images::Planes(values) => E::narrow(values, &mut out),
+        Images::Pixels(values, normalization) => {
+            // One table a channel: 256 values instead of a division per pixel, and each exactly as in the formula.
+            let tables: [Vec<E>; 3] = std::array::from_fn(|channel| {
+                let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
+                let wide: Vec<f32> = (0..=255u8).map(|pixel| (f32::from(pixel) / 255.0 - mean) / std).collect();
+                let mut table = vec![E::zeroed(); 256];
+                E::narrow(&wide, &mut table);
+                table
+            });
+            for (image, planes) in values.chunks_exact(pixels * 3).zip(out.chunks_exact_mut(pixels * 3)) {
+                for (channel, (plane, table)) in planes.chunks_exact_mut(pixels).zip(&tables).enumerate() {
+                    for (value, pixel) in plane.iter_mut().zip(image.as_chunks::<3>().0) {
+                        *value = table[usize::from(pixel[channel])];
+                    }
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Adds two maps, rounding once.
+pub(super) fn add<E: Element>(sum: &mut [E], other: &[E]) {
+    let (mut left, mut right) = ([0.0; 256], [0.0; 256]);
+    for (sum, other) in sum.chunks_mut(256).zip(other.chunks(256)) {
+        let (left, right) = (&mut left[..sum.len()], &mut right[..sum.len()]);
+        E::widen(sum, left);
+        E::widen(other, right);
+        pipeline_kernels::add(left, right);
+        E::narrow(left, sum);
+    }
+}

@@ -1,0 +1,242 @@
+//! The arithmetic on any device, by burn's tensors: what a graphics device runs. Maps are in the chosen precision, and so
+//! are convolutions; statistics, losses and all sums over pixels are float32.
+
+mod norm;
+
+use std::ops::Range;
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::module::{
+    conv2d, conv2d_weight_backward, max_pool2d, max_pool2d_with_indices, max_pool2d_with_indices_backward,
+};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::{DType, Device, Tensor};
+use pipeline_contract::StageError;
+use pipeline_kernels::Area;
+
+pub(crate) use self::norm::Moments;
+use super::{Arithmetic, Images, Input, Map, Pass, Precision};
+use crate::loss::Loss;
+use crate::memory::Tried;
+use crate::network::{Convolution, Head, Norm, State, Upsample, upload};
+
+/// A device's arithmetic over a network's tensors.
+pub(crate) struct Tensors<'a> {
+    pub state: &'a mut State,
+    /// The window's sums, in the order of the trained tensors; empty where no backward pass is made.
+    pub gradients: &'a mut [Tensor<1>],
+    /// The losses of the samples, a tensor per micro-batch, still on the device.
+    pub losses: Vec<Tensor<1>>,
+    pub precision: Precision,
+}
+
+type Done = Tried<()>;
+
+/// The type of burn for a precision.
+pub(crate) fn dtype(precision: Precision) -> DType {
+    match precision {
+        Precision::Float32 => DType::F32,
+        Precision::Float16 => DType::F16,
+        Precision::BFloat16 => DType::BF16,
+    }
+}
+
+fn same() -> ConvOptions<2> {
+    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
+}
+
+fn halving() -> MaxPoolOptions<2> {
+    MaxPoolOptions::new([2, 2]).with_stride([2, 2])
+}
+
+impl Tensors<'_> {
+    fn device(&self) -> Device {
+        self.state.device().clone()
+    }
+
+    /// A tensor in the precision of the maps.
+    fn narrow<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        match self.precision {
+            Precision::Float32 => tensor,
+            precision => tensor.cast(dtype(precision)),
+        }
+    }
+
+    fn weight<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
+        self.narrow(self.state.trained[slot].clone().reshape(shape))
+    }
+
+    /// Adds to the window's sum of a slot, in float32.
+    fn gather<const D: usize>(&mut self, slot: usize, gradient: Tensor<D>) -> Done {
+        let length = gradient.shape().num_elements();
+        let gradient = wide(gradient.reshape([length]));
+        let missing = || StageError::new("a backward pass without a place for its gradients");
+        self.gradients.get_mut(slot).ok_or_else(missing)?.inplace(|sum| sum + gradient);
+        Ok(())
+    }
+
+    /// An input as a tensor: norm and ReLU applied.
+    fn activated(&self, input: &Input<'_, Self>) -> Tensor<4> {
+        let x = input.map.data.clone();
+        match input.norm {
+            None => x,
+            Some((norm, moments)) => {
+                let (scale, shift) = norm::affine(self.state, norm, moments);
+                relu(x * self.narrow(scale) + self.narrow(shift))
+            }
+        }
+    }
+
+    fn joined(&self, inputs: &[Input<'_, Self>]) -> Tensor<4> {
+        match inputs {
+            [one] => self.activated(one),
+            many => Tensor::cat(many.iter().map(|input| self.activated(input)).collect(), 1),
+        }
+    }
+}
+
+/// A tensor in float32.
+pub(crate) fn wide<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
+}
+
+/// `[batch, outputs, 2 height, 2 width]` to `[batch, outputs * 4, height * width]`, the four pixels of a window as channels.
+fn windows(upstream: Tensor<4>) -> Tensor<3> {
+    let [batch, outputs, height, width] = upstream.dims();
+    let (height, width) = (height / 2, width / 2);
+    let blocks = upstream.reshape([batch * outputs, height, 2, width, 2]).permute([0, 2, 4, 1, 3]);
+    blocks.reshape([batch, outputs * 4, height * width])
+}
+
+fn flat(map: Tensor<4>) -> Tensor<3> {
+    let [batch, channels, height, width] = map.dims();
+    map.reshape([batch, channels, height * width])
+}
+
+impl Arithmetic for Tensors<'_> {
+    type Data = Tensor<4>;
+    type Moments = Moments;
+
+    fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Tensor<4>> {
+        let planes = super::kernels::planes(images, area)?;
+        let Area { batch, height, width } = area;
+        Ok(self.narrow(upload(planes, &self.device()).reshape([batch, 3, height, width])))
+    }
+
+    fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
+        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
+        Ok(conv2d(self.joined(inputs), weight, None, same()))
+    }
+
+    fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Tensor<4>>) -> Tried<()> {
+        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
+        let gradient = conv2d_weight_backward(self.joined(inputs), weight, upstream.data.clone(), same());
+        self.gather(layer.weight, gradient)
+    }
+
+    fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Tensor<4>>, wanted: Range<usize>) -> Tried<Tensor<4>> {
+        // A convolution with the kernel turned by 180 degrees and transposed.
+        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
+        let weight = weight.narrow(1, wanted.start, wanted.len()).swap_dims(0, 1).flip([2, 3]);
+        Ok(conv2d(upstream.data.clone(), weight, None, same()))
+    }
+
+    fn moments(&mut self, norm: &Norm, x: &Map<Tensor<4>>, pass: Pass) -> Tried<Moments> {
+        Ok(norm::moments(self.state, norm, x.data.clone(), pass))
+    }
+
+    fn norm_input(&mut self, norm: &Norm, x: &Map<Tensor<4>>, moments: &Moments, upstream: &mut Map<Tensor<4>>) -> Tried<()> {
+        let made = norm::input(self.state, norm, x.data.clone(), moments, upstream.data.clone());
+        upstream.data = self.narrow(made.input);
+        self.gather(norm.shift, made.shift)?;
+        self.gather(norm.scale, made.scale)
+    }
+
+    fn pool(&mut self, input: Input<'_, Self>) -> Tried<Tensor<4>> {
+        Ok(max_pool2d(self.activated(&input), halving()))
+    }
+
+    fn pool_input(&mut self, input: Input<'_, Self>, upstream: &Map<Tensor<4>>, sum: &mut Map<Tensor<4>>) -> Done {
+        let x = self.activated(&input);
+        let (_, indices) = max_pool2d_with_indices(x.clone(), halving());
+        let upstream = upstream.data.clone();
+        let gradient = max_pool2d_with_indices_backward(x, [2, 2], [2, 2], [0, 0], [1, 1], false, upstream, indices);
+        sum.data.inplace(|sum| sum + gradient);
+        Ok(())
+    }
+
+    fn upsample(&mut self, layer: &Upsample, input: Input<'_, Self>) -> Tried<Tensor<4>> {
+        let &Upsample { inputs, outputs, .. } = layer;
+        let Area { batch, height, width } = input.map.area;
+        let matrix = self.weight(layer.weight, [1, inputs, outputs * 4]);
+        let blocks = matrix.transpose().matmul(flat(self.activated(&input)));
+        let blocks = blocks.reshape([batch * outputs, 2, 2, height, width]).permute([0, 3, 1, 4, 2]);
+        let y = blocks.reshape([batch, outputs, 2 * height, 2 * width]);
+        Ok(y + self.weight(layer.bias, [1, outputs, 1, 1]))
+    }
+
+    fn upsample_weight(&mut self, layer: &Upsample, input: Input<'_, Self>, upstream: &Map<Tensor<4>>) -> Done {
+        let [batch, outputs, height, width] = upstream.data.dims();
+        let sums = wide(upstream.data.clone()).reshape([batch, outputs, height * width]).sum_dim(2).sum_dim(0);
+        self.gather(layer.bias, sums)?;
+        let blocks = windows(upstream.data.clone());
+        let gradient = flat(self.activated(&input)).matmul(blocks.transpose());
+        self.gather(layer.weight, wide(gradient).sum_dim(0))
+    }
+
+    fn upsample_input(&mut self, layer: &Upsample, upstream: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
+        let [batch, _, height, width] = upstream.data.dims();
+        let matrix = self.weight(layer.weight, [1, layer.inputs, layer.outputs * 4]);
+        let pixels = matrix.matmul(windows(upstream.data.clone()));
+        Ok(pixels.reshape([batch, layer.inputs, height / 2, width / 2]))
+    }
+
+    fn head(&mut self, layer: &Head, input: Input<'_, Self>) -> Tried<Tensor<4>> {
+        let Area { batch, height, width } = input.map.area;
+        let matrix = self.weight(layer.weight, [1, layer.outputs, layer.inputs]);
+        let y = wide(matrix.matmul(flat(self.activated(&input))));
+        let bias = self.state.trained[layer.bias].clone().reshape([1, layer.outputs, 1, 1]);
+        Ok(y.reshape([batch, layer.outputs, height, width]) + bias)
+    }
+
+    fn head_weight(&mut self, layer: &Head, input: Input<'_, Self>, upstream: &Map<Tensor<4>>) -> Done {
+        let upstream = flat(upstream.data.clone());
+        self.gather(layer.bias, upstream.clone().sum_dim(2).sum_dim(0))?;
+        let gradient = self.narrow(upstream).matmul(flat(self.activated(&input)).transpose());
+        self.gather(layer.weight, wide(gradient).sum_dim(0))
+    }
+
+    fn head_input(&mut self, layer: &Head, upstream: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
+        let [batch, _, height, width] = upstream.data.dims();
+        let matrix = self.weight(layer.weight, [1, layer.outputs, layer.inputs]);
+        let made = matrix.transpose().matmul(self.narrow(flat(upstream.data.clone())));
+        Ok(made.reshape([batch, layer.inputs, height, width]))
+    }
+
+    fn loss(&mut self, loss: Loss, logits: &mut Map<Tensor<4>>, masks: &[u8], scale: f32) -> Done {
+        let Area { batch, height, width } = logits.area;
+        let masks = masks.iter().map(|&mask| if mask != 0 { 1.0 } else { 0.0 }).collect();
+        let masks = upload(masks, &self.device()).reshape([batch, height * width]);
+        let mut losses = None;
+        logits.data.inplace(|logits| {
+            let z = logits.reshape([batch, height * width]);
+            let p = sigmoid(z.clone());
+            let (samples, gradient) = loss.evaluate(z, &masks, p);
+            losses = Some(samples.reshape([batch]));
+            (gradient * scale).reshape([batch, 1, height, width])
+        });
+        self.losses.extend(losses);
+        Ok(())
+    }
+
+    fn zeros(&mut self, channels: usize, area: Area) -> Tried<Tensor<4>> {
+        let Area { batch, height, width } = area;
+        Ok(Tensor::zeros([batch, channels, height, width], (&self.device(), dtype(self.precision))))
+    }
+
+    fn add(&mut self, sum: &mut Map<Tensor<4>>, other: &Map<Tensor<4>>) -> Done {
+        let other = other.data.clone();
+        sum.data.inplace(|sum| sum + other);
+        Ok(())
+    }
+}

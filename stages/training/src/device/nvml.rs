@@ -1,0 +1,49 @@
+//! What NVIDIA's driver says of its cards' memory, through NVML, which is looked for when the program runs.
+
+use serde::Serialize;
+
+/// A card, and bytes of its memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Card {
+    /// Its name, such as `NVIDIA H200`.
+    pub name: String,
+    /// Bytes that it has.
+    pub total: u64,
+    /// Bytes that all programs on it have in use together.
+    pub used: u64,
+}
+
+/// The machine's NVIDIA cards, in the driver's order. `None` without the driver or a card, and in a build without graphics
+/// devices.
+pub fn card_memory() -> Option<Vec<Card>> {
+    read().filter(|cards| !cards.is_empty())
+}
+
+#[cfg(feature = "nvml")]
+fn read() -> Option<Vec<Card>> {
+    let nvml = nvml_wrapper::Nvml::init().ok()?;
+    let card = |index| {
+        let device = nvml.device_by_index(index).ok()?;
+        let memory = device.memory_info().ok()?;
+        Some(Card { name: device.name().ok()?, total: memory.total, used: memory.used })
+    };
+    Some((0..nvml.device_count().ok()?).filter_map(card).collect())
+}
+
+#[cfg(not(feature = "nvml"))]
+fn read() -> Option<Vec<Card>> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the machine has: no panic, and figures that can be true.
+    #[test]
+    fn cards_use_no_more_than_they_have() {
+        for Card { name, total, used } in card_memory().unwrap_or_default() {
+            assert!(!name.is_empty() && used <= total, "{name}: {used} of {total}");
+        }
+    }
+}

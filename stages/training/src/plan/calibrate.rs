@@ -1,0 +1,96 @@
+//! How fast a device is at this network's kind of work: two small passes, measured, so that estimates of time are the
+//! device's own.
+
+use std::time::Instant;
+
+use pipeline_contract::{Result, stage_rng};
+
+use crate::compute::{Precision, Work};
+use crate::device::Opened;
+use crate::loss::Loss;
+use crate::memory::Ledger;
+use crate::micro_batch::{MicroBatch, Pixels};
+use crate::network::{State, UNet, UNetConfig};
+use crate::plan::{Demand, forecast};
+use crate::policy::Setting;
+use crate::trainee::Trainee;
+
+/// Seconds that a device takes for work, by what the work consists of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    /// Seconds per floating-point operation of convolutions.
+    pub flop: f64,
+    /// Seconds per value of a map that is read or written.
+    pub value: f64,
+    /// Seconds per operation, whatever its size.
+    pub operation: f64,
+}
+
+impl Speed {
+    /// Seconds for some work.
+    pub fn seconds(&self, work: Work) -> f64 {
+        work.flops * self.flop + work.values * self.value + work.operations as f64 * self.operation
+    }
+}
+
+/// The networks that are timed: one of many channels on small images (convolutions), one of few channels on large ones
+/// (traffic), and a tiny one (what any operation costs).
+const PROBES: [(usize, usize, usize); 3] = [(48, 2, 96), (4, 2, 320), (2, 3, 8)];
+
+/// Measures a device in a precision: a few passes of small networks, well under a second on a CPU.
+///
+/// # Errors
+/// What the device reports.
+pub fn calibrate(opened: &Opened, precision: Precision) -> Result<Speed> {
+    let [heavy, wide, tiny] = PROBES.map(|probe| time(opened, precision, probe));
+    let ((work1, time1), (work2, time2), (work3, time3)) = (heavy?, wide?, tiny?);
+    // What the probes took of a graphics device is the run's again.
+    crate::device::give_back(&opened.device)?;
+    let operation = time3 / work3.operations.max(1) as f64;
+    // Two equations, two unknowns.
+    let rest = |time: f64, work: Work| (time - operation * work.operations as f64).max(time * 0.05);
+    let (time1, time2) = (rest(time1, work1), rest(time2, work2));
+    let determinant = work1.flops * work2.values - work2.flops * work1.values;
+    let flop = (time1 * work2.values - time2 * work1.values) / determinant;
+    let value = (work1.flops * time2 - work2.flops * time1) / determinant;
+    // Where noise makes one of them negative, the other explains its probe alone.
+    Ok(if flop <= 0.0 {
+        Speed { flop: 0.0, value: time2 / work2.values, operation }
+    } else if value <= 0.0 {
+        Speed { flop: time1 / work1.flops, value: 0.0, operation }
+    } else {
+        Speed { flop, value, operation }
+    })
+}
+
+fn time(opened: &Opened, precision: Precision, (base, depth, size): (usize, usize, usize)) -> Result<(Work, f64)> {
+    let network = UNet::new(UNetConfig::new(base, depth, "group")?);
+    let state = State::fresh(network.layout(), &opened.device, |name| stage_rng(0, 0, name, "calibration"))?;
+    let setting = Setting { precision, ..Setting::default() };
+    let demand = Demand {
+        network: &network,
+        micro_batch: (1, size, size),
+        setting,
+        optimizer: 0,
+        evaluation: None,
+        cpu: crate::device::is_cpu(&opened.device),
+    };
+    let work = forecast(&demand)?.work;
+    let mut trainee = Trainee::new(network, state, Loss::BceDice, setting, Ledger::default())?;
+    let mut best = f64::INFINITY;
+    for _ in 0..3 {
+        let batch = MicroBatch {
+            samples: vec!["calibration".into()],
+            height: size,
+            width: size,
+            pixels: Pixels::Floats(vec![0.5; 3 * size * size]),
+            masks: vec![0; size * size],
+        };
+        let started = Instant::now();
+        trainee.add_or_retry(batch)?;
+        crate::device::synchronize(&opened.device)?;
+        best = best.min(started.elapsed().as_secs_f64());
+        trainee.close()?;
+    }
+    Ok((work, best))
+}

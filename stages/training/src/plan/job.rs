@@ -1,0 +1,130 @@
+//! What of a pipeline file decides the device's memory: the network, the sizes that reach it, the policies.
+//! Read from the stages' checked options and facts; nothing is opened and nothing is run.
+
+use pipeline_contract::{Facts, Result, StageError};
+use serde_json::Value;
+
+use super::{Demand, Forecast, forecast};
+use crate::network::{NormKind, UNet};
+use crate::policy::Setting;
+use crate::stages::{optimizer_values, training};
+
+/// One stage of a file, as a plan reads it.
+#[derive(Debug, Clone, Copy)]
+pub struct StageView<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The name of its kind.
+    pub kind: &'a str,
+    /// Its options, with defaults.
+    pub options: &'a Value,
+    /// What is known at each of its inputs.
+    pub facts: &'a [Facts],
+}
+
+/// The training of a file.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The network.
+    pub network: UNet,
+    /// Samples of a micro-batch, height and width in pixels.
+    pub micro_batch: (usize, usize, usize),
+    /// Micro-batches of a window.
+    pub steps: usize,
+    /// The policies as the file has them.
+    pub setting: Setting,
+    /// float32 values that the optimizer keeps for each weight.
+    pub optimizer: u64,
+    /// The same three of the test images, where there are any.
+    pub evaluation: Option<(usize, usize, usize)>,
+    /// The device's name in the file.
+    pub device: String,
+    /// The `--set` keys of what a fit may choose: micro-batch, accumulation, precision, checkpointing.
+    pub keys: Keys,
+}
+
+/// Where in the file a setting is, as keys of `--set`; `None` where no option of the file decides it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Samples of a micro-batch.
+    pub micro_batch: Option<String>,
+    /// Micro-batches of a window.
+    pub steps: Option<String>,
+    /// What maps are stored in.
+    pub precision: String,
+    /// What the backward pass makes again.
+    pub checkpointing: String,
+}
+
+fn size(facts: &Facts, stage: &str) -> Result<(usize, usize, usize)> {
+    let read = |name: &str| {
+        facts.integer(name).and_then(|value| usize::try_from(value).ok()).ok_or_else(|| {
+            StageError::new(format!("the {name} of what reaches stage {stage} isn't known before the run"))
+                .help("a `resize` stage makes all images of one size, a `batch` stage gathers them")
+        })
+    };
+    Ok((read("batch")?, read("height")?, read("width")?))
+}
+
+/// The `--set` key of the option that settled a fact.
+fn key(facts: &Facts, name: &str) -> Option<String> {
+    facts.get(name).map(|fact| format!("stages.{}.with.{}", fact.stage, fact.option))
+}
+
+impl Job {
+    /// The training among the stages of a file.
+    ///
+    /// # Errors
+    /// When there is none, or the sizes aren't known.
+    pub fn of(stages: &[StageView<'_>]) -> Result<Self> {
+        let find = |kind: &str| stages.iter().find(|stage| stage.kind == kind);
+        let train = find("train_step").ok_or_else(|| StageError::new("no stage of this file trains a network"))?;
+        let facts = train.facts.first().cloned().unwrap_or_default();
+        let (network, setting, device) = training(train.options)?;
+        let step = find("optimizer_step");
+        let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
+        let evaluation = find("evaluate").and_then(|stage| stage.facts.get(1));
+        let micro_batch = size(&facts, train.id)?;
+        Ok(Self {
+            network,
+            micro_batch,
+            steps: step_facts.integer("accumulation").map_or(1, |steps| steps as usize),
+            setting,
+            optimizer: step.map_or(Ok(0), |stage| optimizer_values(stage.options))?,
+            evaluation: evaluation.and_then(|facts| size(facts, "evaluate").ok()),
+            device,
+            keys: Keys {
+                micro_batch: key(&facts, "batch"),
+                steps: key(&step_facts, "accumulation"),
+                precision: format!("stages.{}.with.mixed_precision", train.id),
+                checkpointing: format!("stages.{}.with.gradient_checkpointing", train.id),
+            },
+        })
+    }
+
+    /// Samples of a window.
+    pub fn window(&self) -> usize {
+        self.micro_batch.0 * self.steps
+    }
+
+    /// True where parts of a batch are another training than the whole: a norm sees what passes together.
+    pub fn batch_matters(&self) -> bool {
+        self.network.config().norm == NormKind::Batch
+    }
+
+    /// What the device takes, under other policies or those of the file.
+    ///
+    /// # Errors
+    /// When the images don't fit the network.
+    pub fn forecast(&self, samples: usize, setting: Setting, cpu: bool) -> Result<Forecast> {
+        let Self { network, micro_batch: (_, height, width), optimizer, evaluation, .. } = self;
+        forecast(&Demand {
+            network,
+            micro_batch: (samples, *height, *width),
+            setting,
+            optimizer: *optimizer,
+            evaluation: *evaluation,
+            cpu,
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! The memory policies of a run as values: what the passes over the network are made under.
+
+use crate::compute::Precision;
+use crate::network::Checkpointing;
+
+/// How the passes over a micro-batch are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Setting {
+    /// What maps are stored in.
+    pub precision: Precision,
+    /// What the backward pass makes again.
+    pub checkpointing: Checkpointing,
+    /// At most so many samples in one pass; a larger micro-batch is worked off in parts.
+    pub samples: usize,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { precision: Precision::Float32, checkpointing: Checkpointing::None, samples: usize::MAX }
+    }
+}
+
+/// The dynamic loss scale of float16, as `torch.amp.GradScaler`: doubled after 2000 good steps in a row, halved when a
+/// window's gradient overflows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossScale {
+    scale: f64,
+    good: u64,
+    dynamic: bool,
+}
+
+impl LossScale {
+    /// Where `torch.amp.GradScaler` starts.
+    pub const START: f64 = 65536.0;
+    /// Steps without overflow until the scale is doubled.
+    pub const INTERVAL: u64 = 2000;
+    /// A window that overflows at this scale overflows without any: halving goes no further.
+    pub const FLOOR: f64 = 1.0;
+
+    /// A scale that starts at `start` for float16, and none (1) for the others, whose range is float32's.
+    pub fn new(precision: Precision, start: f64) -> Self {
+        match precision {
+            Precision::Float16 => Self { scale: start, good: 0, dynamic: true },
+            _ => Self { scale: 1.0, good: 0, dynamic: false },
+        }
+    }
+
+    /// What losses are multiplied by now.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// True where an overflow is expected now and then and costs a window.
+    pub fn is_dynamic(&self) -> bool {
+        self.dynamic
+    }
+
+    /// After a step that was made.
+    pub fn passed(&mut self) {
+        if self.dynamic {
+            self.good += 1;
+            if self.good == Self::INTERVAL {
+                (self.scale, self.good) = (self.scale * 2.0, 0);
+            }
+        }
+    }
+
+    /// After a window that overflowed. False when the scale is at its floor already.
+    #[must_use]
+    pub fn overflowed(&mut self) -> bool {
+        let lower = self.dynamic && self.scale > Self::FLOOR;
+        (self.scale, self.good) = ((self.scale * 0.5).max(Self::FLOOR), 0);
+        lower
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_follows_grad_scaler_and_stops_at_its_floor() {
+        let mut scale = LossScale::new(Precision::Float16, LossScale::START);
+        for _ in 0..LossScale::INTERVAL - 1 {
+            scale.passed();
+        }
+        assert_eq!(scale.scale(), 65536.0);
+        scale.passed();
+        assert_eq!(scale.scale(), 131_072.0);
+        for _ in 0..LossScale::INTERVAL - 1 {
+            scale.passed();
+        }
+        assert!(scale.overflowed(), "halved, and the count starts anew");
+        scale.passed();
+        assert_eq!(scale.scale(), 65536.0);
+        let halvings = (0..100).take_while(|_| scale.overflowed()).count();
+        assert_eq!((halvings, scale.scale()), (16, 1.0));
+        assert_eq!(LossScale::new(Precision::BFloat16, 65536.0).scale(), 1.0);
+    }
+}

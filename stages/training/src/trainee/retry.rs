@@ -1,0 +1,166 @@
+//! What happens when the device refuses memory. In the middle of a window: what the window held is freed, the next smaller
+//! setting is taken, and all of its samples are worked off again from the state of before. No sample is lost or seen twice.
+//! In an evaluation: fewer test images at a time. Elsewhere nothing is smaller, so it is asked for once more.
+
+use pipeline_contract::{Events, Fields, Result, StageError};
+use serde_json::{Value, json};
+
+use super::Trainee;
+use crate::compute::Engine;
+use crate::device;
+use crate::memory::{Cause, Charge, Fault, OutOfMemory};
+use crate::micro_batch::MicroBatch;
+use crate::plan::{self, Demand};
+use crate::policy::Setting;
+
+/// One retry: what was refused, and what is done about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    short: OutOfMemory,
+    from: Setting,
+    to: Setting,
+    /// What training takes at the peak from then on, where the plan changed.
+    planned: Option<u64>,
+    samples: usize,
+}
+
+fn words(setting: &Setting, largest: usize) -> Value {
+    json!({
+        "micro_batch": setting.samples.min(largest),
+        "mixed_precision": setting.precision.name(),
+        "gradient_checkpointing": setting.checkpointing.name(),
+    })
+}
+
+impl Retry {
+    /// The fields of a `retry` event.
+    fn figures(&self, epoch: u64) -> Fields {
+        let Self { short, from, to, planned, samples } = self;
+        Fields::from_iter([
+            ("epoch".to_owned(), json!(epoch)),
+            ("what".to_owned(), json!(short.to_string())),
+            ("place".to_owned(), json!(short.place)),
+            ("device_bytes".to_owned(), json!(short.held)),
+            ("asked".to_owned(), json!(short.asked)),
+            ("samples".to_owned(), json!(samples)),
+            ("from".to_owned(), words(from, *samples)),
+            ("to".to_owned(), words(to, *samples)),
+            ("device_planned_peak".to_owned(), json!(planned)),
+        ])
+    }
+}
+
+impl Trainee {
+    /// Adds a micro-batch to the open window; where memory is refused, falls to smaller settings until all of the window's
+    /// micro-batches are done. Smaller settings stay for the rest of the run.
+    ///
+    /// # Errors
+    /// When memory is refused at the smallest setting, with what that needs; and what a device reports otherwise.
+    pub fn add_or_retry(&mut self, batch: MicroBatch) -> Result<()> {
+        let mut outcome = self.add(batch);
+        loop {
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(Fault::Failed(error)) => return Err(error),
+                Err(Fault::Memory(short)) => {
+                    let retry = self.smaller(short)?;
+                    let to = retry.to;
+                    self.note(retry);
+                    outcome = self.redo(to);
+                }
+            }
+        }
+    }
+
+    /// Logits of a micro-batch, `[batch, 1, height, width]`, in evaluation: batch norm uses its running statistics. As many
+    /// samples at a time as the setting allows; where memory is refused, fewer for the rest of the run.
+    ///
+    /// # Errors
+    /// When the images don't fit the network, memory is refused for a single image, or the device fails otherwise.
+    pub fn predict(&mut self, batch: &MicroBatch) -> Result<Vec<f32>> {
+        let count = batch.samples.len();
+        self.network.accepts(count, batch.height, batch.width)?;
+        let mut again = true;
+        loop {
+            let most = self.setting.samples.min(self.most_evaluated).clamp(1, count.max(1));
+            match self.predict_in_parts(batch, most) {
+                Ok(logits) => return Ok(logits),
+                Err(Fault::Memory(short)) if again => {
+                    device::give_back(self.state.device())?;
+                    self.most_evaluated = (most / 2).max(1);
+                    again = most > 1;
+                    let part = |samples| Setting { samples, ..self.setting };
+                    let (from, to) = (part(most), part(self.most_evaluated));
+                    self.note(Retry { short, from, to, planned: None, samples: count });
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    /// Charges what no smaller setting lowers. Where it is refused, what the device's allocator holds without need is given
+    /// back, and it is asked for once more.
+    ///
+    /// # Errors
+    /// When it is refused again.
+    pub(crate) fn reserve(&mut self, cause: Cause, bytes: u64) -> Result<Charge> {
+        match self.ledger.charge(cause, bytes) {
+            Err(Fault::Memory(short)) => {
+                device::give_back(self.state.device())?;
+                let samples = self.largest().map_or(0, |(samples, ..)| samples);
+                self.note(Retry { short, from: self.setting, to: self.setting, planned: None, samples });
+                Ok(self.ledger.charge(cause, bytes)?)
+            }
+            charge => Ok(charge?),
+        }
+    }
+
+    fn note(&mut self, retry: Retry) {
+        tracing::warn!("{}; going on with {}", retry.short, words(&retry.to, retry.samples));
+        self.retries.push(retry);
+    }
+
+    /// How often something was tried again since the last [`Self::tell`].
+    pub fn retries(&self) -> usize {
+        self.retries.len()
+    }
+
+    /// Records what was tried again since the last call, a `retry` event each. Epochs count from 0.
+    pub fn tell(&mut self, events: &dyn Events, epoch: u64) {
+        for retry in self.retries.drain(..) {
+            events.record("retry", retry.figures(epoch + 1));
+        }
+    }
+
+    fn smaller(&self, short: OutOfMemory) -> Result<Retry> {
+        let Some(micro_batch) = self.largest() else { return Err(Fault::Memory(short).into()) };
+        let demand = Demand {
+            network: &self.network,
+            micro_batch,
+            setting: self.setting,
+            optimizer: self.optimizer_values(),
+            evaluation: None,
+            cpu: self.state.engine() == Engine::Kernels,
+        };
+        if !demand.cpu {
+            // What the device's allocator holds in reserve may be of sizes that nobody asks for any more.
+            self.state.device().memory_cleanup();
+        }
+        match plan::next(&demand, &short) {
+            Some((to, forecast)) => {
+                let planned = Some(forecast.peak.total);
+                Ok(Retry { short, from: self.setting, to, planned, samples: micro_batch.0 })
+            }
+            None => {
+                let (_, height, width) = micro_batch;
+                let least = plan::forecast(&demand)?.peak.total;
+                let help = format!(
+                    "this is the smallest setting ({}), which needs {least} bytes for images of {height} x {width}: smaller \
+                     images, a network of less base or depth, or a larger budget",
+                    words(&self.setting, micro_batch.0)
+                );
+                Err(StageError::new(short.to_string()).help(help))
+            }
+        }
+    }
+}

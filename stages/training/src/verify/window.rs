@@ -1,0 +1,210 @@
+//! A window against the same samples as one batch, in a file's own settings: whether accumulation gives the gradients that
+//! it stands for, and if not, what breaks that.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pipeline_contract::{ItemContext, Nothing, Output, Result, Sequential, StageError, StageKind, stage_rng};
+use pipeline_images::Batch;
+
+use crate::compute::{Engine, Precision};
+use crate::device;
+use crate::memory::Ledger;
+use crate::network::{Checkpointing, Role, State};
+use crate::plan::Job;
+use crate::policy::{LossScale, Setting};
+use crate::stages::loss_and_init;
+use crate::trainee::Trainee;
+use crate::weights;
+
+/// Micro-batches as they reach the training, gathered by a stage that stands in its place.
+#[derive(Debug, Clone, Default)]
+pub struct Collected(Arc<Mutex<Vec<Batch>>>);
+
+impl Collected {
+    /// The stand-in for a training stage: keeps the first `wanted` micro-batches and calls `enough` when it has them.
+    pub fn kind(&self, wanted: usize, enough: impl Fn() + Send + Sync + 'static) -> StageKind {
+        let (collected, enough) = (self.clone(), Arc::new(enough));
+        StageKind::sequential("collect", "keeps the first window", move |(): (), _| {
+            Ok(Collect { collected: collected.clone(), wanted, enough: enough.clone() })
+        })
+    }
+
+    /// The micro-batches.
+    pub fn take(&self) -> Vec<Batch> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Collect {
+    collected: Collected,
+    wanted: usize,
+    enough: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Sequential for Collect {
+    type In = Batch;
+    type Out = Nothing;
+
+    fn item(&mut self, input: Batch, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+        let mut batches = self.collected.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if batches.len() < self.wanted {
+            batches.push(input);
+        }
+        if batches.len() == self.wanted {
+            (self.enough)();
+        }
+        Ok(())
+    }
+}
+
+/// The gradient of one group of tensors: how far the window's is from the batch's, relative to its L2 norm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The block, as in the names of its tensors: `down.0`.
+    pub name: String,
+    /// Window against one batch, both in the file's settings.
+    pub accumulation: f64,
+    /// Window against one batch in float32 without checkpointing: what the precision costs on top.
+    pub settings: f64,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowReport {
+    /// What was compared, in words.
+    pub about: String,
+    /// The groups, in the order of the network.
+    pub groups: Vec<Group>,
+    /// Up to where a difference is rounding.
+    pub tolerance: f64,
+    /// What makes window and batch differ, where they do.
+    pub cause: Option<String>,
+}
+
+impl WindowReport {
+    /// True when the window's gradients are the batch's within rounding.
+    pub fn ok(&self) -> bool {
+        self.groups.iter().all(|group| group.accumulation <= self.tolerance)
+    }
+}
+
+impl fmt::Display for WindowReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { about, groups, tolerance, cause } = self;
+        writeln!(f, "{about}")?;
+        writeln!(f, "{:<4}  {:<12}  {:>16}  {:>22}", "", "group", "window vs batch", "vs float32, no ckpt")?;
+        for Group { name, accumulation, settings } in groups {
+            let verdict = if accumulation <= tolerance { "ok" } else { "DIFF" };
+            writeln!(f, "{verdict:<4}  {name:<12}  {accumulation:>16.1e}  {settings:>22.1e}")?;
+        }
+        match cause {
+            None => writeln!(f, "accumulation gives the large batch's gradients (relative L2 within {tolerance:.0e})"),
+            Some(cause) => writeln!(f, "accumulation does NOT give the large batch's gradients: {cause}"),
+        }
+    }
+}
+
+/// Compares the gradients of a window of micro-batches with those of the same samples as one batch.
+///
+/// # Errors
+/// When there is no sample, the images differ in size, or the device fails.
+pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches: Vec<Batch>) -> Result<WindowReport> {
+    let (stage, options) = train;
+    let opened = device::open(&job.device)?;
+    device::supports(&opened, job.setting.precision)?;
+    let whole = joined(&batches)?;
+    let samples = whole.samples.len();
+    let gradients = |parts: Vec<Batch>, setting: Setting| -> Result<Vec<Vec<f32>>> {
+        let (loss, init) = loss_and_init(options)?;
+        let state = match init {
+            Some(path) => weights::load_file(&job.network, &path, &opened.device)?,
+            None => State::fresh(job.network.layout(), &opened.device, |name| {
+                stage_rng(seed, 0, &format!("weights {name}"), stage)
+            })?,
+        };
+        let mut trainee = Trainee::new(job.network.clone(), state, loss, setting, Ledger::default())?;
+        trainee.scale = LossScale::new(setting.precision, LossScale::START);
+        parts.into_iter().try_for_each(|part| trainee.add_or_retry(part.into()))?;
+        let factor = 1.0 / (trainee.scale.scale() * samples as f64);
+        let mean = |sums: Vec<f32>| sums.iter().map(|&sum| (f64::from(sum) * factor) as f32).collect();
+        trainee.gradients().iter().map(|sums| Ok(mean(weights::values(sums)?))).collect()
+    };
+    let micro_batches = batches.len();
+    let window = gradients(batches, job.setting)?;
+    let batch = gradients(vec![whole.clone()], job.setting)?;
+    let plain = Setting { precision: Precision::Float32, checkpointing: Checkpointing::None, samples: usize::MAX };
+    let exact = gradients(vec![whole], plain)?;
+    let mut groups: Vec<(String, [f64; 4])> = Vec::new();
+    for (spec, ((window, batch), exact)) in job.network.layout().of(Role::Trained).zip(window.iter().zip(&batch).zip(&exact)) {
+        // `down.0.conv1.weight` is of `down.0`, `head.weight` of `head`.
+        let parts: Vec<&str> = spec.name.split('.').collect();
+        let name = parts[..parts.len().saturating_sub(1).clamp(1, 2)].join(".");
+        let sums = [distance(window, batch), square(batch), distance(window, exact), square(exact)];
+        match groups.last_mut().filter(|(last, _)| *last == name) {
+            Some((_, all)) => all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum),
+            None => groups.push((name, sums)),
+        }
+    }
+    let mut whole = [0.0; 4];
+    groups.iter().for_each(|(_, sums)| whole.iter_mut().zip(sums).for_each(|(whole, sum)| *whole += sum));
+    groups.push(("all".into(), whole));
+    let ratio = |difference: f64, size: f64| (difference / size.max(f64::MIN_POSITIVE)).sqrt();
+    let groups: Vec<Group> = groups
+        .into_iter()
+        .map(|(name, [d, b, e, x])| Group { name, accumulation: ratio(d, b), settings: ratio(e, x) })
+        .collect();
+    let tolerance = match (job.setting.precision, device::engine(&opened.device)) {
+        (Precision::Float32, _) => 1e-5,
+        (_, Engine::Kernels) => 1e-4,
+        (Precision::Float16, Engine::Tensors) => 5e-3,
+        (Precision::BFloat16, Engine::Tensors) => 4e-2,
+    };
+    let differs = groups.iter().any(|group| !(group.accumulation <= tolerance));
+    let about = format!(
+        "a window of {micro_batches} micro-batches ({samples} samples) against the same as one batch, {}, {}, on {}",
+        job.setting.precision.name(),
+        job.setting.checkpointing.name(),
+        opened.description
+    );
+    Ok(WindowReport { about, groups, tolerance, cause: differs.then(|| cause(job)) })
+}
+
+/// What of a training looks at more than one sample at a time. The losses don't: each sample has its own; and there is no
+/// dropout.
+fn cause(job: &Job) -> String {
+    if job.batch_matters() {
+        "batch norm takes its statistics from the micro-batch that it sees, not from the window; `norm: group` (or instance) \
+         doesn't look at other samples"
+            .into()
+    } else {
+        "nothing in this network looks at more than one sample, so this is not rounding but a fault of the device or of \
+         this program"
+            .into()
+    }
+}
+
+/// All samples of a window as one batch.
+fn joined(batches: &[Batch]) -> Result<Batch> {
+    let mut batches = batches.iter();
+    let none = || StageError::new("no sample reaches the training").help("look at the source's folder");
+    let mut whole = batches.next().ok_or_else(none)?.clone();
+    for batch in batches {
+        if (batch.height, batch.width) != (whole.height, whole.width) {
+            return Err(StageError::new("the window's images differ in size, so they can't be one batch")
+                .help("a `resize` stage makes all images of one size"));
+        }
+        whole.samples.extend(batch.samples.iter().cloned());
+        whole.images.extend(&batch.images);
+        whole.masks.extend(&batch.masks);
+    }
+    Ok(whole)
+}
+
+fn square(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value).powi(2)).sum()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+}

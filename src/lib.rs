@@ -1,7 +1,8 @@
 //! `pipeline` trains segmentation networks from a YAML file of stages, inside the memory that there is.
 //!
 //! [`spec`] reads the file into checked stages, [`graph`] makes them a typed DAG with lanes, [`engine`] runs the lanes on
-//! bounded edges, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
+//! bounded edges, [`plan`] says what a run will take, [`window`] proves its
+//! accumulation, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
 //! under `stages/`; [`builtin`] is the only place that names them.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
@@ -10,9 +11,11 @@ pub mod cli;
 pub mod diagnostic;
 pub mod engine;
 pub mod graph;
+pub mod plan;
 pub mod run;
 pub mod schema;
 pub mod spec;
+pub mod window;
 
 pub use pipeline_contract as contract;
 

@@ -3,6 +3,12 @@
 
 use std::process::ExitCode;
 
+use pipeline::contract::memory::CountingAllocator;
+
+/// Large blocks are counted by side, so that a run can say what it held where no driver says it.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
 fn main() -> ExitCode {
     pipeline::cli::main(pipeline::builtin())
 }

@@ -150,9 +150,68 @@ fn a_sample_set_is_drawn_and_the_next_command_told() {
 
 #[test]
 fn verify_says_what_it_can_not_do() {
-    assert!(complaint(&["verify", GOOD], 2).contains("isn't built"));
+    assert!(complaint(&["verify", "no/such/file.yml"], 1).contains("no/such/file.yml"));
     assert!(complaint(&["verify", "reference.bin"], 2).contains(".safetensors"));
     assert!(complaint(&["verify", "no/such/reference.safetensors"], 3).contains("can't verify"));
+}
+
+/// What `pipeline plan` says as JSON.
+fn planned(more: &[&str]) -> serde_json::Value {
+    let arguments: Vec<&str> = ["plan", GOOD, "--json", "--quiet"].iter().chain(more).copied().collect();
+    serde_json::from_str(&answer(&arguments, 0)).unwrap()
+}
+
+#[test]
+fn a_plan_names_causes_and_follows_the_policies() {
+    let text = answer(&["plan", GOOD], 0);
+    for part in ["device: ", "saved activations", "decode.0", "host: ", "queue batch -> train"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let total = |plan: &serde_json::Value| plan["device"]["peak"].as_u64().unwrap();
+    let plain = planned(&[]);
+    let causes = plain["device"]["causes"].as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum::<u64>();
+    assert_eq!(causes, total(&plain), "the causes are all there is");
+    let blocks = planned(&["--set", "trainer.gradient_checkpointing=blocks"]);
+    let full = planned(&["--set", "trainer.gradient_checkpointing=full"]);
+    assert!(total(&plain) > total(&blocks) && total(&blocks) > total(&full));
+    assert!(total(&planned(&["--set", "trainer.mixed_precision=bf16"])) < total(&plain));
+}
+
+#[test]
+fn a_fit_keeps_the_window_and_names_what_would_fit() {
+    let plan = planned(&["--budget", "1GiB"]);
+    let candidates = plan["fit"]["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 9, "three cuts of four samples, three modes");
+    for candidate in candidates {
+        let number = |name: &str| candidate[name].as_u64().unwrap();
+        assert_eq!(number("micro_batch") * number("accumulation"), 4);
+        assert_eq!(candidate["mixed_precision"], "no", "what changes results is not chosen unasked");
+    }
+    assert!(candidates[0]["why_not"].is_null() && candidates[1]["why_not"].is_string());
+    let free = planned(&["--budget", "1GiB", "--set", "trainer.fit_may_change=[mixed_precision]"]);
+    assert_eq!(free["fit"]["candidates"].as_array().unwrap().len(), 3, "the rest is pinned");
+    let output = pipeline(&["plan", GOOD, "--json", "--quiet", "--budget", "1MiB"]);
+    assert_eq!(output.status.code(), Some(1));
+    let none: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let smallest = none["fit"]["smallest_budget"].as_u64().unwrap();
+    assert!(planned(&["--budget", &smallest.to_string()])["fit"]["candidates"][0]["why_not"].is_null(), "{smallest} do");
+    let image = none["fit"]["largest_image"].as_u64().unwrap();
+    assert!(image < 160 && image % 4 == 0, "{image}");
+}
+
+#[test]
+fn a_file_can_be_verified_against_one_batch() {
+    let half = ["verify", GOOD, "--set", "trainer.mixed_precision=bf16", "--set", "trainer.gradient_checkpointing=full"];
+    let text = answer(&half, 0);
+    assert!(text.contains("a window of 2 micro-batches (4 samples)") && text.contains("gives the large batch's"), "{text}");
+    let batch = ["verify", GOOD, "--set", "stages.train.with.model={unet: {base: 8, depth: 3, norm: batch}}"];
+    let output = pipeline(&batch);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).contains("batch norm takes its statistics from the micro-batch"), "{}", text_of(&output));
+}
+
+fn text_of(output: &std::process::Output) -> String {
+    text(&output.stdout)
 }
 
 #[test]

@@ -37,7 +37,9 @@ fn run_small(out: &Path, more: &[&str]) -> Value {
     arguments.extend(SMALL);
     arguments.extend(more);
     let output = pipeline(&arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("  dev ") && said.contains("  host "), "a line of progress tells of memory: {said}");
     json(&out.join("summary.json"))
 }
 
@@ -66,8 +68,12 @@ fn a_run_leaves_what_its_contract_names() {
     let steps: Vec<&Value> = lines.iter().filter(|line| line["event"] == "step").collect();
     for (at, step) in steps.iter().enumerate() {
         assert_eq!(step["step"].as_u64(), Some(at as u64 + 1));
-        for field in ["seconds", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale", "host_bytes_peak"] {
+        for field in ["seconds", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale"] {
             assert!(step[field].is_number(), "step without {field}: {step}");
+        }
+        for side in ["device_bytes", "host_bytes"] {
+            let (now, peak) = (step[side].as_u64().unwrap(), step[format!("{side}_peak")].as_u64().unwrap());
+            assert!(now <= peak, "{side}: {now} now, {peak} at most");
         }
         assert_eq!(step["skipped"], false);
     }
@@ -152,6 +158,112 @@ fn train_fives(data: &Path, out: &Path, size: usize) {
     let summary = json(&out.join("summary.json"));
     assert_eq!(summary["status"], "complete");
     assert!(summary["eval"]["auc"].as_f64().unwrap() > 0.0);
+}
+
+/// On the CPU the device's figures are what its lane allocated. With wide layers and tiny images that is little more than weights,
+/// gradients and the optimizer's two moments, so they can be held against the weights' file.
+#[test]
+fn the_device_holds_at_least_weights_gradients_and_moments() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let wide = ["--set", "stages.train.with.model={unet: {base: 32, depth: 3}}", "--set", "dataset.drawn.image_size=32"];
+    let few = ["--set", "dataset.drawn.pairs=4", "--set", "trainer.num_epochs=2"];
+    let summary = run_small(&out, &[wide, few].concat());
+    let bytes = fs::read(out.join("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let weights: usize = tensors.iter().map(|(_, tensor)| tensor.data().len()).sum();
+    // Tensors of less than 4 KiB aren't counted; of these layers they are hardly a hundredth.
+    let counted = weights as f64 * 0.98;
+    let memory = |name: &str| summary["memory"][name].as_u64().unwrap() as f64;
+    let (device, host) = (memory("device_measured_peak"), memory("host_allocated_peak"));
+    assert!(device >= 4.0 * counted, "{device} bytes for weights of {weights}");
+    assert!(device <= 12.0 * weights as f64, "{device} bytes for weights of {weights}: hardly the device's alone");
+    assert!(host > 0.0 && host < device, "{host} bytes on the host's side, {device} on the device's");
+    assert!(memory("process_measured_peak") >= device);
+    assert!(summary["memory"]["cards"].is_null() || summary["memory"]["cards"].is_array());
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let steps = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|line| line["event"] == "step");
+    for step in steps {
+        let now = step["device_bytes"].as_u64().unwrap() as f64;
+        assert!(now >= 3.0 * counted, "weights and moments stay between steps: {now} of {weights}");
+    }
+}
+
+fn events(out: &Path, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|line| line["event"] == name).collect()
+}
+
+/// The plan, made without running anything, against what was allocated.
+#[test]
+fn a_run_takes_what_was_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    for (at, (precision, checkpointing, norm)) in
+        [("no", "none", "group"), ("fp16", "blocks", "batch"), ("bf16", "full", "instance"), ("no", "full", "group")]
+            .into_iter()
+            .enumerate()
+    {
+        let out = folder.path().join(at.to_string());
+        let (precision, checkpointing) =
+            (format!("trainer.mixed_precision='{precision}'"), format!("trainer.gradient_checkpointing={checkpointing}"));
+        let model = format!("stages.train.with.model={{unet: {{base: 16, depth: 3, norm: {norm}}}}}");
+        let mut more = Vec::new();
+        for set in [&precision, &checkpointing, &model] {
+            more.extend(["--set", set]);
+        }
+        more.extend([
+            "--set",
+            "dataset.drawn.image_size=192",
+            "--set",
+            "trainer.num_epochs=1",
+            "--set",
+            "dataset.drawn.pairs=8",
+        ]);
+        let memory = run_small(&out, &more)["memory"].clone();
+        let bytes = |name: &str| memory[name].as_u64().unwrap() as f64;
+        let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
+        assert!((planned / measured - 1.0).abs() < 0.05, "{precision} {checkpointing} {norm}: {planned} for {measured}");
+        assert!(bytes("host_measured_peak") <= bytes("host_planned_peak"), "{memory}");
+    }
+}
+
+/// A budget is held: the run says what it chose, and takes no more.
+#[test]
+fn a_run_stays_under_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = 12 << 20;
+    let set = format!("trainer.memory_budget={budget}");
+    let more = ["--set", &set, "--set", "dataset.drawn.image_size=160", "--set", "trainer.num_epochs=1"];
+    let summary = run_small(&folder.path().join("run"), &more);
+    assert!(summary["memory"]["device_measured_peak"].as_u64().unwrap() <= budget, "{}", summary["memory"]);
+    assert_eq!(summary["samples"], 10);
+    // Nothing fits one of them: the error says what would, before anything is run.
+    let small = format!("trainer.memory_budget={}", 1 << 20);
+    let output =
+        pipeline(&["run", "pipelines/quickstart.yml", "--set", &small, "--out", folder.path().join("none").to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("need a budget of"), "{said}");
+}
+
+/// Memory that is refused in the middle of a window costs no sample and changes nothing but the setting.
+#[test]
+fn a_run_survives_running_out_of_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let undisturbed = run_small(&folder.path().join("whole"), &[]);
+    let out = folder.path().join("refused");
+    let mut arguments = vec!["run", "pipelines/quickstart.yml", "--out", out.to_str().unwrap()];
+    arguments.extend(SMALL);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    let output = command.args(arguments).env("PIPELINE_REFUSE_MEMORY_IN", "500").current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&out.join("summary.json"));
+    assert_eq!((&summary["samples"], &summary["steps"]), (&undisturbed["samples"], &undisturbed["steps"]));
+    let retries = events(&out, "retry");
+    assert_eq!(retries.len(), 1, "{retries:?}");
+    assert_ne!(retries[0]["to"]["gradient_checkpointing"], "none", "{retries:?}");
+    let losses = |out: &Path| events(out, "step").iter().map(|step| step["loss"].as_f64().unwrap()).collect::<Vec<_>>();
+    let (expected, actual) = (losses(&folder.path().join("whole")), losses(&out));
+    assert!(expected.iter().zip(&actual).all(|(a, b)| (a - b).abs() < 1e-4), "{expected:?} {actual:?}");
 }
 
 /// Peak memory of the data side doesn't grow with the data set.

@@ -5,6 +5,7 @@ mod dot;
 mod exit;
 mod log;
 mod output;
+mod plan;
 mod run;
 mod sample;
 mod schema;
@@ -50,9 +51,11 @@ enum Command {
     Run(run::Opts),
     /// Checks files and reports all problems at once; runs nothing.
     Validate(validate::Opts),
+    /// Says what a file will take of memory, before any run; with a budget, which settings fit it.
+    Plan(plan::Opts),
     /// Draws the graph of a file: stages, lanes, what flows and how much may queue.
     Dot(dot::Opts),
-    /// Compares this build with a PyTorch reference.
+    /// Compares this build with a PyTorch reference, or a file's accumulation with one large batch.
     Verify(verify::Opts),
     /// Lists the kinds of stages, or describes one.
     Stages(stages::Opts),
@@ -71,8 +74,9 @@ pub fn main(registry: Registry) -> ExitCode {
     match &command {
         Command::Run(opts) => run::cmd(opts, &registry, err, common.quiet),
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
+        Command::Plan(opts) => plan::cmd(opts, &registry, err),
         Command::Dot(opts) => dot::cmd(opts, &registry, err),
-        Command::Verify(opts) => verify::cmd(opts),
+        Command::Verify(opts) => verify::cmd(opts, &registry, err),
         Command::Stages(opts) => stages::cmd(opts, &registry, out),
         Command::Schema(opts) => schema::cmd(opts, &registry),
         Command::Sample(opts) => sample::cmd(opts),

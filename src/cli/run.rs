@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use pipeline_contract::Registry;
+use pipeline_contract::{Registry, Result, StageError};
+use pipeline_training::plan::size;
 
 use super::exit;
 use crate::engine::Control;
-use crate::run::{Folder, Progress, Status, Summary, execute};
-use crate::spec;
+use crate::plan::Plan;
+use crate::run::{Folder, Progress, Status, Summary, amount, execute};
+use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
 #[derive(Debug, Args)]
@@ -30,6 +32,14 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let loaded = spec::load(&opts.file, &opts.set, registry);
     super::show_problems(&loaded, color);
     let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
+    let pipeline = match fitted(pipeline, opts, registry) {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+            tracing::error!("can't run {}: {error}{help}", opts.file.display());
+            return exit::FAILED.into();
+        }
+    };
     let folder = match Folder::create(opts.out.as_deref(), &pipeline.name) {
         Ok(folder) => folder,
         Err(error) => {
@@ -47,10 +57,13 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
         pipeline.graph.lanes.len(),
         folder.path().display()
     );
+    for card in pipeline_training::device::card_memory().unwrap_or_default() {
+        tracing::info!("{}: {} in use", card.name, amount(card.used, card.total));
+    }
     let mut stages = pipeline.graph.order.iter().map(|&node| pipeline.graph.stage(node));
     let source = stages.find(|stage| stage.kind.inputs.is_empty()).map(|stage| stage.id.clone());
     let progress = Progress::new(pipeline.settings.epochs, source, quiet);
-    match execute(&pipeline, &folder, &control, progress) {
+    match execute(&pipeline, &folder, &control, progress, cards) {
         Ok(summary) => {
             report(&summary, &folder);
             if summary.status == Status::Complete { exit::DONE.into() } else { exit::INTERRUPTED.into() }
@@ -61,6 +74,36 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
             exit::FAILED.into()
         }
     }
+}
+
+/// The pipeline under the fastest settings that fit its memory budget, where it has one.
+fn fitted(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Pipeline> {
+    let Some(budget) = pipeline.settings.memory_budget else { return Ok(pipeline) };
+    let plan = Plan::of(&pipeline)?;
+    let fit = plan.fit(budget, &pipeline.settings.fit)?;
+    let overrides = plan.overrides(&fit)?;
+    if let Some(choice) = fit.choice() {
+        tracing::info!(
+            "for {} of device memory: micro-batch {} x {}, mixed_precision {}, gradient_checkpointing {}; planned {}",
+            size(budget),
+            choice.micro_batch,
+            choice.accumulation,
+            choice.mixed_precision,
+            choice.gradient_checkpointing,
+            size(choice.peak)
+        );
+    }
+    if overrides.is_empty() {
+        return Ok(pipeline);
+    }
+    let set: Vec<String> = opts.set.iter().cloned().chain(overrides).collect();
+    let again = spec::load(&opts.file, &set, registry);
+    again.pipeline.ok_or_else(|| StageError::new("the settings that fit don't fit the file").help("this is a bug"))
+}
+
+/// What the driver says of the machine's cards.
+fn cards() -> Option<serde_json::Value> {
+    serde_json::to_value(pipeline_training::device::card_memory()?).ok()
 }
 
 /// First signal: drain. Second: stop at once.
@@ -86,5 +129,12 @@ fn report(summary: &Summary, folder: &Folder) {
         text += &format!("; test dice {dice:.4}, AUC {auc:.4}");
     }
     tracing::info!("{text}");
+    let memory = &summary.memory;
+    if let (Some(planned), Some(measured)) = (memory.device_planned_peak, memory.device_measured_peak) {
+        tracing::info!("device memory: {} planned, {} measured at the peak", size(planned), size(measured));
+    }
+    if let (Some(planned), Some(measured)) = (memory.host_planned_peak, memory.host_measured_peak) {
+        tracing::info!("host memory: {} planned at most, {} measured at the peak", size(planned), size(measured));
+    }
     tracing::info!("results are in {}", folder.path().display());
 }

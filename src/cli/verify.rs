@@ -1,54 +1,70 @@
-//! `pipeline verify REF.safetensors`: this build on this device against a PyTorch reference.
-//! The comparison itself is the training crate's.
+//! `pipeline verify REF.safetensors`: this build on this device against a PyTorch reference. `pipeline verify FILE.yml`: a
+//! file's window of micro-batches against the same samples as one batch. The comparisons are the training crate's.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use pipeline_contract::{Registry, StageError};
 
 use super::{exit, output};
+use crate::spec;
 
-/// Compares this build with a reference.
+/// Compares this build with a reference, or a file's accumulation with one large batch.
 #[derive(Debug, Args)]
 pub struct Opts {
-    /// The reference, a .safetensors file with PyTorch's figures.
+    /// The reference, a .safetensors file with PyTorch's figures; or a pipeline file.
     file: PathBuf,
-    /// The device to compare on: cpu, wgpu, vulkan, metal, cuda, cuda:1, as far as this build has them.
-    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
-    device: String,
+    /// The device to compare on: cpu, wgpu, vulkan, metal, cuda, cuda:1, as far as this build has them. Default: cpu, or the
+    /// pipeline file's.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Overrides a key of the pipeline file: trainer.mixed_precision=fp16.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Shows every figure instead of the worst of each group.
     #[arg(long)]
     all: bool,
 }
 
 /// Runs the command.
-pub fn cmd(opts: &Opts) -> ExitCode {
+pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
     let file = opts.file.display();
     let ending = opts.file.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
     match ending.as_deref() {
         Some("safetensors") => {}
-        Some("yml" | "yaml") => {
-            tracing::error!(
-                "can't verify {file} yet: comparing a window's gradients with those of one batch isn't built; give a .safetensors reference"
-            );
-            return exit::USAGE.into();
-        }
+        Some("yml" | "yaml") => return window(opts, registry, color),
         _ => {
-            tracing::error!("can't verify {file}: a reference is a .safetensors file");
+            tracing::error!("can't verify {file}: a reference is a .safetensors file, a pipeline a .yml file");
             return exit::USAGE.into();
         }
     }
-    match pipeline_training::verify(&opts.file, &opts.device) {
+    match pipeline_training::verify(&opts.file, opts.device.as_deref().unwrap_or("cpu")) {
         Ok(report) => {
             let text = if opts.all { report.all().to_string() } else { report.to_string() };
             output::answer(&text, if report.ok() { exit::DONE } else { exit::PROBLEMS })
         }
-        Err(error) => {
-            tracing::error!("can't verify {file}: {error}");
-            if let Some(mend) = error.mend() {
-                tracing::error!("help: {mend}");
-            }
-            exit::FAILED.into()
-        }
+        Err(error) => failed(opts, &error),
+    }
+}
+
+fn failed(opts: &Opts, error: &StageError) -> ExitCode {
+    tracing::error!("can't verify {}: {error}", opts.file.display());
+    if let Some(mend) = error.mend() {
+        tracing::error!("help: {mend}");
+    }
+    exit::FAILED.into()
+}
+
+/// A pipeline file's own window.
+fn window(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
+    let mut set = opts.set.clone();
+    set.extend(opts.device.iter().map(|device| format!("trainer.device={device}")));
+    let loaded = spec::load(&opts.file, &set, registry);
+    super::show_problems(&loaded, color);
+    let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
+    match crate::window::verify(&pipeline) {
+        Ok(report) => output::answer(&report.to_string(), if report.ok() { exit::DONE } else { exit::PROBLEMS }),
+        Err(error) => failed(opts, &error),
     }
 }

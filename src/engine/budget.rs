@@ -89,6 +89,18 @@ impl Budget {
         (state.used, state.peak)
     }
 
+    /// Bytes held now by cause: the queues that hold any, and what no queue holds: payloads in the hands of stages. A payload
+    /// that queues on several branches is in each of them.
+    pub fn by_cause(&self) -> Vec<(String, u64)> {
+        let state = self.state();
+        let queues = state.edges.iter().filter(|edge| edge.bytes > 0);
+        let mut held: Vec<_> =
+            queues.map(|edge| (format!("queue {} -> {}", edge.account.from, edge.account.to), edge.bytes)).collect();
+        let queued: u64 = held.iter().map(|(_, bytes)| bytes).sum();
+        held.push(("in work".to_owned(), state.used.saturating_sub(queued)));
+        held
+    }
+
     /// Waits until the edge may take a message of so many bytes, and counts it there.
     ///
     /// # Errors

@@ -101,4 +101,9 @@ impl Control {
     pub fn host_bytes(&self) -> Option<(u64, u64)> {
         self.0.budget.get().map(|budget| budget.used())
     }
+
+    /// Bytes of host memory that payloads hold now by cause: the queues that hold any, and the stages' hands.
+    pub fn host_by_cause(&self) -> Vec<(String, u64)> {
+        self.0.budget.get().map(|budget| budget.by_cause()).unwrap_or_default()
+    }
 }

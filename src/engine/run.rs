@@ -9,6 +9,7 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 use petgraph::visit::{Dfs, EdgeRef, Reversed};
 use pipeline_contract::{
     BuildContext, End, ErasedMap, ErasedSequential, ErasedSource, Events, Lane as LaneKind, Running, SampleCount, StageError,
+    memory,
 };
 
 use super::budget::{Budget, EdgeUse};
@@ -80,6 +81,8 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
             let (ends, shared, pool) = (wiring.take(lane), &shared, pool.as_ref());
             let name = lane.name.chars().take(15).collect();
             let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
+                // For as long as the thread lives: stages are built, called and dropped on it.
+                let _side = memory::enter(side(lane.kind));
                 let first = lane.stages.first().map_or("", |&node| graph.stage(node).id.as_str());
                 // What the stages themselves panic with is caught closer by; this catches the engine's own mistakes.
                 let result = call(first, None, || Ok(run_lane(graph, lane, ends, pool, shared)));
@@ -103,6 +106,14 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
         edges: shared.budget.edges(),
         host_bytes_peak: shared.budget.used().1,
     })
+}
+
+/// On whose account a lane's thread allocates.
+fn side(kind: LaneKind) -> memory::Side {
+    match kind {
+        LaneKind::Device => memory::Side::Device,
+        LaneKind::Source | LaneKind::Workers | LaneKind::Sequential => memory::Side::Host,
+    }
 }
 
 /// One pool for all lanes of workers, as large as the largest asks for.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use pipeline_contract::{End, Events, Fields};
+use pipeline_contract::{End, Events, Fields, memory};
 use serde_json::{Value, json};
 
 use super::folder::Folder;
@@ -13,6 +13,7 @@ use super::progress::Progress;
 use super::summary::{Memory, Status, Summary, process_peak};
 use crate::engine::{self, Control, RunError, RunOptions};
 use crate::graph::{Format, draw};
+use crate::plan::Plan;
 use crate::spec::{Pipeline, to_yaml};
 
 /// Why a run failed.
@@ -45,11 +46,17 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Runs the pipeline to its end. The summary is written however it ends.
+/// Runs the pipeline to its end. The summary is written however it ends; `cards` is asked then for what it says of cards.
 ///
 /// # Errors
 /// The failure of a stage, or a file that can't be written.
-pub fn execute(pipeline: &Pipeline, folder: &Folder, control: &Control, progress: Progress) -> Result<Summary, Failure> {
+pub fn execute(
+    pipeline: &Pipeline,
+    folder: &Folder,
+    control: &Control,
+    progress: Progress,
+    cards: fn() -> Option<Value>,
+) -> Result<Summary, Failure> {
     let written = |name: &str, result: io::Result<()>| result.map_err(|error| unwritable(folder, name, error));
     written("resolved.yml", folder.write("resolved.yml", to_yaml(&pipeline.resolved).as_bytes()))?;
     written("graph.svg", folder.write("graph.svg", draw(&pipeline.graph, &pipeline.name, Format::Svg, None).as_bytes()))?;
@@ -64,6 +71,11 @@ pub fn execute(pipeline: &Pipeline, folder: &Folder, control: &Control, progress
         out: folder.path().into(),
         events: metrics.clone(),
     };
+    // A file that trains nothing has no plan, and needs none to run.
+    let plan = Plan::of(pipeline).ok();
+    if let Some(plan) = &plan {
+        metrics.record("plan", plan.figures());
+    }
     let outcome = engine::run(&pipeline.graph, options, control);
     let status = match &outcome {
         Ok(report) if report.end == End::Complete => Status::Complete,
@@ -87,11 +99,13 @@ pub fn execute(pipeline: &Pipeline, folder: &Folder, control: &Control, progress
         samples: count("samples"),
         eval: kept.eval.clone(),
         memory: Memory {
-            device_planned_peak: None,
+            device_planned_peak: plan.as_ref().map(|plan| plan.forecast.peak.total),
             device_measured_peak: kept.device_bytes_peak,
-            host_planned_peak: Some(settings.host_memory_budget),
+            host_planned_peak: plan.as_ref().map(|plan| plan.host.peak()),
             host_measured_peak: host_peak,
+            host_allocated_peak: memory::usage(memory::Side::Host).map(|usage| usage.peak),
             process_measured_peak: process_peak(),
+            cards: cards(),
         },
         stages,
         edges,

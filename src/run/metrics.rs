@@ -69,8 +69,11 @@ impl Events for Metrics {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             "step" => {
-                if let Some((_, peak)) = self.control.host_bytes() {
+                if let Some((now, peak)) = self.control.host_bytes() {
+                    line.insert("host_bytes".into(), json!(now));
                     line.insert("host_bytes_peak".into(), json!(peak));
+                    let held = self.control.host_by_cause().into_iter().map(|(cause, bytes)| (cause, json!(bytes)));
+                    line.insert("host_by_cause".into(), Value::Object(held.collect()));
                 }
                 let peak = line.get("device_bytes_peak").and_then(Value::as_u64);
                 state.kept.device_bytes_peak = state.kept.device_bytes_peak.max(peak);

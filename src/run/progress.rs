@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pipeline_contract::Fields;
 use serde_json::Value;
+
+use super::amount::{Planned, memory, peak};
 
 /// The bars of the process, through which log lines go so that neither tears the other.
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
@@ -28,6 +30,8 @@ struct Inner {
 struct Bars {
     epochs: ProgressBar,
     samples: ProgressBar,
+    /// A line of text: beside the samples it would not fit into 80 columns.
+    memory: ProgressBar,
 }
 
 struct State {
@@ -37,6 +41,9 @@ struct State {
     first_step: Option<(Instant, u64)>,
     last_line: Option<Instant>,
     eval: String,
+    planned: Planned,
+    /// What was last told of the device's peak.
+    told_peak: Option<String>,
 }
 
 impl Progress {
@@ -44,7 +51,8 @@ impl Progress {
     /// in the samples of `source`, the first one of the file.
     pub fn new(epochs: u64, source: Option<String>, quiet: bool) -> Self {
         let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
-        let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval: String::new() };
+        let (eval, planned) = (String::new(), Planned::default());
+        let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval, planned, told_peak: None };
         Self(Arc::new(Inner { bars, quiet, source, state: Mutex::new(state) }))
     }
 
@@ -64,6 +72,10 @@ impl Progress {
     pub(super) fn event(&self, event: &str, fields: &Fields) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
+            "plan" => {
+                let bytes = |name: &str| fields.get(name).and_then(Value::as_u64);
+                state.planned = Planned { device: bytes("device_planned_peak"), host: bytes("host_planned_peak") };
+            }
             "step" => self.step(&mut state, fields),
             "epoch" => self.epoch(&mut state, fields),
             "eval" => {
@@ -79,6 +91,7 @@ impl Progress {
     /// Takes the bars away.
     pub(super) fn finish(&self) {
         if let Some(bars) = &self.0.bars {
+            bars.memory.finish_and_clear();
             bars.samples.finish_and_clear();
             bars.epochs.finish_and_clear();
         }
@@ -95,24 +108,27 @@ impl Progress {
             text += &format!("  {rate:.1} samples/s");
             if let Some(per_epoch) = state.per_epoch {
                 let left = (per_epoch * state.epochs).saturating_sub(samples) as f64 / rate;
-                text += &format!("  {} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))));
-            }
-        }
-        for (name, what) in [("device_bytes", "device"), ("host_bytes_peak", "host")] {
-            if let Some(bytes) = fields.get(name).and_then(Value::as_u64) {
-                text += &format!("  {what} {}", HumanBytes(bytes));
+                text += &format!("  {:#} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))));
             }
         }
         let epoch = whole(fields, "epoch");
+        let peak = peak(fields);
+        if peak != state.told_peak {
+            // In the first steps, and where images or settings change.
+            peak.iter().for_each(|peak| self.line(peak));
+            state.told_peak = peak;
+        }
         if let Some(bars) = &self.0.bars {
             bars.epochs.set_position(epoch.saturating_sub(1));
             bars.epochs.set_message(state.eval.clone());
             let done = state.per_epoch.map_or(samples, |total| samples - (epoch.saturating_sub(1) * total).min(samples));
             bars.samples.set_position(done);
             bars.samples.set_message(text);
+            bars.memory.set_message(memory(fields, state.planned));
         } else if state.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
             state.last_line = Some(Instant::now());
-            self.line(&format!("epoch {epoch}/{}  step {}  {text}", state.epochs, whole(fields, "step")));
+            let (step, memory) = (whole(fields, "step"), memory(fields, state.planned));
+            self.line(format!("epoch {epoch}/{}  step {step}  {text}  {memory}", state.epochs).trim_end());
         }
     }
 
@@ -147,6 +163,7 @@ fn bars(epochs: u64) -> Bars {
     Bars {
         epochs: bar(Some(epochs), "epochs  {bar:24} {pos}/{len}  {elapsed}  {msg}"),
         samples: bar(None, "samples {bar:24} {pos}/{len}  {msg}"),
+        memory: bar(None, "memory  {msg}"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use pipeline_contract::Fields;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::engine::{EdgeUse, StageTime};
 
@@ -17,19 +18,25 @@ pub enum Status {
     Failed,
 }
 
-/// Peaks in bytes. Device is what the network's lane holds, host what decoded images, queues and buffers hold.
+/// Peaks in bytes. Device is what the device's lane holds, host what decoded images, queues and buffers hold.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Memory {
     /// What was planned for the device; `null` while there is no plan.
     pub device_planned_peak: Option<u64>,
-    /// What the device held at most; `null` where it can't be measured.
+    /// What the device held at most; on the CPU, what its lane had allocated. `null` where it can't be measured.
     pub device_measured_peak: Option<u64>,
     /// What was planned for the host: the run's budget.
     pub host_planned_peak: Option<u64>,
     /// What payloads on their way held at most.
     pub host_measured_peak: Option<u64>,
+    /// What all but the device's lane had allocated at most, in blocks large enough to be counted; `null` in a program without the
+    /// counting allocator.
+    pub host_allocated_peak: Option<u64>,
     /// What the whole process had resident at most, where the system tells (Linux).
     pub process_measured_peak: Option<u64>,
+    /// The machine's cards with `name`, `total` and `used` bytes (by all programs, when the run ended), where a driver tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cards: Option<Value>,
 }
 
 /// The process's peak resident set in bytes, as Linux counts it.

@@ -44,6 +44,10 @@ pub struct Settings {
     pub seed: u64,
     /// Bytes of host memory that decoded images, queues and buffers may take together.
     pub host_memory_budget: u64,
+    /// Bytes of device memory that the run may take; `None`: whatever there is.
+    pub memory_budget: Option<u64>,
+    /// What may be chosen for the memory budget: `micro_batch`, `gradient_checkpointing`, `mixed_precision`.
+    pub fit: Vec<String>,
 }
 
 /// A file that can be run.

@@ -12,6 +12,9 @@ use super::suggest;
 use super::{Settings, TOP_KEYS};
 use crate::diagnostic::{Diagnostic, Span};
 
+/// What a fit may choose.
+const FIT: &[&str] = &["micro_batch", "gradient_checkpointing", "mixed_precision"];
+
 /// The keys of `trainer:` that the program itself reads. All others are read by stages or by references.
 pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
     vec![
@@ -22,7 +25,17 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
             2_u64 << 30,
             "host memory that decoded images, queues and buffers may take together",
         ),
-        OptionSpec::optional("memory_budget", OptionType::Bytes, "device memory that `pipeline plan` plans for"),
+        OptionSpec::optional(
+            "memory_budget",
+            OptionType::Bytes,
+            "device memory that a run may take: before it starts, the fastest settings that fit are chosen",
+        ),
+        OptionSpec::new(
+            "fit_may_change",
+            OptionType::list(OptionType::Choice(FIT)),
+            serde_json::json!(["micro_batch", "gradient_checkpointing"]),
+            "what may be chosen for the memory budget; what isn't listed stays as it is. Only mixed_precision changes results",
+        ),
     ]
 }
 
@@ -59,16 +72,18 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
     let trainer = trainer(root, &mut checker);
     checker.owner = Owner::Key("seed");
     let top = checker.known(&top_keys(), root.entries(), root.spot.span, "");
-    if let Some(budget) = root.get("trainer").and_then(|trainer| trainer.entry("memory_budget")) {
-        let warning = Diagnostic::warning(budget.key_span, "the device's memory is not held to `trainer.memory_budget` yet");
-        problems.push(warning.help("host_memory_budget is held; until plans are built, choose image and batch size by hand"));
-    }
     let (trainer, top) = (trainer?, top?);
     let number = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_u64);
     let settings = Settings {
         epochs: number(&trainer, "num_epochs")?,
         seed: number(&top, "seed")?,
         host_memory_budget: number(&trainer, "host_memory_budget")?,
+        memory_budget: number(&trainer, "memory_budget"),
+        fit: trainer
+            .get("fit_may_change")
+            .and_then(Value::as_array)
+            .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+            .unwrap_or_default(),
     };
     Some(Top { name: name?, settings, trainer })
 }

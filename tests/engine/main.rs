@@ -4,6 +4,7 @@
 
 mod kinds;
 mod random;
+mod sides;
 
 use std::path::PathBuf;
 use std::sync::mpsc;

@@ -74,8 +74,10 @@ fn a_file_of_problems_lists_a_hundred_and_counts_the_rest() {
 }
 
 #[test]
-fn a_budget_that_is_not_held_yet_is_said_to_be_so() {
+fn a_device_budget_is_read() {
     let loaded = load(&GOOD.replace("host_memory_budget", "memory_budget"), &[]);
-    assert!(loaded.pipeline.is_some());
-    assert!(rendered(&loaded).contains("not held to `trainer.memory_budget` yet"), "{}", rendered(&loaded));
+    assert!(loaded.diagnostics.is_empty(), "{}", rendered(&loaded));
+    let settings = loaded.pipeline.unwrap().settings;
+    assert!(settings.memory_budget.is_some_and(|bytes| bytes > 0));
+    assert_eq!(settings.fit, ["micro_batch", "gradient_checkpointing"]);
 }

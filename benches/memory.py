@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Plans against runs: for each of 27 settings, what `pipeline plan` says of the device's memory and what a run of two steps allocates.
+usage: memory.py PIPELINE [DEVICE]      (PIPELINE: a release build; DEVICE: cpu unless said)
+Writes a Markdown table. Needs nothing but Python; run it in the repository's root."""
+import itertools, json, subprocess, sys, tempfile
+from pathlib import Path
+
+program, device = sys.argv[1], (sys.argv[2:] or ["cpu"])[0]
+shapes = [(8, 128, 1), (8, 256, 2), (8, 512, 4), (16, 128, 4), (16, 256, 1), (16, 512, 2), (32, 128, 2), (32, 256, 4), (32, 512, 1)]
+policies = list(itertools.product(["no", "fp16", "bf16"], ["none", "blocks", "full"], ["group", "batch"]))
+print("| base | size | batch | precision | checkpointing | norm | planned MiB | measured MiB | planned / measured |\n|" + "---|" * 9)
+ratios = []
+for at, (base, size, batch) in enumerate(shapes * 3):
+    # Every policy is met, and each round over the shapes meets other ones.
+    precision, checkpointing, norm = policies[(7 * at + at // len(shapes)) % len(policies)]
+    settings = {"trainer.device": device, "trainer.num_epochs": 1, "trainer.mixed_precision": f"'{precision}'",
+                "trainer.gradient_checkpointing": checkpointing, "trainer.gradient_accumulation_steps": 1,
+                "dataset.drawn.pairs": 2 * batch, "dataset.drawn.test_pairs": 1, "dataset.drawn.image_size": size,
+                "dataset.drawn.batch_size": batch, "stages.train.with.model": f"{{unet: {{base: {base}, depth: 4, norm: {norm}}}}}"}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "run", "pipelines/quickstart.yml", "--quiet", "--out", f"{folder}/run"]
+        for key, value in settings.items():
+            command += ["--set", f"{key}={value}"]
+        subprocess.run(command, check=True)
+        memory = json.loads(Path(folder, "run", "summary.json").read_text())["memory"]
+    planned, measured = memory["device_planned_peak"], memory["device_measured_peak"]
+    ratios.append(planned / measured)
+    print(f"| {base} | {size} | {batch} | {precision} | {checkpointing} | {norm} | {planned / 2**20:.1f} | {measured / 2**20:.1f} | {planned / measured:.3f} |", flush=True)
+print(f"\n{len(ratios)} settings, planned / measured from {min(ratios):.3f} to {max(ratios):.3f}")

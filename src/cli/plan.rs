@@ -1,0 +1,57 @@
+//! `pipeline plan FILE`: what a run will take of memory, and with a budget, which settings fit it. Nothing is trained.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use pipeline_contract::{Registry, StageError};
+
+use super::{exit, output};
+use crate::plan::Plan;
+use crate::spec;
+
+/// Plans a pipeline's memory.
+#[derive(Debug, Args)]
+pub struct Opts {
+    /// The pipeline file.
+    file: PathBuf,
+    /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Device memory that there is, such as 16GiB: ranks the settings that fit. Default: the file's trainer.memory_budget.
+    #[arg(long, value_name = "SIZE")]
+    budget: Option<String>,
+    /// Prints the plan as JSON, with all alternatives.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
+    let mut set = opts.set.clone();
+    set.extend(opts.budget.iter().map(|budget| format!("trainer.memory_budget={budget}")));
+    let loaded = spec::load(&opts.file, &set, registry);
+    super::show_problems(&loaded, color);
+    let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
+    let failed = |error: &StageError| {
+        tracing::error!("can't plan {}: {error}", opts.file.display());
+        if let Some(mend) = error.mend() {
+            tracing::error!("help: {mend}");
+        }
+        ExitCode::from(exit::FAILED)
+    };
+    let plan = match Plan::of(&pipeline) {
+        Ok(plan) => plan,
+        Err(error) => return failed(&error),
+    };
+    let fit = match pipeline.settings.memory_budget.map(|budget| plan.fit(budget, &pipeline.settings.fit)).transpose() {
+        Ok(fit) => fit,
+        Err(error) => return failed(&error),
+    };
+    let text = match opts.json {
+        true => format!("{:#}\n", plan.to_json(fit.as_ref())),
+        false => plan.to_text(fit.as_ref()),
+    };
+    let fits = fit.as_ref().is_none_or(|fit| fit.choice().is_some());
+    output::answer(&text, if fits { exit::DONE } else { exit::PROBLEMS })
+}

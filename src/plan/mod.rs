@@ -1,0 +1,167 @@
+//! What a run will take of memory, before it: the device's by the training crate's walk over the network, the host's from the
+//! graph's bounds. And the settings that fit a budget, as overrides of the file.
+
+mod host;
+mod text;
+
+use pipeline_contract::{Fields, Result, StageError};
+use pipeline_training::Precision;
+use pipeline_training::device::{self, Opened};
+use pipeline_training::plan::{Fit, Forecast, Freedom, Job, StageView, calibrate, fit};
+use serde_json::{Value, json};
+
+pub use host::Host;
+
+use crate::spec::Pipeline;
+
+/// What a run of a file will take.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The training.
+    pub job: Job,
+    /// The device, opened.
+    pub device: Opened,
+    /// The device's memory and work.
+    pub forecast: Forecast,
+    /// The host's memory.
+    pub host: Host,
+    name: String,
+}
+
+/// The training of a pipeline.
+///
+/// # Errors
+/// When it trains nothing, or the images' sizes aren't known.
+pub fn job(pipeline: &Pipeline) -> Result<Job> {
+    let graph = &pipeline.graph;
+    let stages: Vec<StageView<'_>> = graph
+        .order
+        .iter()
+        .map(|&node| {
+            let stage = graph.stage(node);
+            let facts = graph.facts.get(node.index()).map_or(&[][..], Vec::as_slice);
+            StageView { id: &stage.id, kind: stage.kind.name, options: &stage.options, facts }
+        })
+        .collect();
+    Job::of(&stages)
+}
+
+impl Plan {
+    /// The plan of a checked file on its device, which is opened.
+    ///
+    /// # Errors
+    /// When the file trains nothing, the images' sizes aren't known, or the device can't be had.
+    pub fn of(pipeline: &Pipeline) -> Result<Self> {
+        let job = job(pipeline)?;
+        let device = device::open(&job.device)?;
+        let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
+        let host = Host::of(pipeline, job.window());
+        Ok(Self { job, device, forecast, host, name: pipeline.name.clone() })
+    }
+
+    /// The settings that fit a budget in bytes; the device is timed for it.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn fit(&self, budget: u64, allowed: &[String]) -> Result<Fit> {
+        let may = |name: &str| allowed.iter().any(|allowed| allowed == name);
+        let precisions = match may("mixed_precision") {
+            true => Precision::ALL.into_iter().filter(|&p| device::supports(&self.device, p).is_ok()).collect(),
+            false => vec![self.job.setting.precision],
+        };
+        let (micro_batch, checkpointing) = (may("micro_batch"), may("gradient_checkpointing"));
+        let freedom = Freedom { micro_batch, precisions, checkpointing };
+        let cpu = device::is_cpu(&self.device.device);
+        fit(&self.job, &freedom, budget, cpu, |precision| calibrate(&self.device, precision))
+    }
+
+    /// The choice of a fit as overrides of the file, such as `stages.accum.with.steps=2`.
+    ///
+    /// # Errors
+    /// When nothing fits: what would.
+    pub fn overrides(&self, fit: &Fit) -> Result<Vec<String>> {
+        let Some(choice) = fit.choice() else { return Err(self.too_small(fit)) };
+        let keys = &self.job.keys;
+        let mut overrides = Vec::new();
+        if choice.micro_batch != self.job.micro_batch.0 {
+            let (Some(micro_batch), Some(steps)) = (&keys.micro_batch, &keys.steps) else {
+                return Err(StageError::new("the file has no place for another micro-batch and accumulation"));
+            };
+            overrides.push(format!("{micro_batch}={}", choice.micro_batch));
+            overrides.push(format!("{steps}={}", choice.accumulation));
+        }
+        if choice.mixed_precision != self.job.setting.precision.name() {
+            // In quotes: YAML 1.1 readers take a bare `no` for false.
+            overrides.push(format!("{}='{}'", keys.precision, choice.mixed_precision));
+        }
+        if choice.gradient_checkpointing != self.job.setting.checkpointing.name() {
+            overrides.push(format!("{}={}", keys.checkpointing, choice.gradient_checkpointing));
+        }
+        Ok(overrides)
+    }
+
+    fn too_small(&self, fit: &Fit) -> StageError {
+        let message = format!("nothing that may be chosen fits {} of device memory", text::size(fit.budget));
+        let (_, height, width) = self.job.micro_batch;
+        let mut help = format!("images of {height} x {width} need a budget of ");
+        help += &text::size(fit.smallest_budget.unwrap_or(0));
+        if let Some(size @ 1..) = fit.largest_image {
+            help += &format!("; images of {size} x {size} fit this one");
+        }
+        StageError::new(message).help(help)
+    }
+
+    /// For programs.
+    pub fn to_json(&self, fit: Option<&Fit>) -> Value {
+        let (peak, setting) = (&self.forecast.peak, &self.job.setting);
+        let blocks: serde_json::Map<_, _> =
+            peak.blocks.iter().map(|(block, bytes)| (block.to_string(), json!(bytes))).collect();
+        let mut value = json!({
+            "name": self.name,
+            "device": {
+                "name": self.device.description,
+                "peak": peak.total,
+                "place": peak.place,
+                "causes": peak.by_cause(),
+                "saved_activations": blocks,
+            },
+            "host": self.host.to_json(),
+            "settings": {
+                "micro_batch": self.job.micro_batch.0,
+                "gradient_accumulation_steps": self.job.steps,
+                "mixed_precision": setting.precision.name(),
+                "gradient_checkpointing": setting.checkpointing.name(),
+                "height": self.job.micro_batch.1,
+                "width": self.job.micro_batch.2,
+            },
+            "parameters": self.job.network.layout().parameters(),
+        });
+        if let (Some(fit), Some(map)) = (fit, value.as_object_mut()) {
+            map.insert("fit".into(), json!(fit));
+        }
+        value
+    }
+
+    /// The fields of a run's `plan` event: the peaks, and what is held for what then.
+    pub fn figures(&self) -> Fields {
+        let peak = &self.forecast.peak;
+        let host: serde_json::Map<_, _> = self.host.shares.iter().map(|(what, bytes)| (what.clone(), json!(bytes))).collect();
+        Fields::from_iter([
+            ("device_planned_peak".to_owned(), json!(peak.total)),
+            ("device_peak_place".to_owned(), json!(peak.place)),
+            ("device_peak_by_cause".to_owned(), peak.by_cause()),
+            ("host_planned_peak".to_owned(), json!(self.host.peak())),
+            ("host_by_cause".to_owned(), Value::Object(host)),
+        ])
+    }
+
+    /// For people.
+    pub fn to_text(&self, fit: Option<&Fit>) -> String {
+        text::plan(self, fit)
+    }
+
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}

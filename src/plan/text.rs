@@ -1,0 +1,97 @@
+//! A plan as people read it.
+
+use std::fmt::Write as _;
+
+use pipeline_training::plan::Fit;
+pub(super) use pipeline_training::plan::size;
+
+use super::Plan;
+
+/// Alternatives that are listed; the others are in the JSON.
+const LISTED: usize = 12;
+
+pub(super) fn plan(plan: &Plan, fit: Option<&Fit>) -> String {
+    let job = &plan.job;
+    let (samples, height, width) = job.micro_batch;
+    let config = job.network.config();
+    let mut text = String::new();
+    // Writing to a string doesn't fail.
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
+    line(format!(
+        "{}: U-Net of base {}, depth {}, {} norm ({:.1} M weights) on images of {height} x {width}",
+        plan.name(),
+        config.base,
+        config.depth,
+        config.norm.name(),
+        job.network.layout().parameters().unwrap_or(0) as f64 / 1e6,
+    ));
+    line(format!(
+        "micro-batch {samples} x {} accumulated, mixed_precision {}, gradient_checkpointing {}",
+        job.steps,
+        job.setting.precision.name(),
+        job.setting.checkpointing.name(),
+    ));
+    let peak = &plan.forecast.peak;
+    line(format!("\ndevice: {} at the peak, in {} ({})", size(peak.total), peak.place, plan.device.description));
+    for (cause, bytes) in &peak.causes {
+        line(format!("  {:<22}{:>12}", cause.name().replace('_', " "), size(*bytes)));
+        if cause.name() == "saved_activations" {
+            for (block, bytes) in &peak.blocks {
+                line(format!("    {block:<20}{:>12}", size(*bytes)));
+            }
+        }
+    }
+    let host = &plan.host;
+    line(format!("\nhost: {} at most", size(host.peak())));
+    for (what, bytes) in &host.shares {
+        line(format!("  {what:<44}{:>12}", size(*bytes)));
+    }
+    line(format!("  {:<44}{:>12}", format!("the window's {} samples, for a retry", job.window()), size(host.window)));
+    if let Some(fit) = fit {
+        alternatives(fit, &mut line);
+    }
+    text
+}
+
+fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
+    let (budget, margin) = (size(fit.budget), size(fit.margin));
+    line(format!("\nbudget: {budget} of device memory, of which {margin} are left free"));
+    match fit.choice() {
+        Some(choice) => line(format!(
+            "choice: micro-batch {} x {}, mixed_precision {}, gradient_checkpointing {}: {}",
+            choice.micro_batch,
+            choice.accumulation,
+            choice.mixed_precision,
+            choice.gradient_checkpointing,
+            size(choice.peak)
+        )),
+        None => {
+            let needed = size(fit.smallest_budget.unwrap_or(0));
+            line(format!("nothing that may be chosen fits; the smallest budget for these images is {needed}"));
+            line(match fit.largest_image {
+                Some(0) | None => "no image size fits this budget".into(),
+                Some(size) => format!("the largest image that fits this budget is {size} x {size}"),
+            });
+        }
+    }
+    line(format!(
+        "\n  {:>11}  {:<9}  {:<13}  {:>11}  {:>11}  why not",
+        "micro-batch", "precision", "checkpointing", "peak", "est. window"
+    ));
+    for candidate in fit.candidates.iter().take(LISTED) {
+        line(format!(
+            "  {:>11}  {:<9}  {:<13}  {:>11}  {:>9.2} s  {}",
+            format!("{} x {}", candidate.micro_batch, candidate.accumulation),
+            candidate.mixed_precision,
+            candidate.gradient_checkpointing,
+            size(candidate.peak),
+            candidate.seconds,
+            candidate.why_not.as_deref().unwrap_or("<- the choice"),
+        ));
+    }
+    if fit.candidates.len() > LISTED {
+        line(format!("  and {} more, in --json", fit.candidates.len() - LISTED));
+    }
+}

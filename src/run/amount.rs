@@ -1,0 +1,105 @@
+//! Amounts of memory as people read them.
+
+use pipeline_contract::Fields;
+use serde_json::Value;
+
+/// Bytes that were planned at most; `None` without a plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Planned {
+    pub device: Option<u64>,
+    pub host: Option<u64>,
+}
+
+/// What a step's figures say of memory, now and at most, against the plan.
+pub(super) fn memory(fields: &Fields, planned: Planned) -> String {
+    let bytes = |name: &str| fields.get(name).and_then(Value::as_u64);
+    let sides = [("dev", "device_bytes", planned.device), ("host", "host_bytes", planned.host)];
+    let said = sides.into_iter().filter_map(|(what, now, planned)| {
+        let (now, peak) = (bytes(now)?, bytes(&format!("{now}_peak"))?);
+        Some(match planned {
+            Some(planned) => {
+                let unit = unit(peak.max(planned));
+                format!("{what} {}/{} of {} {}", unit.of(now), unit.of(peak), unit.of(planned), unit.name)
+            }
+            None => format!("{what} {}", amount(now, peak)),
+        })
+    });
+    said.collect::<Vec<_>>().join("  ")
+}
+
+/// What a step's figures say of the device's peak: where it was and what was held for what. `None` where they say nothing.
+pub(super) fn peak(fields: &Fields) -> Option<String> {
+    let causes = fields.get("device_peak_by_cause")?.as_object()?;
+    let bytes = |value: &Value| value.as_u64().unwrap_or(0);
+    let total = causes.values().map(bytes).sum();
+    let unit = unit(total);
+    let listed: Vec<String> =
+        causes.iter().map(|(cause, held)| format!("{} {}", cause.replace('_', " "), unit.of(bytes(held)))).collect();
+    let place = fields.get("device_peak_place")?.as_str()?;
+    Some(format!("device peak {} {} in {place}: {}", unit.of(total), unit.name, listed.join(", ")))
+}
+
+/// A unit of memory that amounts are told in.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    bytes: f64,
+    name: &'static str,
+    digits: usize,
+}
+
+impl Unit {
+    fn of(self, bytes: u64) -> String {
+        format!("{:.*}", self.digits, bytes as f64 / self.bytes)
+    }
+}
+
+/// The unit for amounts of which this is the largest.
+fn unit(largest: u64) -> Unit {
+    let (bytes, name) =
+        [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")].into_iter().find(|&(unit, _)| largest as f64 >= unit).unwrap_or((1.0, "B"));
+    Unit { bytes, name, digits: usize::from(bytes > 1.0 && (largest as f64) < 100.0 * bytes) }
+}
+
+/// Two amounts of bytes in the unit of the larger, such as `168/212 MB`: now and at most, or used and there.
+pub(crate) fn amount(part: u64, whole: u64) -> String {
+    let unit = unit(part.max(whole));
+    format!("{}/{} {}", unit.of(part), unit.of(whole), unit.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_where_it_is_known() {
+        let fields = |value| serde_json::from_value::<Fields>(value).unwrap();
+        let all = serde_json::json!({
+            "device_bytes": 168_000_000, "device_bytes_peak": 212_000_000, "host_bytes": 12_000_000, "host_bytes_peak": 31_000_000
+        });
+        let none = Planned::default();
+        assert_eq!(memory(&fields(all.clone()), none), "dev 168/212 MB  host 12.0/31.0 MB");
+        let planned = Planned { device: Some(214_000_000), host: None };
+        assert_eq!(memory(&fields(all), planned), "dev 168/212 of 214 MB  host 12.0/31.0 MB");
+        let some = serde_json::json!({"device_bytes": null, "device_bytes_peak": null, "host_bytes": 5, "host_bytes_peak": 7});
+        assert_eq!(memory(&fields(some), none), "host 5/7 B");
+        assert_eq!(memory(&Fields::new(), none), "");
+    }
+
+    #[test]
+    fn the_peak_is_told_by_cause() {
+        let causes = serde_json::json!({"weights": 8_000_000, "saved_activations": 103_400_000});
+        let fields = serde_json::json!({"device_peak_place": "decode.3 backward", "device_peak_by_cause": causes});
+        let said = "device peak 111 MB in decode.3 backward: weights 8, saved activations 103";
+        assert_eq!(peak(&serde_json::from_value(fields).unwrap()).as_deref(), Some(said));
+        assert_eq!(peak(&Fields::new()), None);
+    }
+
+    #[test]
+    fn amounts_share_the_unit_of_the_larger() {
+        assert_eq!(amount(168_400_000, 212_000_000), "168/212 MB");
+        assert_eq!(amount(400_000, 31_250_000), "0.4/31.2 MB");
+        assert_eq!(amount(512_000_000, 143_771_000_000), "1/144 GB");
+        assert_eq!(amount(0, 900), "0/900 B");
+        assert_eq!(amount(1_500, 2_000), "1.5/2.0 kB");
+    }
+}

@@ -139,6 +139,7 @@ fn the_map_names_every_folder_and_no_folder_that_is_gone() {
         "src/spec",
         "src/graph",
         "src/engine",
+        "src/plan",
         "src/run",
         "src/cli",
         "stages/contract",

@@ -10,7 +10,7 @@ use pipeline_training::plan::size;
 
 use super::exit;
 use crate::engine::Control;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::run::{Folder, Progress, Status, Summary, amount, execute};
 use crate::spec::{self, Pipeline};
 
@@ -76,12 +76,18 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     }
 }
 
-/// The pipeline under the fastest settings that fit its memory budget, where it has one.
+/// The pipeline under the fastest settings that fit its memory budget, where it has one. What was chosen is chosen for good: a
+/// choice by time may come out otherwise another day, and the run's `resolved.yml` must not.
 fn fitted(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Pipeline> {
     let Some(budget) = pipeline.settings.memory_budget else { return Ok(pipeline) };
+    if let Err(error) = plan::job(&pipeline) {
+        tracing::warn!("nothing is chosen for trainer.memory_budget: {error}");
+        return Ok(pipeline);
+    }
     let plan = Plan::of(&pipeline)?;
     let fit = plan.fit(budget, &pipeline.settings.fit)?;
-    let overrides = plan.overrides(&fit)?;
+    let mut overrides = plan.overrides(&fit)?;
+    overrides.push("trainer.fit_may_change=[]".to_owned());
     if let Some(choice) = fit.choice() {
         tracing::info!(
             "for {} of device memory: micro-batch {} x {}, mixed_precision {}, gradient_checkpointing {}; planned {}",
@@ -92,9 +98,6 @@ fn fitted(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Pipeli
             choice.gradient_checkpointing,
             size(choice.peak)
         );
-    }
-    if overrides.is_empty() {
-        return Ok(pipeline);
     }
     let set: Vec<String> = opts.set.iter().cloned().chain(overrides).collect();
     let again = spec::load(&opts.file, &set, registry);

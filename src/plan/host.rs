@@ -1,11 +1,13 @@
-//! The host's memory before a run: what edges may queue, what workers hold in their hands, what is kept of an open window.
+//! The host's memory before a run: what edges may queue, what lanes have in their hands, what is kept of an open window.
 //! Sizes of items are the payloads' own, from the facts of the file.
 
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
-use pipeline_contract::Facts;
-use serde_json::{Value, json};
+use pipeline_contract::Lane as LaneKind;
+use serde_json::{Map, Value, json};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Lane};
 use crate::spec::Pipeline;
 
 /// The host's memory by cause.
@@ -13,58 +15,99 @@ use crate::spec::Pipeline;
 pub struct Host {
     /// What is held, with its bytes at most.
     pub shares: Vec<(String, u64)>,
-    /// What queues and workers may take together: the file's `host_memory_budget`.
+    /// What queues and hands may take together: the file's `host_memory_budget`.
     pub budget: u64,
+    /// What may be held beyond the budget: an item in an edge that is empty, and what lanes have in their hands already.
+    pub beyond: u64,
     /// The window's samples, kept on the host until its step is made, beside the budget.
     pub window: u64,
+    /// Workers that decode photographs of a size that only the files know, before a stage makes them of one size.
+    pub decoding: usize,
 }
 
 impl Host {
     pub(super) fn of(pipeline: &Pipeline, window: usize) -> Self {
         let graph = &pipeline.graph;
-        let mut shares = Vec::new();
+        let (mut shares, mut beyond) = (Vec::new(), 0);
         for edge in graph.dag.edge_references() {
             let Some(bound) = edge.weight().bound else { continue };
-            let facts = facts(graph, edge.target().index(), edge.weight().port);
-            let queued = match edge.weight().ty.planned(&facts) {
-                Some(bytes) => bound.bytes.min(bytes.saturating_mul(bound.items as u64)).max(bytes),
-                None if edge.weight().ty.name() == "files" => 0,
-                None => bound.bytes,
-            };
+            let item = item(graph, edge.target(), edge.weight().port).unwrap_or(bound.bytes);
+            let queued = bound.bytes.min(item.saturating_mul(bound.items as u64)).max(item);
             if queued > 0 {
                 let (from, to) = (&graph.stage(edge.source()).id, &graph.stage(edge.target()).id);
                 shares.push((format!("queue {from} -> {to} ({} items)", bound.items), queued));
+                beyond += item;
             }
         }
-        for lane in graph.lanes.iter().filter(|lane| lane.workers > 0) {
-            let last = lane.stages.last().copied();
-            let out = last
-                .and_then(|last| graph.dag.edges(last).next())
-                .and_then(|edge| edge.weight().ty.planned(&facts(graph, edge.target().index(), edge.weight().port)));
-            if let Some(bytes) = out {
-                shares.push((format!("{} workers of {}", lane.workers, lane.name), bytes.saturating_mul(lane.workers as u64)));
-            }
+        let hands = graph.lanes.iter().map(|lane| (hands(lane), held(graph, lane)));
+        for (name, bytes) in hands.filter(|(_, bytes)| *bytes > 0) {
+            shares.push((name, bytes));
+            beyond += bytes;
         }
         let kept = graph.order.iter().find(|&&node| graph.stage(node).kind.name == "train_step").and_then(|&node| {
-            let facts = facts(graph, node.index(), 0);
-            let ty = graph.stage(node).kind.inputs.first()?;
-            Some(ty.planned(&facts)? / facts.integer("batch")?.max(1))
+            let batch = graph.facts.get(node.index())?.first()?.integer("batch")?;
+            Some(item(graph, node, 0)? / batch.max(1))
         });
         let window = kept.unwrap_or(0).saturating_mul(window as u64);
-        Self { shares, budget: pipeline.settings.host_memory_budget, window }
+        let decoding = graph.lanes.iter().map(|lane| unknown(graph, lane)).sum();
+        Self { shares, budget: pipeline.settings.host_memory_budget, beyond, window, decoding }
     }
 
-    /// Bytes at most: what queues and workers may take, but no more than their budget, and the window.
+    /// Bytes at most: what queues and hands may take, but no more than the run admits, and the window.
     pub fn peak(&self) -> u64 {
-        self.shares.iter().map(|(_, bytes)| bytes).sum::<u64>().min(self.budget) + self.window
+        let all: u64 = self.shares.iter().map(|(_, bytes)| bytes).sum();
+        all.min(self.budget.saturating_add(self.beyond)).saturating_add(self.window)
+    }
+
+    /// Bytes by cause as a JSON object.
+    pub(super) fn by_cause(&self) -> Value {
+        let mut causes: Map<_, _> = self.shares.iter().map(|(what, bytes)| (what.clone(), json!(bytes))).collect();
+        causes.insert("window".to_owned(), json!(self.window));
+        Value::Object(causes)
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let causes: serde_json::Map<_, _> = self.shares.iter().map(|(what, bytes)| (what.clone(), json!(bytes))).collect();
-        json!({"peak": self.peak(), "causes": causes, "window": self.window, "budget": self.budget})
+        json!({"peak": self.peak(), "causes": self.by_cause(), "budget": self.budget})
     }
 }
 
-fn facts(graph: &Graph, node: usize, port: usize) -> Facts {
-    graph.facts.get(node).and_then(|ports| ports.get(port)).cloned().unwrap_or_default()
+/// Bytes of an item at an input of a stage; `None` where the file doesn't tell. Names of files are next to nothing.
+fn item(graph: &Graph, node: NodeIndex, port: usize) -> Option<u64> {
+    let ty = graph.stage(node).kind.inputs.get(port)?;
+    let facts = graph.facts.get(node.index()).and_then(|ports| ports.get(port)).cloned().unwrap_or_default();
+    if ty.name() == "files" { Some(0) } else { ty.planned(&facts) }
+}
+
+fn hands(lane: &Lane) -> String {
+    match lane.workers {
+        0 => format!("in the hands of {}", lane.name),
+        1 => format!("in the hands of {}'s worker", lane.name),
+        workers => format!("in the hands of {}'s {workers} workers", lane.name),
+    }
+}
+
+/// Bytes that a lane holds at most besides what queues: workers an input or an output each, and as many results that wait for
+/// their turn; a lane on one thread an input, and an output that waits for room.
+fn held(graph: &Graph, lane: &Lane) -> u64 {
+    let edges = |direction| {
+        lane.stages
+            .iter()
+            .flat_map(move |&node| graph.dag.edges_directed(node, direction))
+            .filter(|edge| edge.weight().bound.is_some())
+            .filter_map(|edge| item(graph, edge.target(), edge.weight().port))
+            .max()
+            .unwrap_or(0)
+    };
+    let (input, output) = (edges(Direction::Incoming), edges(Direction::Outgoing));
+    match lane.kind {
+        LaneKind::Workers => input.max(output).saturating_mul(2 * lane.workers.max(1) as u64),
+        LaneKind::Source | LaneKind::Sequential | LaneKind::Device => input.saturating_add(output),
+    }
+}
+
+/// How many workers of a lane hand on, inside it, images whose size isn't known before they are opened.
+fn unknown(graph: &Graph, lane: &Lane) -> usize {
+    let mut inside = lane.stages.iter().flat_map(|&node| graph.dag.edges(node)).filter(|edge| edge.weight().bound.is_none());
+    let unknown = lane.kind == LaneKind::Workers && inside.any(|edge| item(graph, edge.target(), edge.weight().port).is_none());
+    if unknown { lane.workers.max(1) } else { 0 }
 }

@@ -145,13 +145,12 @@ impl Plan {
     /// The fields of a run's `plan` event: the peaks, and what is held for what then.
     pub fn figures(&self) -> Fields {
         let peak = &self.forecast.peak;
-        let host: serde_json::Map<_, _> = self.host.shares.iter().map(|(what, bytes)| (what.clone(), json!(bytes))).collect();
         Fields::from_iter([
             ("device_planned_peak".to_owned(), json!(peak.total)),
             ("device_peak_place".to_owned(), json!(peak.place)),
             ("device_peak_by_cause".to_owned(), peak.by_cause()),
             ("host_planned_peak".to_owned(), json!(self.host.peak())),
-            ("host_by_cause".to_owned(), Value::Object(host)),
+            ("host_by_cause".to_owned(), self.host.by_cause()),
         ])
     }
 

@@ -46,9 +46,12 @@ pub(super) fn plan(plan: &Plan, fit: Option<&Fit>) -> String {
     let host = &plan.host;
     line(format!("\nhost: {} at most", size(host.peak())));
     for (what, bytes) in &host.shares {
-        line(format!("  {what:<44}{:>12}", size(*bytes)));
+        line(format!("  {what:<52}{:>12}", size(*bytes)));
     }
-    line(format!("  {:<44}{:>12}", format!("the window's {} samples, for a retry", job.window()), size(host.window)));
+    line(format!("  {:<52}{:>12}", format!("the window's {} samples, for a retry", job.window()), size(host.window)));
+    if host.decoding > 0 {
+        line(format!("  and {} photographs being decoded, at 4 bytes a pixel (2048 x 2048: 16 MiB)", host.decoding));
+    }
     if let Some(fit) = fit {
         alternatives(fit, &mut line);
     }

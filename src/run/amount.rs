@@ -27,8 +27,9 @@ pub(super) fn memory(fields: &Fields, planned: Planned) -> String {
     said.collect::<Vec<_>>().join("  ")
 }
 
-/// What a step's figures say of the device's peak: where it was and what was held for what. `None` where they say nothing.
-pub(super) fn peak(fields: &Fields) -> Option<String> {
+/// What a step's figures say of the device's peak: its bytes, and in words where it was and what was held for what. `None`
+/// where they say nothing.
+pub(super) fn peak(fields: &Fields) -> Option<(u64, String)> {
     let causes = fields.get("device_peak_by_cause")?.as_object()?;
     let bytes = |value: &Value| value.as_u64().unwrap_or(0);
     let total = causes.values().map(bytes).sum();
@@ -36,7 +37,7 @@ pub(super) fn peak(fields: &Fields) -> Option<String> {
     let listed: Vec<String> =
         causes.iter().map(|(cause, held)| format!("{} {}", cause.replace('_', " "), unit.of(bytes(held)))).collect();
     let place = fields.get("device_peak_place")?.as_str()?;
-    Some(format!("device peak {} {} in {place}: {}", unit.of(total), unit.name, listed.join(", ")))
+    Some((total, format!("device peak {} {} in {place}: {}", unit.of(total), unit.name, listed.join(", "))))
 }
 
 /// A unit of memory that amounts are told in.
@@ -90,7 +91,7 @@ mod tests {
         let causes = serde_json::json!({"weights": 8_000_000, "saved_activations": 103_400_000});
         let fields = serde_json::json!({"device_peak_place": "decode.3 backward", "device_peak_by_cause": causes});
         let said = "device peak 111 MB in decode.3 backward: weights 8, saved activations 103";
-        assert_eq!(peak(&serde_json::from_value(fields).unwrap()).as_deref(), Some(said));
+        assert_eq!(peak(&serde_json::from_value(fields).unwrap()), Some((111_400_000, said.to_owned())));
         assert_eq!(peak(&Fields::new()), None);
     }
 

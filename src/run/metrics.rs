@@ -34,7 +34,7 @@ pub(super) struct Kept {
     pub step: Fields,
     /// The last `eval` event.
     pub eval: Option<Fields>,
-    /// The largest `device_bytes_peak` of all steps.
+    /// The largest `device_bytes_peak` of all steps and evaluations.
     pub device_bytes_peak: Option<u64>,
     /// Entries that stages set themselves.
     pub entries: Fields,
@@ -75,13 +75,13 @@ impl Events for Metrics {
                     let held = self.control.host_by_cause().into_iter().map(|(cause, bytes)| (cause, json!(bytes)));
                     line.insert("host_by_cause".into(), Value::Object(held.collect()));
                 }
-                let peak = line.get("device_bytes_peak").and_then(Value::as_u64);
-                state.kept.device_bytes_peak = state.kept.device_bytes_peak.max(peak);
                 state.kept.step = line.clone();
             }
             "eval" => state.kept.eval = Some(line.clone()),
             _ => {}
         }
+        let peak = line.get("device_bytes_peak").and_then(Value::as_u64);
+        state.kept.device_bytes_peak = state.kept.device_bytes_peak.max(peak);
         let mut text = Value::Object(line.clone()).to_string();
         text.push('\n');
         if let Err(error) = state.file.write_all(text.as_bytes()) {

@@ -42,8 +42,8 @@ struct State {
     last_line: Option<Instant>,
     eval: String,
     planned: Planned,
-    /// What was last told of the device's peak.
-    told_peak: Option<String>,
+    /// The device's peak when it was last told of, in bytes.
+    told_peak: u64,
 }
 
 impl Progress {
@@ -52,7 +52,7 @@ impl Progress {
     pub fn new(epochs: u64, source: Option<String>, quiet: bool) -> Self {
         let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
         let (eval, planned) = (String::new(), Planned::default());
-        let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval, planned, told_peak: None };
+        let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval, planned, told_peak: 0 };
         Self(Arc::new(Inner { bars, quiet, source, state: Mutex::new(state) }))
     }
 
@@ -83,7 +83,8 @@ impl Progress {
                 let text = format!("epoch {}: {}, AUC {:.4}", whole(fields, "epoch"), state.eval, number(fields, "auc"));
                 self.line(&text);
             }
-            "sample_skipped" | "retry" => self.line(&format!("{event}: {}", Value::Object(fields.clone()))),
+            // A retry is a warning already.
+            "sample_skipped" => self.line(&format!("{event}: {}", Value::Object(fields.clone()))),
             _ => {}
         }
     }
@@ -112,11 +113,10 @@ impl Progress {
             }
         }
         let epoch = whole(fields, "epoch");
-        let peak = peak(fields);
-        if peak != state.told_peak {
-            // In the first steps, and where images or settings change.
-            peak.iter().for_each(|peak| self.line(peak));
-            state.told_peak = peak;
+        // After the first step, and where images or settings have changed what is held.
+        if let Some((bytes, text)) = peak(fields).filter(|(bytes, _)| *bytes as f64 > 1.05 * state.told_peak as f64) {
+            self.line(&text);
+            state.told_peak = bytes;
         }
         if let Some(bars) = &self.0.bars {
             bars.epochs.set_position(epoch.saturating_sub(1));

@@ -28,11 +28,12 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
         OptionSpec::optional(
             "memory_budget",
             OptionType::Bytes,
-            "device memory that a run may take: before it starts, the fastest settings that fit are chosen",
+            "device memory that a run may take: before it starts, the fastest settings that fit are chosen; 0: no limit",
         ),
         OptionSpec::new(
             "fit_may_change",
-            OptionType::list(OptionType::Choice(FIT)),
+            // Also nothing.
+            OptionType::List { of: Box::new(OptionType::Choice(FIT)), min: 0, max: usize::MAX },
             serde_json::json!(["micro_batch", "gradient_checkpointing"]),
             "what may be chosen for the memory budget; what isn't listed stays as it is. Only mixed_precision changes results",
         ),
@@ -78,7 +79,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
         epochs: number(&trainer, "num_epochs")?,
         seed: number(&top, "seed")?,
         host_memory_budget: number(&trainer, "host_memory_budget")?,
-        memory_budget: number(&trainer, "memory_budget"),
+        memory_budget: number(&trainer, "memory_budget").filter(|&bytes| bytes > 0),
         fit: trainer
             .get("fit_may_change")
             .and_then(Value::as_array)

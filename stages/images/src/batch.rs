@@ -23,6 +23,8 @@ pub fn kind() -> StageKind {
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         facts.set("batch", options.size, "size");
+        // Which samples an epoch leaves out hangs on the size then.
+        facts.set("drop_last", options.drop_last, "drop_last");
         Checked::facts(facts)
     })
     .example("- {id: batch, use: batch, with: {size: 4}}")

@@ -31,12 +31,12 @@ pub const NAMES: &str = "auto, cpu, wgpu, vulkan, metal, webgpu, cuda, cuda:1";
 /// Opens a device by its name: `auto`, `cpu`, `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda` or `cuda:N`.
 ///
 /// `auto` takes the first real graphics card that this build can use, otherwise the CPU, and never a card that is drawn by
-/// the CPU (llvmpipe, SwiftShader). What was taken is said at level info and in the description.
+/// the CPU (llvmpipe, SwiftShader). What was taken is said in the description.
 ///
 /// # Errors
 /// When the name is unknown, this build doesn't hold the device, or the machine hasn't got it.
 pub fn open(name: &str) -> Result<Opened> {
-    let opened = match name.split_once(':').unwrap_or((name, "")) {
+    match name.split_once(':').unwrap_or((name, "")) {
         ("auto", "") => Ok(automatic()),
         ("cpu", "") => Ok(Opened { device: Device::flex(), description: "cpu".into() }),
         ("wgpu", "") => graphics::wgpu(),
@@ -50,9 +50,7 @@ pub fn open(name: &str) -> Result<Opened> {
             Err(_) => Err(unknown(name)),
         },
         _ => Err(unknown(name)),
-    }?;
-    tracing::info!("device: {}", opened.description);
-    Ok(opened)
+    }
 }
 
 /// How the allocator of a graphics device divides memory, by the names in files.

@@ -4,6 +4,7 @@
 mod passes;
 mod retry;
 
+pub(crate) use passes::values;
 pub use retry::Retry;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -126,10 +127,13 @@ impl Trainee {
         &self.window.losses
     }
 
-    /// The lengths that a plan needs of the optimizer, once it has its memory.
+    /// What a plan needs of the optimizer: the values that it keeps for each weight. Before its first step it has none, and
+    /// may come to have as many as Adam.
     pub(crate) fn optimizer_values(&self) -> u64 {
-        let held = self.ledger.now().causes.get(&Cause::Optimizer).copied().unwrap_or(0);
-        held / (4 * self.parameters()).max(1)
+        match self.ledger.now().causes.get(&Cause::Optimizer) {
+            Some(held) => held / (4 * self.parameters()).max(1),
+            None => 2,
+        }
     }
 
     /// What the optimizer needs at once: weights to change, the window's gradients.

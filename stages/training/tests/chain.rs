@@ -168,9 +168,7 @@ fn the_same_run_gives_the_same_bytes_and_a_stopped_one_drops_its_partial_window(
         });
         assert_eq!(sums[0], sums[1]);
         assert_eq!(sums[2].1, 12, "two samples make no window of three");
-        if norm == "group" {
-            assert_eq!(sums[0].0, sums[2].0, "the weights are those of the last whole window");
-        }
+        assert_eq!(sums[0].0, sums[2].0, "weights and statistics are those of the last whole window");
     }
 }
 
@@ -202,6 +200,13 @@ fn checks_say_what_is_wrong() {
     let model = |norm: &str| json!({"model": {"unet": {"base": 8, "depth": 3, "norm": norm}}});
     let found = findings("train_step", model("batch"), &[("batch", 1), ("height", 64), ("width", 64)]);
     assert!(found.len() == 1 && found[0].severity == Severity::Warning && found[0].message.contains("one image at a time"));
+    let accumulated =
+        |steps: u64, batch: u64| findings("accumulate", json!({"steps": steps}), &[("batch", batch), ("batch_norm", 1)]);
+    let found = accumulated(4, 2);
+    assert!(found.len() == 1 && found[0].message.contains("the 2 images of a micro-batch, not the 8 of a window"), "{found:?}");
+    assert_eq!(accumulated(1, 2), [], "one micro-batch is the whole window");
+    assert_eq!(accumulated(4, 1), [], "`train_step` has said so");
+    assert_eq!(findings("accumulate", json!({"steps": 4}), &[("batch", 2)]), [], "other norms look at one sample");
     let found = findings("train_step", model("instance"), &[("batch", 4), ("height", 4), ("width", 4)]);
     assert!(found.len() == 1 && found[0].message.contains("single value"), "{found:?}");
     let found = findings("train_step", json!({"model": {"unet": {"base": 12}}}), &[]);

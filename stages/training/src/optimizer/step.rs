@@ -7,9 +7,9 @@ use pipeline_kernels as kernels;
 
 use super::{Adam, Sgd};
 use crate::compute::{Engine, read, write};
-use crate::memory::{Cause, Charge};
+use crate::memory::{Cause, Charge, Fault, Tried};
 use crate::network::{State, zeros};
-use crate::trainee::Trainee;
+use crate::trainee::{Trainee, values};
 use crate::window::Window;
 
 /// How a weight follows its gradient.
@@ -96,7 +96,19 @@ impl Optimizer {
         let samples = &window.samples;
         let mut guard = window.network.lock()?;
         let trainee = &mut *guard;
-        let (losses, sum_norm) = measured(trainee)?;
+        let (losses, sum_norm) = loop {
+            match measured(trainee) {
+                Ok(measured) => break measured,
+                // A device may tell only now that it had no memory for the window.
+                Err(Fault::Memory(short)) => trainee.retry(short)?,
+                Err(Fault::Failed(error)) => return Err(error),
+            }
+        };
+        if losses.len() != samples.len() {
+            let (held, named) = (losses.len(), samples.len());
+            let message = format!("the open window holds {held} samples, not the {named} of this step");
+            return Err(StageError::new(message).help("let one `accumulate` and one `optimizer_step` follow a `train_step`"));
+        }
         let loss_scale = trainee.scale.scale();
         let grad_norm = sum_norm / (samples.len().max(1) as f64 * loss_scale);
         let finite = grad_norm.is_finite() && losses.iter().all(|loss| loss.is_finite());
@@ -219,17 +231,19 @@ fn portable(
 }
 
 /// Losses of the samples and the L2 norm over all sums of gradients, in one transfer.
-fn measured(trainee: &Trainee) -> Result<(Vec<f32>, f64)> {
-    let failed = |error| StageError::new(format!("the device failed: {error:?}"));
-    let (losses, gradients) = (trainee.losses().iter().cloned(), trainee.gradients());
+fn measured(trainee: &Trainee) -> Tried<(Vec<f32>, f64)> {
+    let (ledger, losses, gradients) = (&trainee.ledger, trainee.losses(), trainee.gradients());
+    if losses.is_empty() {
+        return Ok((Vec::new(), 0.0));
+    }
+    let losses = losses.iter().cloned();
     if trainee.state.engine() == Engine::Kernels {
-        let losses = Tensor::cat(losses.collect(), 0).try_into_vec_as().map_err(failed)?;
+        let losses = values(ledger, Tensor::cat(losses.collect(), 0))?;
         let squares = gradients.iter().map(|gradient| read(gradient, kernels::sum_of_squares));
         return Ok((losses, squares.sum::<Result<f64>>()?.sqrt()));
     }
     let squares = gradients.iter().map(|gradient| (gradient.clone() * gradient.clone()).sum());
-    let all = Tensor::cat(losses.chain(squares).collect(), 0);
-    let mut values: Vec<f32> = all.try_into_vec_as().map_err(failed)?;
-    let squares = values.split_off(values.len() - gradients.len());
-    Ok((values, squares.iter().map(|&square| f64::from(square)).sum::<f64>().sqrt()))
+    let mut all = values(ledger, Tensor::cat(losses.chain(squares).collect(), 0))?;
+    let squares = all.split_off(all.len() - gradients.len());
+    Ok((all, squares.iter().map(|&square| f64::from(square)).sum::<f64>().sqrt()))
 }

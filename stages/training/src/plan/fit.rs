@@ -65,14 +65,17 @@ impl Fit {
 pub const MARGIN: f64 = 0.05;
 
 /// Estimates within this ratio of each other are the same.
-const TIE: f64 = 1.03;
+const TIE: f64 = 1.1;
+
+/// Micro-batches of more samples are only weighed where the file has them.
+const MOST: usize = 1024;
 
 /// Plans all combinations and ranks them. `speed` is the device's for a precision.
 ///
 /// # Errors
 /// When the images don't fit the network.
 pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, speed: impl Fn(Precision) -> Result<Speed>) -> Result<Fit> {
-    let margin = (budget as f64 * MARGIN) as u64;
+    let (job, margin) = (&job.squeezed(), (budget as f64 * MARGIN) as u64);
     let room = budget.saturating_sub(margin);
     let mut candidates = Vec::new();
     for &precision in &freedom.precisions {
@@ -95,21 +98,40 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, speed: impl Fn(
     let fits = |candidate: &Candidate| candidate.peak <= room;
     let least =
         candidates.iter().filter(|&candidate| fits(candidate)).map(|candidate| candidate.seconds).min_by(f64::total_cmp);
-    // An estimate doesn't tell times that are this near apart: of those, the one that takes least memory.
     let tied = |candidate: &Candidate| least.is_some_and(|least| candidate.seconds <= least * TIE);
+    // An estimate doesn't tell times that are this near apart: of those, one that changes no result, then one that changes
+    // nothing, then the one that makes least again, then the one that takes least.
+    let changes = |candidate: &Candidate| candidate.mixed_precision != job.setting.precision.name();
+    let other = |candidate: &Candidate| {
+        let mode = job.setting.checkpointing.name();
+        candidate.micro_batch != job.micro_batch.0 || candidate.gradient_checkpointing != mode
+    };
     candidates.sort_by(|a, b| {
+        let own = |candidate: &Candidate| {
+            let mode = Checkpointing::named(candidate.gradient_checkpointing);
+            (changes(candidate), other(candidate), mode, candidate.peak)
+        };
         fits(b).cmp(&fits(a)).then_with(|| match (fits(a), tied(a), tied(b)) {
-            (true, true, true) | (false, ..) => a.peak.cmp(&b.peak),
+            (true, true, true) => own(a).cmp(&own(b)),
+            (false, ..) => a.peak.cmp(&b.peak),
             _ => a.seconds.total_cmp(&b.seconds),
         })
     });
     let fastest = candidates.first().filter(|first| first.peak <= room).map(|first| first.seconds);
-    let ties: Vec<bool> = candidates.iter().map(tied).collect();
+    let ties: Vec<Option<&str>> = candidates
+        .iter()
+        .map(|candidate| {
+            let why = if changes(candidate) { "not clearly faster, and changes results" } else { "not clearly faster" };
+            tied(candidate).then_some(why)
+        })
+        .collect();
     for (place, candidate) in candidates.iter_mut().enumerate() {
         candidate.why_not = match fastest {
             _ if candidate.peak > room => Some(format!("{} over the budget less its margin", size(candidate.peak - room))),
-            Some(_) if place > 0 && ties[place] => Some("no faster, and takes more".into()),
-            Some(fastest) if place > 0 => Some(format!("{:.2}x the time of the choice", candidate.seconds / fastest)),
+            Some(fastest) if place > 0 => Some(match ties[place] {
+                Some(why) => why.into(),
+                None => format!("{:.2}x the time of the choice", candidate.seconds / fastest),
+            }),
             _ => None,
         };
     }
@@ -128,9 +150,10 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, speed: impl Fn(
 
 /// Micro-batches that divide the window, and checkpointing modes.
 fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
-    let batches: Vec<usize> = match freedom.micro_batch && !job.batch_matters() {
-        true => (1..=job.window()).filter(|samples| job.window().is_multiple_of(*samples)).collect(),
-        false => vec![job.micro_batch.0],
+    let (own, window) = (job.micro_batch.0, job.window());
+    let batches: Vec<usize> = match freedom.micro_batch && !job.micro_batch_is_pinned() {
+        true => (1..=window.min(MOST.max(own))).filter(|samples| window.is_multiple_of(*samples)).collect(),
+        false => vec![own],
     };
     let modes = if freedom.checkpointing { Checkpointing::ALL.to_vec() } else { vec![job.setting.checkpointing] };
     batches.iter().flat_map(|&samples| modes.iter().map(move |&mode| (samples, mode))).collect()
@@ -140,7 +163,8 @@ fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
 fn largest_image(job: &Job, freedom: &Freedom, room: u64, cpu: bool) -> usize {
     let stride = job.network.config().stride();
     let fits = |size: usize| {
-        let smaller = Job { micro_batch: (job.micro_batch.0, size, size), evaluation: None, ..job.clone() };
+        let evaluation = job.evaluation.map(|(samples, ..)| (samples, size, size));
+        let smaller = Job { micro_batch: (job.micro_batch.0, size, size), evaluation, ..job.clone() };
         freedom.precisions.iter().any(|&precision| {
             combinations(job, freedom).into_iter().any(|(samples, checkpointing)| {
                 let setting = Setting { precision, checkpointing, samples: usize::MAX };
@@ -160,4 +184,85 @@ fn largest_image(job: &Job, freedom: &Freedom, room: u64, cpu: bool) -> usize {
 pub fn size(bytes: u64) -> String {
     let mebibytes = bytes as f64 / f64::from(1 << 20);
     if mebibytes >= 1024.0 { format!("{:.2} GiB", mebibytes / 1024.0) } else { format!("{mebibytes:.1} MiB") }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use crate::network::{UNet, UNetConfig};
+
+    /// Windows of one batch of four samples of 64 x 64.
+    fn job(norm: &str) -> Job {
+        Job {
+            network: UNet::new(UNetConfig::new(8, 3, norm).expect("a small network")),
+            micro_batch: (4, 64, 64),
+            steps: 1,
+            setting: Setting::default(),
+            optimizer: 2,
+            evaluation: Some((8, 64, 64)),
+            drops_last: false,
+            device: "cpu".to_owned(),
+            keys: crate::plan::Keys::default(),
+        }
+    }
+
+    /// What is chosen when a half-precision pass takes so much of the time of a float32 one.
+    fn chosen(budget: u64, half: f64, norm: &str) -> Fit {
+        let job = job(norm);
+        let precisions = vec![Precision::Float32, Precision::Float16];
+        let freedom = Freedom { micro_batch: true, precisions, checkpointing: true };
+        let speed = |precision| {
+            let factor = if precision == Precision::Float32 { 1.0 } else { half };
+            Ok(Speed { flop: 1e-11 * factor, value: 1e-9 * factor, operation: 0.0 })
+        };
+        fit(&job, &freedom, budget, true, speed).expect("images that fit the network")
+    }
+
+    #[test]
+    fn results_change_only_for_time_or_for_want_of_memory() {
+        let choice = |budget, half| chosen(budget, half, "group").choice().map(|choice| choice.mixed_precision);
+        for half in [1.0, 0.95] {
+            assert_eq!(choice(1 << 30, half), Some("no"), "it fits and is as fast");
+        }
+        assert_eq!(choice(1 << 30, 0.6), Some("fp16"), "it is faster, and the file allows it");
+        let float32 = |fit: &Fit| {
+            let peaks = fit.candidates.iter().filter(|candidate| candidate.mixed_precision == "no");
+            peaks.map(|candidate| candidate.peak).min().expect("float32 is among them")
+        };
+        let least = float32(&chosen(1 << 30, 1.0, "group"));
+        assert_eq!(choice(least, 1.0), Some("fp16"), "less the margin only half precision fits");
+    }
+
+    #[test]
+    fn of_what_is_as_fast_the_files_own_is_chosen_and_the_window_stays() {
+        let fit = chosen(1 << 30, 1.0, "group");
+        let of = |choice: &Candidate| (choice.micro_batch, choice.accumulation, choice.gradient_checkpointing);
+        assert_eq!(fit.choice().map(of), Some((4, 1, "none")), "1 GiB are plenty");
+        assert!(fit.candidates.iter().all(|candidate| candidate.micro_batch * candidate.accumulation == 4));
+        assert!(fit.candidates[1..].iter().all(|candidate| candidate.why_not.is_some()));
+        let own = fit.candidates[0].peak;
+        assert_eq!(chosen(own, 1.0, "group").choice().map(of), Some((1, 4, "none")), "less the margin it doesn't fit");
+        // Batch norm sees what passes together: its micro-batch isn't cut.
+        assert!(chosen(1 << 30, 1.0, "batch").candidates.iter().all(|candidate| candidate.micro_batch == 4));
+    }
+
+    #[test]
+    fn an_endless_window_is_weighed_in_no_time() {
+        let job = Job { steps: usize::MAX, ..job("group") };
+        let freedom = Freedom { micro_batch: true, precisions: vec![Precision::Float32], checkpointing: true };
+        let speed = |_| Ok(Speed { flop: 1e-11, value: 1e-9, operation: 0.0 });
+        assert!(fit(&job, &freedom, 1 << 30, true, speed).is_ok_and(|fit| fit.choice().is_some()));
+    }
+
+    #[test]
+    fn when_nothing_fits_what_would_is_named() {
+        let fit = chosen(1 << 18, 1.0, "group");
+        assert!(fit.choice().is_none());
+        let (budget, image) = (fit.smallest_budget.expect("some budget"), fit.largest_image.expect("some size"));
+        assert!(
+            chosen(budget, 1.0, "group").choice().is_some() && chosen(budget - budget / 50, 1.0, "group").choice().is_none()
+        );
+        assert!(image < 64 && image.is_multiple_of(4), "{image}");
+    }
 }

@@ -37,6 +37,8 @@ pub struct Job {
     pub optimizer: u64,
     /// The same three of the test images, where there are any.
     pub evaluation: Option<(usize, usize, usize)>,
+    /// True where an epoch leaves out its last micro-batch if that is smaller.
+    pub drops_last: bool,
     /// The device's name in the file.
     pub device: String,
     /// The `--set` keys of what a fit may choose: micro-batch, accumulation, precision, checkpointing.
@@ -63,7 +65,9 @@ fn size(facts: &Facts, stage: &str) -> Result<(usize, usize, usize)> {
                 .help("a `resize` stage makes all images of one size, a `batch` stage gathers them")
         })
     };
-    Ok((read("batch")?, read("height")?, read("width")?))
+    // No batch holds more than an epoch, where that is known.
+    let samples = facts.integer("samples").map_or(usize::MAX, |samples| samples.max(1) as usize);
+    Ok((read("batch")?.min(samples), read("height")?, read("width")?))
 }
 
 /// The `--set` key of the option that settled a fact.
@@ -92,6 +96,7 @@ impl Job {
             setting,
             optimizer: step.map_or(Ok(0), |stage| optimizer_values(stage.options))?,
             evaluation: evaluation.and_then(|facts| size(facts, "evaluate").ok()),
+            drops_last: facts.get("drop_last").is_some_and(|fact| fact.value == Value::Bool(true)),
             device,
             keys: Keys {
                 micro_batch: key(&facts, "batch"),
@@ -104,12 +109,24 @@ impl Job {
 
     /// Samples of a window.
     pub fn window(&self) -> usize {
-        self.micro_batch.0 * self.steps
+        self.micro_batch.0.saturating_mul(self.steps)
     }
 
     /// True where parts of a batch are another training than the whole: a norm sees what passes together.
     pub fn batch_matters(&self) -> bool {
         self.network.config().norm == NormKind::Batch
+    }
+
+    /// True where another micro-batch would train on other samples, or see them otherwise.
+    pub(super) fn micro_batch_is_pinned(&self) -> bool {
+        self.drops_last || self.batch_matters()
+    }
+
+    /// The same training as a fit weighs it: test images need no more room than one of them, since where memory is refused
+    /// fewer are evaluated at a time.
+    pub(super) fn squeezed(&self) -> Self {
+        let evaluation = self.evaluation.map(|(_, height, width)| (1, height, width));
+        Self { evaluation, ..self.clone() }
     }
 
     /// What the device takes, under other policies or those of the file.

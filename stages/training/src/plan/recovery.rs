@@ -16,7 +16,9 @@ pub(crate) fn next(demand: &Demand<'_>, short: &OutOfMemory) -> Option<(Setting,
     for checkpointing in Checkpointing::ALL {
         let mut part = samples;
         while part >= fewest {
-            let setting = Setting { checkpointing, samples: part, ..demand.setting };
+            // Uncut stays uncut: later micro-batches may be larger than those of this window.
+            let most = if part == samples { demand.setting.samples } else { part };
+            let setting = Setting { checkpointing, samples: most, ..demand.setting };
             if let Ok(forecast) = forecast(&Demand { setting, ..*demand })
                 && forecast.peak.total < now
             {

@@ -1,9 +1,12 @@
 //! `accumulate`: gathers micro-batches into windows, one optimizer step each. The last window of an epoch may be shorter.
 //! It only sums; the mean over the window's samples is the optimizer's.
 
-use pipeline_contract::{Checked, Facts, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, StageKind};
+use pipeline_contract::{
+    Checked, End, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, StageKind,
+};
 use serde::Deserialize;
 
+use super::train_step::ALTERNATIVE;
 use crate::window::{Gradients, Window};
 
 #[derive(Debug, Deserialize)]
@@ -24,12 +27,25 @@ pub(super) fn kind() -> StageKind {
         1,
         "micro-batches per optimizer step; the last window of an epoch holds what is left",
     ))
-    .check(|options: &Options, inputs: &[Facts]| {
-        let mut facts = inputs.first().cloned().unwrap_or_default();
-        facts.set("accumulation", options.steps as u64, "steps");
-        Checked::facts(facts)
-    })
+    .check(check)
     .example("- {id: accum, use: accumulate, with: {steps: 4}}")
+}
+
+/// Accumulation is the large batch for everything but batch norm, which `train_step` says whether there is. Of batches of
+/// one image it says so itself.
+fn check(options: &Options, inputs: &[Facts]) -> Checked {
+    let mut facts = inputs.first().cloned().unwrap_or_default();
+    let mut findings = Vec::new();
+    if let (true, Some(_), Some(batch @ 2..)) = (options.steps > 1, facts.integer("batch_norm"), facts.integer("batch")) {
+        let message = format!(
+            "batch norm sees the {batch} images of a micro-batch, not the {} of a window: accumulation isn't the large batch",
+            batch.saturating_mul(options.steps as u64)
+        );
+        let place = Place::Fact { input: 0, name: "batch_norm".into() };
+        findings.push(Finding::warning(place, message).help(ALTERNATIVE));
+    }
+    facts.set("accumulation", options.steps as u64, "steps");
+    Checked { facts, findings }
 }
 
 struct Accumulate {
@@ -59,5 +75,12 @@ impl Sequential for Accumulate {
         self.emit(out)
     }
 
-    // No `finish`: an interrupted run drops its partial window, so weights change only between whole windows.
+    /// An interrupted run drops its partial window, so weights change only between whole windows; what batch norm saw of it is
+    /// forgotten too.
+    fn finish(&mut self, _: End) -> Result<()> {
+        match self.window.take() {
+            Some(window) => window.network.lock()?.forget(),
+            None => Ok(()),
+        }
+    }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 use super::Step;
 use super::optimizer_step::fields;
 use super::predictions::{Predicted, Predictions, write_tensors};
+use crate::device::device_memory;
 use crate::metrics::{Confusion, MeanDice, RocAuc};
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::trainee::Shared;
@@ -150,6 +151,10 @@ impl Sequential for Evaluate {
         let Some(mean) = dice.value() else {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
         };
+        let peak = match &self.network {
+            Some(network) => device_memory(network.lock()?.state.device()).map(|(_, peak)| peak),
+            None => None,
+        };
         let eval = json!({
             "epoch": epoch + 1,
             "dice": mean,
@@ -160,6 +165,7 @@ impl Sequential for Evaluate {
             "accuracy": pooled.accuracy(),
             "auc": roc.value(),
             "images": dice.images(),
+            "device_bytes_peak": peak,
         });
         self.events.record("eval", fields(eval.clone()));
         self.events.summarize("eval", eval);

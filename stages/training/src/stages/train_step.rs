@@ -161,15 +161,21 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
                 let place = Place::Fact { input: 0, name: name.into() };
                 findings.push(helped(Finding::error(place, error.message()), error.mend()));
             }
-            if config.norm == NormKind::Batch && batch == Some(1) {
-                let message = "batch norm sees one image at a time: accumulation doesn't make its batch larger";
-                let help = "norm: group gives the same gradients with and without accumulation";
-                findings.push(Finding::warning(option("model.unet.norm"), message).help(help));
+            if config.norm == NormKind::Batch {
+                // `accumulate` holds its steps against this.
+                facts.set("batch_norm", 1u64, "model.unet.norm");
+                if batch == Some(1) {
+                    let message = "batch norm sees one image at a time: accumulation doesn't make its batch larger";
+                    findings.push(Finding::warning(option("model.unet.norm"), message).help(ALTERNATIVE));
+                }
             }
         }
     }
     Checked { facts, findings }
 }
+
+/// What to take instead of batch norm.
+pub(super) const ALTERNATIVE: &str = "norm: group gives the same gradients with and without accumulation";
 
 fn helped(finding: Finding, help: Option<&str>) -> Finding {
     match help {
@@ -226,6 +232,7 @@ impl TrainStep {
             Some(path) => weights::load_file(&network, path, &opened.device)?,
             None => State::fresh(network.layout(), &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
         };
+        tracing::info!("device: {}", opened.description);
         cx.events.summarize("device", opened.description.into());
         cx.events.summarize("parameters", network.layout().parameters().into());
         let ledger = Ledger::default();

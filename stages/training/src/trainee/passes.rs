@@ -10,7 +10,7 @@ use pipeline_kernels::Area;
 
 use super::Trainee;
 use crate::compute::{Engine, Executor, Images, Kernels, Pass, Tensors};
-use crate::memory::{Fault, Tried};
+use crate::memory::{Fault, Ledger, Tried};
 use crate::micro_batch::MicroBatch;
 use crate::network::{Checkpointing, upload};
 
@@ -69,10 +69,10 @@ impl Trainee {
             }
             Engine::Tensors => guarded(&ledger.clone(), || {
                 let arithmetic = Tensors { state, gradients: &mut [], losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Tensors, precision, ledger);
+                let mut e = Executor::new(arithmetic, Engine::Tensors, precision, ledger.clone());
                 let images = e.images(images, area)?;
                 let (logits, _) = blocks.forward(&mut e, images, pass, Checkpointing::Blocks)?;
-                Ok(values(logits.data)?)
+                values(&ledger, logits.data)
             }),
         }
     }
@@ -101,26 +101,42 @@ impl Trainee {
     }
 }
 
-/// The values of a tensor, in the host's memory.
-fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    tensor.try_into_vec_as().map_err(|error| StageError::new(format!("the device failed: {error:?}")))
+/// The values of a tensor, in the host's memory. A device may report here that it had no memory for what the tensor was made
+/// of: its work is done in its own time.
+pub(crate) fn values<const D: usize>(ledger: &Ledger, tensor: Tensor<D>) -> Tried<Vec<f32>> {
+    tensor.try_into_vec_as().map_err(|error| failure(ledger, &format!("{error:?}")))
 }
 
 /// Runs work on a device whose backend panics when it can't have memory.
-fn guarded<T>(ledger: &crate::memory::Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
+fn guarded<T>(ledger: &Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("it didn't say why")
-            .to_owned();
-        let lower = message.to_lowercase();
-        let memory = ["out of memory", "outofmemory", "out_of_memory", "not enough memory", "allocat", "buffertoobig"];
-        if memory.iter().any(|word| lower.contains(word)) {
-            Err(Fault::Memory(ledger.refusal(0, format!("the device ({message})"))))
-        } else {
-            Err(Fault::Failed(StageError::new(format!("the device failed: {message}"))))
-        }
+        let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(failure(ledger, message.unwrap_or("it didn't say why")))
     })
+}
+
+/// What a device's words mean: no memory, or anything else.
+fn failure(ledger: &Ledger, message: &str) -> Fault {
+    let lower = message.to_lowercase();
+    let memory = ["out of memory", "outofmemory", "out_of_memory", "not enough memory", "allocat", "buffertoobig"];
+    if memory.iter().any(|word| lower.contains(word)) {
+        Fault::Memory(ledger.refusal(0, format!("the device ({message})")))
+    } else {
+        Fault::Failed(StageError::new(format!("the device failed: {message}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_memory_is_told_from_one_that_failed() {
+        let ledger = Ledger::default();
+        for words in ["CUDA_ERROR_OUT_OF_MEMORY", "Out of Memory", "can't allocate 4096 bytes", "BufferTooBig(17179869184)"] {
+            let fault = guarded(&ledger, || -> Tried<()> { panic!("{words}") });
+            assert!(matches!(fault, Err(Fault::Memory(short)) if short.refused_by.contains(words)), "{words}");
+        }
+        assert!(matches!(guarded(&ledger, || -> Tried<()> { panic!("device lost") }), Err(Fault::Failed(_))));
+    }
 }

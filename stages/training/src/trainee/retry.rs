@@ -57,17 +57,26 @@ impl Trainee {
     /// # Errors
     /// When memory is refused at the smallest setting, with what that needs; and what a device reports otherwise.
     pub fn add_or_retry(&mut self, batch: MicroBatch) -> Result<()> {
-        let mut outcome = self.add(batch);
+        match self.add(batch) {
+            Ok(()) => Ok(()),
+            Err(Fault::Failed(error)) => Err(error),
+            Err(Fault::Memory(short)) => self.retry(short),
+        }
+    }
+
+    /// Makes the open window again with less and less, until nothing is refused.
+    ///
+    /// # Errors
+    /// As [`Self::add_or_retry`].
+    pub(crate) fn retry(&mut self, mut short: OutOfMemory) -> Result<()> {
         loop {
-            match outcome {
+            let retry = self.smaller(short)?;
+            let to = retry.to;
+            self.note(retry);
+            match self.redo(to) {
                 Ok(()) => return Ok(()),
                 Err(Fault::Failed(error)) => return Err(error),
-                Err(Fault::Memory(short)) => {
-                    let retry = self.smaller(short)?;
-                    let to = retry.to;
-                    self.note(retry);
-                    outcome = self.redo(to);
-                }
+                Err(Fault::Memory(again)) => short = again,
             }
         }
     }
@@ -116,7 +125,14 @@ impl Trainee {
     }
 
     fn note(&mut self, retry: Retry) {
-        tracing::warn!("{}; going on with {}", retry.short, words(&retry.to, retry.samples));
+        let Setting { precision, checkpointing, samples } = retry.to;
+        tracing::warn!(
+            "{}; going on with at most {} samples at a time, mixed_precision {}, gradient_checkpointing {}",
+            retry.short,
+            samples.min(retry.samples),
+            precision.name(),
+            checkpointing.name()
+        );
         self.retries.push(retry);
     }
 

@@ -115,26 +115,34 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     device::supports(&opened, job.setting.precision)?;
     let whole = joined(&batches)?;
     let samples = whole.samples.len();
-    let gradients = |parts: Vec<Batch>, setting: Setting| -> Result<Vec<Vec<f32>>> {
-        let (loss, init) = loss_and_init(options)?;
-        let state = match init {
-            Some(path) => weights::load_file(&job.network, &path, &opened.device)?,
-            None => State::fresh(job.network.layout(), &opened.device, |name| {
-                stage_rng(seed, 0, &format!("weights {name}"), stage)
-            })?,
-        };
-        let mut trainee = Trainee::new(job.network.clone(), state, loss, setting, Ledger::default())?;
-        trainee.scale = LossScale::new(setting.precision, LossScale::START);
-        parts.into_iter().try_for_each(|part| trainee.add_or_retry(part.into()))?;
-        let factor = 1.0 / (trainee.scale.scale() * samples as f64);
-        let mean = |sums: Vec<f32>| sums.iter().map(|&sum| (f64::from(sum) * factor) as f32).collect();
-        trainee.gradients().iter().map(|sums| Ok(mean(weights::values(sums)?))).collect()
+    let gradients = |parts: &[Batch], setting: Setting| -> Result<Vec<Vec<f32>>> {
+        let mut scale = LossScale::new(setting.precision, LossScale::START);
+        loop {
+            let (loss, init) = loss_and_init(options)?;
+            let state = match init {
+                Some(path) => weights::load_file(&job.network, &path, &opened.device)?,
+                None => State::fresh(job.network.layout(), &opened.device, |name| {
+                    stage_rng(seed, 0, &format!("weights {name}"), stage)
+                })?,
+            };
+            let mut trainee = Trainee::new(job.network.clone(), state, loss, setting, Ledger::default())?;
+            trainee.scale = scale;
+            parts.iter().try_for_each(|part| trainee.add_or_retry(part.clone().into()))?;
+            let sums = trainee.gradients().iter().map(weights::values).collect::<Result<Vec<_>>>()?;
+            // A window that overflows is no window: training would lower the scale and take the next one.
+            if sums.iter().flatten().all(|sum| sum.is_finite()) || !scale.overflowed() {
+                let factor = 1.0 / (trainee.scale.scale() * samples as f64);
+                let mean = |sums: Vec<f32>| sums.iter().map(|&sum| (f64::from(sum) * factor) as f32).collect();
+                return Ok(sums.into_iter().map(mean).collect());
+            }
+        }
     };
     let micro_batches = batches.len();
-    let window = gradients(batches, job.setting)?;
-    let batch = gradients(vec![whole.clone()], job.setting)?;
+    let window = gradients(&batches, job.setting)?;
+    let one = [whole];
+    let batch = gradients(&one, job.setting)?;
     let plain = Setting { precision: Precision::Float32, checkpointing: Checkpointing::None, samples: usize::MAX };
-    let exact = gradients(vec![whole], plain)?;
+    let exact = gradients(&one, plain)?;
     let mut groups: Vec<(String, [f64; 4])> = Vec::new();
     for (spec, ((window, batch), exact)) in job.network.layout().of(Role::Trained).zip(window.iter().zip(&batch).zip(&exact)) {
         // `down.0.conv1.weight` is of `down.0`, `head.weight` of `head`.

@@ -196,7 +196,7 @@ fn a_fit_keeps_the_window_and_names_what_would_fit() {
     let smallest = none["fit"]["smallest_budget"].as_u64().unwrap();
     assert!(planned(&["--budget", &smallest.to_string()])["fit"]["candidates"][0]["why_not"].is_null(), "{smallest} do");
     let image = none["fit"]["largest_image"].as_u64().unwrap();
-    assert!(image < 160 && image % 4 == 0, "{image}");
+    assert!(image < 160 && image.is_multiple_of(4), "{image}");
 }
 
 #[test]

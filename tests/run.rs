@@ -203,6 +203,33 @@ fn the_device_holds_at_least_weights_gradients_and_moments() {
     }
 }
 
+/// The system itself refuses: an address space too small for the file's settings.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_survives_what_the_system_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut losses = Vec::new();
+    for (name, limit) in [("plenty", "unlimited"), ("scarce", "600000")] {
+        let out = folder.path().join(name);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v $0 && exec \"$@\"", limit, env!("CARGO_BIN_EXE_pipeline")]);
+        command.args(["run", "pipelines/quickstart.yml", "--out", out.to_str().unwrap()]).args(SMALL);
+        for set in ["dataset.drawn.image_size=512", "dataset.drawn.batch_size=4", "trainer.gradient_accumulation_steps=1"] {
+            command.args(["--set", set]);
+        }
+        command.args(["--set", "dataset.drawn.pairs=4", "--set", "trainer.num_epochs=1"]);
+        command.args(["--set", "stages.train.with.model={unet: {base: 16, depth: 4}}"]);
+        // Each thread's arena would take a share of the address space.
+        let output = command.env("MALLOC_ARENA_MAX", "1").current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let retries = events(&out, "retry");
+        assert_eq!(retries.is_empty(), limit == "unlimited", "{retries:?}");
+        assert!(retries.iter().all(|retry| retry["what"].as_str().unwrap().contains("refused by the system")), "{retries:?}");
+        losses.push(events(&out, "step")[0]["loss"].as_f64().unwrap());
+    }
+    assert!((losses[0] - losses[1]).abs() < 1e-5, "{losses:?}");
+}
+
 fn events(out: &Path, name: &str) -> Vec<Value> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|line| line["event"] == name).collect()

@@ -93,8 +93,7 @@ fn what_is_made_again_is_not_held() {
     let peak = |checkpointing, precision| {
         let shared = under("group", Setting { checkpointing, precision, ..Setting::default() });
         add(&shared, &mut None, samples(4, 96, 7));
-        let held = shared.lock().expect("no panic before").ledger.peak().total;
-        held
+        shared.lock().expect("no panic before").ledger.peak().total
     };
     let [none, blocks, full] = Checkpointing::ALL.map(|mode| peak(mode, Precision::Float32));
     assert!(none > blocks && blocks > full, "{none} {blocks} {full}");
@@ -193,8 +192,7 @@ fn a_limit_is_held_by_falling_to_smaller_settings() {
     let limit = {
         let shared = under("group", Setting { samples: 2, checkpointing: Checkpointing::Blocks, ..Setting::default() });
         gradients(&shared, &samples(4, 64, 1));
-        let peak = shared.lock().expect("no panic before").ledger.peak().total;
-        peak
+        shared.lock().expect("no panic before").ledger.peak().total
     };
     shared.lock().expect("no panic before").ledger.set_limit(Some(limit));
     let (actual, _) = gradients(&shared, &samples(4, 64, 1));

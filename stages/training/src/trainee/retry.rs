@@ -32,6 +32,13 @@ fn words(setting: &Setting, largest: usize) -> Value {
     })
 }
 
+/// The same for people.
+fn in_words(setting: &Setting, largest: usize) -> String {
+    let Setting { precision, checkpointing, samples } = setting;
+    let (samples, precision, checkpointing) = ((*samples).min(largest), precision.name(), checkpointing.name());
+    format!("at most {samples} samples at a time, mixed_precision {precision}, gradient_checkpointing {checkpointing}")
+}
+
 impl Retry {
     /// The fields of a `retry` event.
     fn figures(&self, epoch: u64) -> Fields {
@@ -125,14 +132,7 @@ impl Trainee {
     }
 
     fn note(&mut self, retry: Retry) {
-        let Setting { precision, checkpointing, samples } = retry.to;
-        tracing::warn!(
-            "{}; going on with at most {} samples at a time, mixed_precision {}, gradient_checkpointing {}",
-            retry.short,
-            samples.min(retry.samples),
-            precision.name(),
-            checkpointing.name()
-        );
+        tracing::warn!("{}; going on with {}", retry.short, in_words(&retry.to, retry.samples));
         self.retries.push(retry);
     }
 
@@ -173,7 +173,7 @@ impl Trainee {
                 let help = format!(
                     "this is the smallest setting ({}), which needs {least} bytes for images of {height} x {width}: smaller \
                      images, a network of less base or depth, or a larger budget",
-                    words(&self.setting, micro_batch.0)
+                    in_words(&self.setting, micro_batch.0)
                 );
                 Err(StageError::new(short.to_string()).help(help))
             }

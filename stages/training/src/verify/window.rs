@@ -168,14 +168,14 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
         (Precision::Float16, Engine::Tensors) => 5e-3,
         (Precision::BFloat16, Engine::Tensors) => 4e-2,
     };
-    let differs = groups.iter().any(|group| !(group.accumulation <= tolerance));
+    let agree = groups.iter().all(|group| group.accumulation <= tolerance);
     let about = format!(
         "a window of {micro_batches} micro-batches ({samples} samples) against the same as one batch, {}, {}, on {}",
         job.setting.precision.name(),
         job.setting.checkpointing.name(),
         opened.description
     );
-    Ok(WindowReport { about, groups, tolerance, cause: differs.then(|| cause(job)) })
+    Ok(WindowReport { about, groups, tolerance, cause: (!agree).then(|| cause(job)) })
 }
 
 /// What of a training looks at more than one sample at a time. The losses don't: each sample has its own; and there is no

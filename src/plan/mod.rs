@@ -121,6 +121,7 @@ impl Plan {
             "device": {
                 "name": self.device.description,
                 "peak": peak.total,
+                "estimate": self.is_estimate(),
                 "place": peak.place,
                 "causes": peak.by_cause(),
                 "saved_activations": blocks,
@@ -140,6 +141,11 @@ impl Plan {
             map.insert("fit".into(), json!(fit));
         }
         value
+    }
+
+    /// True where others than this program divide the device's memory, so that more may be held than is planned.
+    pub fn is_estimate(&self) -> bool {
+        !device::is_cpu(&self.device.device)
     }
 
     /// The fields of a run's `plan` event: the peaks, and what is held for what then.

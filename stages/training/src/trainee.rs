@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
 
 use crate::compute::write;
+use crate::device::device_memory;
 use crate::loss::Loss;
 use crate::memory::{Cause, Charge, Ledger, Tried};
 use crate::micro_batch::MicroBatch;
@@ -77,6 +78,14 @@ impl Trainee {
             retries,
             _weights: weights,
         })
+    }
+
+    /// Bytes that the device's allocator has in use now, and the most that it was seen to hold, used or not: now, and at each
+    /// block of each pass. `None` where it doesn't say.
+    pub fn memory(&self) -> Option<(u64, u64)> {
+        let (in_use, reserved) = device_memory(self.state.device())?;
+        self.ledger.observe(reserved);
+        Some((in_use, self.ledger.observed()))
     }
 
     /// How many trained values there are.

@@ -50,6 +50,11 @@ pub(crate) trait Arithmetic {
     /// The statistics of a norm.
     type Moments: Clone;
 
+    /// Bytes that the device's allocator has in use and reserved, where there is one to ask during a pass.
+    fn device_memory(&self) -> Option<(u64, u64)> {
+        None
+    }
+
     fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Self::Data>;
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Self::Data>;
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Self::Data>) -> Tried<()>;

@@ -66,8 +66,12 @@ impl<A: Arithmetic> Executor<A> {
         self.work
     }
 
-    /// Says where the following operations are.
+    /// Says where the following operations are. A device's allocator is asked here what it holds: once a block, since each
+    /// question waits until the device's thread has come to it.
     pub fn enter(&self, block: &str, phase: &str) {
+        if let Some((_, reserved)) = self.arithmetic.device_memory() {
+            self.ledger.observe(reserved);
+        }
         self.ledger.enter(|place| place.extend([block, " ", phase]));
     }
 

@@ -16,6 +16,7 @@ use pipeline_kernels::Area;
 
 pub(crate) use self::norm::Moments;
 use super::{Arithmetic, Images, Input, Map, Pass, Precision};
+use crate::device::device_memory;
 use crate::loss::Loss;
 use crate::memory::Tried;
 use crate::network::{Convolution, Head, Norm, State, Upsample, upload};
@@ -116,6 +117,10 @@ fn flat(map: Tensor<4>) -> Tensor<3> {
 impl Arithmetic for Tensors<'_> {
     type Data = Tensor<4>;
     type Moments = Moments;
+
+    fn device_memory(&self) -> Option<(u64, u64)> {
+        device_memory(self.state.device())
+    }
 
     fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Tensor<4>> {
         let planes = super::kernels::planes(images, area)?;

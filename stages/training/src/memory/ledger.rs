@@ -18,6 +18,8 @@ struct Book {
     peak: Snapshot,
     place: String,
     limit: Option<u64>,
+    /// The most that the device's own allocator was seen to have reserved.
+    observed: u64,
     /// How many charges until one is refused on purpose.
     refuse_in: Option<u64>,
 }
@@ -108,6 +110,17 @@ impl Ledger {
     /// A refusal by somebody who doesn't know what is held and where in the network it was.
     pub(crate) fn refusal(&self, asked: u64, refused_by: String) -> OutOfMemory {
         self.book().refusal(asked, refused_by)
+    }
+
+    /// Notes what the device's own allocator says that it has reserved, in bytes.
+    pub(crate) fn observe(&self, reserved: u64) {
+        let mut book = self.book();
+        book.observed = book.observed.max(reserved);
+    }
+
+    /// The most that was noted.
+    pub(crate) fn observed(&self) -> u64 {
+        self.book().observed
     }
 
     /// What is held now.

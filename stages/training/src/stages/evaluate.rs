@@ -16,7 +16,6 @@ use serde_json::json;
 use super::Step;
 use super::optimizer_step::fields;
 use super::predictions::{Predicted, Predictions, write_tensors};
-use crate::device::device_memory;
 use crate::metrics::{Confusion, MeanDice, RocAuc};
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::trainee::Shared;
@@ -152,7 +151,7 @@ impl Sequential for Evaluate {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
         };
         let peak = match &self.network {
-            Some(network) => device_memory(network.lock()?.state.device()).map(|(_, peak)| peak),
+            Some(network) => network.lock()?.memory().map(|(_, peak)| peak),
             None => None,
         };
         let eval = json!({

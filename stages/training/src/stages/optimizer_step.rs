@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::Step;
 use super::rules::{self, Options};
-use crate::device::device_memory;
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
 use crate::window::Window;
@@ -38,8 +37,6 @@ struct OptimizerStep {
     schedule: Option<Schedule>,
     cx: BuildContext,
     samples: u64,
-    /// The most that the device's allocator was seen to hold, in bytes.
-    peak: u64,
     epoch: Epoch,
 }
 
@@ -61,7 +58,7 @@ impl OptimizerStep {
         let (rule, lr) = options.rule()?;
         let optimizer = Optimizer::new(rule, options.clip_norm());
         let cx = cx.clone();
-        Ok(Self { options, lr, optimizer, schedule: None, cx, samples: 0, peak: 0, epoch: Epoch::start() })
+        Ok(Self { options, lr, optimizer, schedule: None, cx, samples: 0, epoch: Epoch::start() })
     }
 }
 
@@ -88,9 +85,8 @@ impl Sequential for OptimizerStep {
         }
         let (memory, held, peak) = {
             let trainee = network.lock()?;
-            (device_memory(trainee.state.device()), trainee.ledger.now(), trainee.ledger.peak())
+            (trainee.memory(), trainee.ledger.now(), trainee.ledger.peak())
         };
-        self.peak = self.peak.max(memory.map_or(0, |(_, reserved)| reserved));
         self.cx.events.record(
             "step",
             fields(json!({
@@ -103,7 +99,7 @@ impl Sequential for OptimizerStep {
                 "loss_scale": figures.loss_scale,
                 "skipped": figures.skipped,
                 "device_bytes": memory.map(|(in_use, _)| in_use),
-                "device_bytes_peak": memory.map(|_| self.peak),
+                "device_bytes_peak": memory.map(|(_, peak)| peak),
                 "device_by_cause": held.by_cause(),
                 "device_peak_by_cause": peak.by_cause(),
                 "device_peak_place": peak.place,

@@ -1,5 +1,5 @@
-//! The memory policies: every combination against the float32 batch, running out of memory at every point of a window,
-//! overflow in float16, and a network of other blocks.
+//! The memory policies: every combination against the float32 batch, running out of memory at every point of a window, and
+//! overflow in float16.
 #![allow(clippy::expect_used, reason = "tests may panic")]
 
 mod common;

@@ -138,3 +138,74 @@ impl Blocks {
         self.backward(e, tape, upstream, mode)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests may panic")]
+mod tests {
+    use pipeline_contract::stage_rng;
+    use pipeline_kernels::Area;
+
+    use super::super::block::Prelude;
+    use super::super::{Convolution, Norm, NormKind, State, zeros};
+    use super::*;
+    use crate::compute::{Engine, Images, Kernels, Precision, read};
+    use crate::memory::Ledger;
+
+    /// A network that is no U-Net: a block of one layer, one of three behind a pooling, and one that joins a block to itself.
+    fn network() -> Blocks {
+        let mut layout = Layout::default();
+        let mut layer = |name: &str, inputs: usize, outputs: usize| {
+            let convolution = Convolution::new(&mut layout, &format!("{name}.conv"), inputs, outputs);
+            (convolution, Norm::new(&mut layout, &format!("{name}.norm"), outputs, NormKind::Batch))
+        };
+        let block = |name: &str, inputs: Vec<Source>, prelude, layers| Block { name: name.into(), inputs, prelude, layers };
+        let blocks = vec![
+            block("stem", vec![Source::Images], Prelude::Plain, vec![layer("stem.0", 3, 5)]),
+            block(
+                "body",
+                vec![Source::Block(0)],
+                Prelude::Pool,
+                vec![layer("body.0", 5, 7), layer("body.1", 7, 6), layer("body.2", 6, 8)],
+            ),
+            block("mix", vec![Source::Block(1), Source::Block(1)], Prelude::Plain, vec![layer("mix.0", 16, 4)]),
+        ];
+        let head = Head::new(&mut layout, "head", 4, 1);
+        Blocks { layout, blocks, head }
+    }
+
+    /// Gradients, running means and the most that was saved, of a pass under a mode.
+    fn pass(mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
+        let (network, device) = (network(), burn::tensor::Device::flex());
+        let mut state = State::fresh(&network.layout, &device, |name| stage_rng(3, 0, name, "test")).expect("small sizes");
+        let mut gradients = zeros(&state.trained, &device);
+        let area = Area { batch: 2, height: 12, width: 20 };
+        let values: Vec<f32> = (0..area.values(3)).map(|at| (at * 37 % 101) as f32 / 101.0).collect();
+        // Logits are of the pooled size.
+        let masks: Vec<u8> = (0..area.values(1) / 4).map(|at| u8::from(at % 3 == 0)).collect();
+        let ledger = Ledger::default();
+        let precision = Precision::Float32;
+        let arithmetic = Kernels { state: &mut state, gradients: gradients.as_mut_slice(), losses: Vec::new(), precision };
+        let mut e = Executor::new(arithmetic, Engine::Kernels, precision, ledger.clone());
+        let trained = e
+            .images(Images::Planes(&values), area)
+            .and_then(|images| network.train(&mut e, images, &masks, (Loss::BceDice, 1.0), mode));
+        assert!(trained.is_ok(), "{trained:?}");
+        assert_eq!(ledger.now().total, 0, "every map is gone");
+        let values = gradients.iter().map(|gradient| read(gradient, <[f32]>::to_vec).expect("on the CPU")).collect();
+        (values, state.counters.clone(), ledger.peak().total)
+    }
+
+    #[test]
+    fn a_network_of_other_blocks_has_every_mode() {
+        let (expected, counters, most) = pass(Checkpointing::None);
+        assert!(expected.iter().all(|gradient| gradient.iter().any(|value| *value != 0.0)), "every tensor has a gradient");
+        assert_eq!(counters, [1; 5]);
+        for mode in [Checkpointing::Blocks, Checkpointing::Full] {
+            let (actual, counters, held) = pass(mode);
+            assert_eq!(counters, [1; 5], "norm statistics move once");
+            assert!(held < most, "{mode:?} holds {held}, none {most}");
+            let pairs = expected.iter().flatten().zip(actual.iter().flatten());
+            assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6), "{mode:?}");
+        }
+    }
+}

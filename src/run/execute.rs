@@ -63,6 +63,8 @@ pub fn execute(
     let metrics = Metrics::create(&folder.path().join("metrics.jsonl"), control.clone(), progress)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
+    // What choosing settings took, before, isn't the run's.
+    memory::reset_peak(memory::Side::Host);
     let settings = &pipeline.settings;
     let options = RunOptions {
         epochs: settings.epochs,

@@ -29,6 +29,6 @@ pub use norm::{moments, norm_input_gradient, norm_sums};
 pub use optimizer::{AdamStep, SgdStep, adam, sgd};
 pub use pointwise::{pointwise, pointwise_input_gradient, pointwise_weight_gradient};
 pub use pool::{pool, pool_gradient};
-pub use sums::{add, all_finite, scale, sum_of_squares};
+pub use sums::{add, all_finite, sum_of_squares};
 pub use upsample::{upsample, upsample_input_gradient, upsample_weight_gradient, upsample_workspace};
 pub use view::{Area, View};

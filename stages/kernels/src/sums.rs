@@ -42,15 +42,6 @@ pub fn add(into: &mut [f32], x: &[f32]) {
     });
 }
 
-/// `x *= factor`.
-pub fn scale(x: &mut [f32], factor: f32) {
-    x.par_chunks_mut(PART).for_each(|x| {
-        for x in x {
-            *x *= factor;
-        }
-    });
-}
-
 /// Whether no value is infinite or NaN.
 pub fn all_finite(x: &[f32]) -> bool {
     x.par_chunks(PART).all(|part| part.chunks(ROW).all(|row| row.iter().fold(true, |finite, x| finite & x.is_finite())))

@@ -5,7 +5,7 @@ mod passes;
 mod retry;
 
 pub(crate) use passes::values;
-pub use retry::Retry;
+use retry::Retry;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

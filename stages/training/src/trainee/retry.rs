@@ -15,7 +15,7 @@ use crate::policy::Setting;
 
 /// One retry: what was refused, and what is done about it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
+pub(super) struct Retry {
     short: OutOfMemory,
     from: Setting,
     to: Setting,
@@ -158,10 +158,8 @@ impl Trainee {
             evaluation: None,
             cpu: self.state.engine() == Engine::Kernels,
         };
-        if !demand.cpu {
-            // What the device's allocator holds in reserve may be of sizes that nobody asks for any more.
-            self.state.device().memory_cleanup();
-        }
+        // What an allocator holds in reserve may be of sizes that nobody asks for any more.
+        device::give_back(self.state.device())?;
         match plan::next(&demand, &short) {
             Some((to, forecast)) => {
                 let planned = Some(forecast.peak.total);

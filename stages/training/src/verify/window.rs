@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline_contract::{ItemContext, Nothing, Output, Result, Sequential, StageError, StageKind, stage_rng};
 use pipeline_images::Batch;
+use pipeline_kernels::all_finite;
 
 use crate::compute::{Engine, Precision};
 use crate::device;
@@ -130,7 +131,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
             parts.iter().try_for_each(|part| trainee.add_or_retry(part.clone().into()))?;
             let sums = trainee.gradients().iter().map(weights::values).collect::<Result<Vec<_>>>()?;
             // A window that overflows is no window: training would lower the scale and take the next one.
-            if sums.iter().flatten().all(|sum| sum.is_finite()) || !scale.overflowed() {
+            if sums.iter().all(|sums| all_finite(sums)) || !scale.overflowed() {
                 let factor = 1.0 / (trainee.scale.scale() * samples as f64);
                 let mean = |sums: Vec<f32>| sums.iter().map(|&sum| (f64::from(sum) * factor) as f32).collect();
                 return Ok(sums.into_iter().map(mean).collect());

@@ -7,7 +7,7 @@ mod text;
 use pipeline_contract::{Fields, Result, StageError};
 use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened};
-use pipeline_training::plan::{Fit, Forecast, Freedom, Job, StageView, calibrate, fit};
+use pipeline_training::plan::{Fit, Forecast, Freedom, Job, StageView, calibrate, fit, rehearse};
 use serde_json::{Value, json};
 
 pub use host::Host;
@@ -23,6 +23,9 @@ pub struct Plan {
     pub device: Opened,
     /// The device's memory and work.
     pub forecast: Forecast,
+    /// Bytes that a graphics device's allocator was found to reserve at the peak, by a dry run there; `None` on the CPU, whose
+    /// memory is the forecast's, and where the dry run failed.
+    pub reserved: Option<u64>,
     /// The host's memory.
     pub host: Host,
     name: String,
@@ -55,8 +58,32 @@ impl Plan {
         let job = job(pipeline)?;
         let device = device::open(&job.device)?;
         let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
+        let reserved = rehearse(&device, &job, job.micro_batch.0, job.setting).unwrap_or_else(|error| {
+            tracing::warn!("what the device's allocator will hold is not known: {error}");
+            None
+        });
         let host = Host::of(pipeline, job.window());
-        Ok(Self { job, device, forecast, host, name: pipeline.name.clone() })
+        Ok(Self { job, device, forecast, reserved, host, name: pipeline.name.clone() })
+    }
+
+    /// Bytes of the device at the peak: what is held for the network, and where an allocator stands between, what that reserves.
+    pub fn device_peak(&self) -> u64 {
+        self.reserved.unwrap_or(self.forecast.peak.total)
+    }
+
+    /// What of the peak the device's allocator holds beyond what is held for the network: the rest of its pages, and what
+    /// kernels take in between.
+    fn allocator(&self) -> Option<u64> {
+        Some(self.reserved?.saturating_sub(self.forecast.peak.total))
+    }
+
+    /// By cause, as in a run's figures.
+    fn causes(&self) -> Value {
+        let mut causes = self.forecast.peak.by_cause();
+        if let (Some(bytes), Some(map)) = (self.allocator(), causes.as_object_mut()) {
+            map.insert("allocator".into(), json!(bytes));
+        }
+        causes
     }
 
     /// The settings that fit a budget in bytes; the device is timed for it.
@@ -120,10 +147,10 @@ impl Plan {
             "name": self.name,
             "device": {
                 "name": self.device.description,
-                "peak": peak.total,
+                "peak": self.device_peak(),
                 "estimate": self.is_estimate(),
                 "place": peak.place,
-                "causes": peak.by_cause(),
+                "causes": self.causes(),
                 "saved_activations": blocks,
             },
             "host": self.host.to_json(),
@@ -143,18 +170,18 @@ impl Plan {
         value
     }
 
-    /// True where others than this program divide the device's memory, so that more may be held than is planned.
+    /// True where others than this program divide the device's memory and they couldn't be asked.
     pub fn is_estimate(&self) -> bool {
-        !device::is_cpu(&self.device.device)
+        self.reserved.is_none() && !device::is_cpu(&self.device.device)
     }
 
     /// The fields of a run's `plan` event: the peaks, and what is held for what then.
     pub fn figures(&self) -> Fields {
         let peak = &self.forecast.peak;
         Fields::from_iter([
-            ("device_planned_peak".to_owned(), json!(peak.total)),
+            ("device_planned_peak".to_owned(), json!(self.device_peak())),
             ("device_peak_place".to_owned(), json!(peak.place)),
-            ("device_peak_by_cause".to_owned(), peak.by_cause()),
+            ("device_peak_by_cause".to_owned(), self.causes()),
             ("host_planned_peak".to_owned(), json!(self.host.peak())),
             ("host_by_cause".to_owned(), self.host.by_cause()),
         ])

@@ -34,7 +34,7 @@ pub(super) fn plan(plan: &Plan, fit: Option<&Fit>) -> String {
         job.setting.checkpointing.name(),
     ));
     let peak = &plan.forecast.peak;
-    line(format!("\ndevice: {} at the peak, in {} ({})", size(peak.total), peak.place, plan.device.description));
+    line(format!("\ndevice: {} at the peak, in {} ({})", size(plan.device_peak()), peak.place, plan.device.description));
     if plan.is_estimate() {
         line(
             "  an estimate here: the allocator's pages and the device's kernels took 1.2 to 2.7 times as much in small trials"
@@ -48,6 +48,9 @@ pub(super) fn plan(plan: &Plan, fit: Option<&Fit>) -> String {
                 line(format!("    {block:<20}{:>12}", size(*bytes)));
             }
         }
+    }
+    if let Some(bytes) = plan.allocator() {
+        line(format!("  {:<22}{:>12}", "allocator's pages", size(bytes)));
     }
     let host = &plan.host;
     line(format!("\nhost: {} at most", size(host.peak())));

@@ -101,7 +101,7 @@ pub fn execute(
         samples: count("samples"),
         eval: kept.eval.clone(),
         memory: Memory {
-            device_planned_peak: plan.as_ref().map(|plan| plan.forecast.peak.total),
+            device_planned_peak: plan.as_ref().map(|plan| plan.device_peak()),
             device_measured_peak: kept.device_bytes_peak,
             host_planned_peak: plan.as_ref().map(|plan| plan.host.peak()),
             host_measured_peak: host_peak,

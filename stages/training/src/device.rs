@@ -1,10 +1,10 @@
 //! The one place that maps a device's name in a file to a device of burn, and that knows how devices differ.
 //! Nothing else in the program names a backend.
 
-#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+#[cfg(not(feature = "graphics"))]
 #[path = "device/cpu_only.rs"]
 mod graphics;
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda"))]
+#[cfg(feature = "graphics")]
 mod graphics;
 mod nvml;
 
@@ -138,6 +138,12 @@ pub(crate) fn give_back(device: &Device) -> Result<()> {
     synchronize(device)
 }
 
+/// From now until the guard is dropped, graphics devices compile and tune what they are asked for and launch none of it, on
+/// all threads; their allocators count pages and fill none.
+pub(crate) fn dry_run() -> graphics::DryRun {
+    graphics::dry_run()
+}
+
 /// Waits for all work of the device.
 ///
 /// # Errors
@@ -167,7 +173,7 @@ mod tests {
         assert!(is_cpu(&open("cpu").expect("the CPU").device));
     }
 
-    #[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal", feature = "cuda")))]
+    #[cfg(not(feature = "graphics"))]
     #[test]
     fn auto_on_a_build_for_the_cpu_says_so() {
         assert_eq!(open("auto").expect("the CPU").description, "cpu (auto: this build holds no other device)");

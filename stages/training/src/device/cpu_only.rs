@@ -5,6 +5,14 @@ use super::{Opened, Result, StageError};
 
 pub(super) const NONE: &str = "this build holds no other device";
 
+/// The CPU has none.
+#[derive(Debug)]
+pub(crate) struct DryRun;
+
+pub(super) fn dry_run() -> DryRun {
+    DryRun
+}
+
 pub(super) fn best() -> Option<Opened> {
     None
 }

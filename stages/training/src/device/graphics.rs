@@ -2,7 +2,9 @@
 //! Not compiled into a build with the CPU alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
+pub(crate) use burn::cubecl::dry_run::DryRun;
 use burn::tensor::{Device, DeviceType};
 
 use super::{Opened, Result, StageError};
@@ -25,8 +27,29 @@ pub(super) fn best() -> Option<Opened> {
         .find_map(|(name, kind)| devices(kind).into_iter().filter_map(|device| named(name, device).ok()).find(real))
 }
 
+/// Compiled and tuned kernels are kept for the next run: in the user's cache folder, not in a folder of whatever directory the
+/// program is started in.
+fn keep_kernels() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let folder = |variable| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let cache = folder("PIPELINE_CACHE")
+            .or_else(|| folder("XDG_CACHE_HOME").or_else(|| folder("LOCALAPPDATA")).map(|path| path.join("pipeline")))
+            .or_else(|| folder("HOME").map(|home| home.join(".cache/pipeline")))
+            .unwrap_or_else(|| std::env::temp_dir().join("pipeline"));
+        // The configuration, when it is first read, would set its own folder.
+        let _configured = <burn::cubecl::config::CubeClRuntimeConfig as burn::cubecl::config::RuntimeConfig>::get();
+        burn::cubecl::environment::set_root(cache.join("kernels"));
+    });
+}
+
+pub(super) fn dry_run() -> DryRun {
+    DryRun::new()
+}
+
 /// Drivers that aren't there make some backends panic, and nothing of ours is touched meanwhile.
 fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
+    keep_kernels();
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
@@ -69,7 +92,7 @@ pub(super) fn cuda(index: usize) -> Result<Opened> {
 }
 
 /// Registers the device with pages of their own for each allocation, once: an open device can't be changed.
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+#[cfg(feature = "wgpu")]
 pub(super) fn exclusive_pages(name: &str) -> Result<()> {
     use burn::tensor::wgpu::{MemoryConfiguration, WgpuBackend};
     static DONE: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
@@ -90,12 +113,12 @@ pub(super) fn exclusive_pages(name: &str) -> Result<()> {
     }
 }
 
-#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal")))]
+#[cfg(not(feature = "wgpu"))]
 pub(super) fn exclusive_pages(name: &str) -> Result<()> {
     absent(name).map(|_| ())
 }
 
-#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+#[cfg(feature = "wgpu")]
 pub(super) fn wgpu() -> Result<Opened> {
     one("wgpu", || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
 }
@@ -120,7 +143,7 @@ pub(super) fn cuda(_: usize) -> Result<Opened> {
     absent("cuda")
 }
 
-#[cfg(not(any(feature = "wgpu", feature = "vulkan", feature = "metal")))]
+#[cfg(not(feature = "wgpu"))]
 pub(super) fn wgpu() -> Result<Opened> {
     absent("wgpu")
 }

@@ -46,6 +46,20 @@ impl State {
         Ok(state)
     }
 
+    /// Tensors of zeros: how a rehearsal takes their memory.
+    pub(crate) fn zeros(layout: &Layout, device: &Device) -> Self {
+        let mut state = Self::empty(device);
+        for spec in layout.specs() {
+            let zeros = || Tensor::zeros([spec.elements().unwrap_or(0)], (device, DType::F32));
+            match spec.role {
+                Role::Trained => state.trained.push(zeros()),
+                Role::Statistic => state.statistics.push(zeros()),
+                Role::Counter => state.counters.push(0),
+            }
+        }
+        state
+    }
+
     /// No tensors yet; they are pushed in the order of the layout.
     pub(crate) fn empty(device: &Device) -> Self {
         Self {

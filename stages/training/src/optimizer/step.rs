@@ -134,6 +134,13 @@ impl Optimizer {
         Ok(Figures { losses, grad_norm, loss_scale, skipped: false })
     }
 
+    /// Goes through a step of a device that computes nothing: its work and its memory, without reading what came out.
+    pub(crate) fn rehearse(&mut self, trainee: &mut Trainee) -> Result<()> {
+        drop(figures(trainee));
+        self.update(trainee, 1.0, 0.0)?;
+        trainee.close()
+    }
+
     fn discard(&mut self, trainee: &mut Trainee, figures: Figures) -> Result<Figures> {
         self.discarded += 1;
         if !trainee.scale.overflowed() {
@@ -230,20 +237,24 @@ fn portable(
     }
 }
 
+/// The losses of the samples and each sum of gradients' sum of squares, one after the other, still on the device.
+fn figures(trainee: &Trainee) -> Tensor<1> {
+    let squares = trainee.gradients().iter().map(|gradient| (gradient.clone() * gradient.clone()).sum());
+    Tensor::cat(trainee.losses().iter().cloned().chain(squares).collect(), 0)
+}
+
 /// Losses of the samples and the L2 norm over all sums of gradients, in one transfer.
 fn measured(trainee: &Trainee) -> Tried<(Vec<f32>, f64)> {
     let (ledger, losses, gradients) = (&trainee.ledger, trainee.losses(), trainee.gradients());
     if losses.is_empty() {
         return Ok((Vec::new(), 0.0));
     }
-    let losses = losses.iter().cloned();
     if trainee.state.engine() == Engine::Kernels {
-        let losses = values(ledger, Tensor::cat(losses.collect(), 0))?;
+        let losses = values(ledger, Tensor::cat(losses.to_vec(), 0))?;
         let squares = gradients.iter().map(|gradient| read(gradient, kernels::sum_of_squares));
         return Ok((losses, squares.sum::<Result<f64>>()?.sqrt()));
     }
-    let squares = gradients.iter().map(|gradient| (gradient.clone() * gradient.clone()).sum());
-    let mut all = values(ledger, Tensor::cat(losses.chain(squares).collect(), 0))?;
+    let mut all = values(ledger, figures(trainee))?;
     let squares = all.split_off(all.len() - gradients.len());
     Ok((all, squares.iter().map(|&square| f64::from(square)).sum::<f64>().sqrt()))
 }

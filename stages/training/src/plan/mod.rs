@@ -6,9 +6,11 @@ mod fit;
 mod forecast;
 mod job;
 mod recovery;
+mod rehearsal;
 
 pub use calibrate::{Speed, calibrate};
 pub use fit::{Candidate, Fit, Freedom, MARGIN, fit, size};
 pub use forecast::{Demand, Forecast, forecast};
 pub use job::{Job, Keys, StageView};
 pub(crate) use recovery::next;
+pub use rehearsal::rehearse;

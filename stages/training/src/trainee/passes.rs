@@ -67,14 +67,25 @@ impl Trainee {
                 let (logits, _) = blocks.forward(&mut e, images, pass, Checkpointing::Blocks)?;
                 Ok(logits.data.into_floats())
             }
-            Engine::Tensors => guarded(&ledger.clone(), || {
-                let arithmetic = Tensors { state, gradients: &mut [], losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Tensors, precision, ledger.clone());
-                let images = e.images(images, area)?;
-                let (logits, _) = blocks.forward(&mut e, images, pass, Checkpointing::Blocks)?;
-                values(&ledger, logits.data)
-            }),
+            Engine::Tensors => guarded(&ledger.clone(), || values(&ledger, self.tensors(images, area, pass)?)),
         }
+    }
+
+    /// The same by the portable arithmetic, still on the device.
+    fn tensors(&self, images: Images<'_>, area: Area, pass: Pass) -> Tried<Tensor<4>> {
+        let (precision, state) = (self.setting.precision, &mut self.state.clone());
+        let arithmetic = Tensors { state, gradients: &mut [], losses: Vec::new(), precision };
+        let mut e = Executor::new(arithmetic, Engine::Tensors, precision, self.ledger.clone());
+        let images = e.images(images, area)?;
+        let (logits, _) = self.network.blocks().forward(&mut e, images, pass, Checkpointing::Blocks)?;
+        Ok(logits.data)
+    }
+
+    /// Goes through an evaluation on a device that computes nothing: the logits aren't read.
+    pub(crate) fn rehearse_evaluation(&self, batch: &MicroBatch) -> Tried<()> {
+        let most = batch.samples.len().min(self.setting.samples.max(1));
+        let (images, _, area) = batch.part(0..most)?;
+        self.tensors(images, area, Pass::Evaluate).map(drop)
     }
 
     /// Logits in evaluation, at most so many samples at a time.

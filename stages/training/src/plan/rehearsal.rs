@@ -1,0 +1,103 @@
+//! What a graphics device's own allocator will hold. Its pages depend on the order and the sizes of all that is asked of it, so
+//! nothing is modelled: a training and an evaluation are gone through on the device itself as a dry run, in which kernels are
+//! compiled and tuned but not launched and pages are counted but not filled.
+
+use pipeline_contract::{Result, StageError};
+use pipeline_images::Normalization;
+
+use super::Job;
+use crate::compute::Engine;
+use crate::device::{self, Opened};
+use crate::loss::Loss;
+use crate::memory::Ledger;
+use crate::micro_batch::{MicroBatch, Pixels};
+use crate::network::{State, UNet, UNetConfig};
+use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
+use crate::policy::Setting;
+use crate::trainee::Trainee;
+
+/// Bytes that the device's allocator will have reserved at the peak of a job under a setting, with micro-batches of `samples`;
+/// `None` on the CPU, where the walk of [`super::forecast`] is exact. Of the device's own memory a rehearsal takes what tuning
+/// a kernel takes and the pages that images are written to.
+///
+/// # Errors
+/// When the images don't fit the network, or the device fails.
+pub fn rehearse(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<Option<u64>> {
+    if device::engine(&opened.device) == Engine::Kernels {
+        return Ok(None);
+    }
+    // The first time through, what is tuned takes memory that the run won't; the second time all is tuned.
+    pass(opened, job, samples, setting)?;
+    pass(opened, job, samples, setting).map(Some)
+}
+
+/// One time through, on a thread of its own: a device's allocator has pages for each thread.
+fn pass(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<u64> {
+    device::give_back(&opened.device)?;
+    let before = device::device_memory(&opened.device).map_or(0, |(_, reserved)| reserved);
+    let peak = std::thread::scope(|scope| {
+        let work = || {
+            settle(opened, job, setting)?;
+            let dry = device::dry_run();
+            let peak = play(opened, job, samples, setting);
+            // The device's thread may still be behind, and counts pages by whether the run is dry.
+            device::synchronize(&opened.device)?;
+            drop(dry);
+            peak
+        };
+        scope.spawn(work).join().unwrap_or_else(|_| Err(StageError::new("the device failed in a rehearsal")))
+    })?;
+    device::give_back(&opened.device)?;
+    Ok(peak.saturating_sub(before))
+}
+
+/// A training of next to nothing, for real: so that the buffers for launches are there, of which a dry run needs none.
+fn settle(opened: &Opened, job: &Job, setting: Setting) -> Result<()> {
+    let network = UNet::new(UNetConfig { base: 2, depth: 2, ..job.network.config() });
+    let tiny = Job { network, micro_batch: (2, 8, 8), evaluation: None, ..job.clone() };
+    play(opened, &tiny, 2, setting)?;
+    device::synchronize(&opened.device)
+}
+
+fn play(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<u64> {
+    let ledger = Ledger::default();
+    let state = State::zeros(job.network.layout(), &opened.device);
+    let mut trainee = Trainee::new(job.network.clone(), state, Loss::BceDice, setting, ledger.clone())?;
+    let mut optimizer = Optimizer::new(rule(job.optimizer), None);
+    let (_, height, width) = job.micro_batch;
+    // The second window finds the optimizer's memory made, its second micro-batch the sums.
+    for _ in 0..2 {
+        for _ in 0..job.window().div_ceil(samples.max(1)).min(2) {
+            trainee.add(blank(samples, height, width))?;
+            trainee.memory();
+        }
+        optimizer.rehearse(&mut trainee)?;
+        trainee.memory();
+    }
+    if let Some((samples, height, width)) = job.evaluation {
+        trainee.rehearse_evaluation(&blank(samples, height, width))?;
+        trainee.memory();
+    }
+    Ok(ledger.observed())
+}
+
+/// Any rule that keeps so many values for each weight.
+fn rule(values: u64) -> Rule {
+    let sgd = |momentum| Rule::Sgd(Sgd { momentum, weight_decay: 0.0, nesterov: false });
+    match values {
+        0 => sgd(0.0),
+        1 => sgd(0.9),
+        _ => Rule::Adam(Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01, decoupled: true }),
+    }
+}
+
+fn blank(samples: usize, height: usize, width: usize) -> MicroBatch {
+    let pixels = samples * height * width;
+    MicroBatch {
+        samples: vec!["rehearsal".into(); samples],
+        height,
+        width,
+        pixels: Pixels::Bytes(vec![0; 3 * pixels], Normalization::default()),
+        masks: vec![0; pixels],
+    }
+}

@@ -1,6 +1,7 @@
 //! The program around the library: arguments, logging, one file per command.
 //! What a command does is in the library; here is only what a user types and sees.
 
+mod devices;
 mod dot;
 mod exit;
 mod log;
@@ -55,6 +56,8 @@ enum Command {
     Plan(plan::Opts),
     /// Draws the graph of a file: stages, lanes, what flows and how much may queue.
     Dot(dot::Opts),
+    /// Lists the devices that this build can train on here.
+    Devices(devices::Opts),
     /// Compares this build with a PyTorch reference, or a file's accumulation with one large batch.
     Verify(verify::Opts),
     /// Lists the kinds of stages, or describes one.
@@ -76,6 +79,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
         Command::Plan(opts) => plan::cmd(opts, &registry, err),
         Command::Dot(opts) => dot::cmd(opts, &registry, err),
+        Command::Devices(opts) => devices::cmd(opts),
         Command::Verify(opts) => verify::cmd(opts, &registry, err),
         Command::Stages(opts) => stages::cmd(opts, &registry, out),
         Command::Schema(opts) => schema::cmd(opts, &registry),

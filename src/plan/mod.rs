@@ -58,6 +58,9 @@ impl Plan {
         let job = job(pipeline)?;
         let device = device::open(&job.device)?;
         let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
+        if !device::is_cpu(&device.device) {
+            tracing::info!("preparing {}: kernels that are new to this machine are compiled and tuned", device.description);
+        }
         let reserved = rehearse(&device, &job, job.micro_batch.0, job.setting).unwrap_or_else(|error| {
             tracing::warn!("what the device's allocator will hold is not known: {error}");
             None

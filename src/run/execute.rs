@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use pipeline_contract::{End, Events, Fields, memory};
+use pipeline_training::plan::size;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
@@ -77,6 +78,13 @@ pub fn execute(
     let plan = Plan::of(pipeline).ok();
     if let Some(plan) = &plan {
         metrics.record("plan", plan.figures());
+        // A fit weighs what the network takes; what an allocator makes of it is known only of the settings that were chosen.
+        if let Some(budget) = settings.memory_budget.filter(|&budget| plan.device_peak() > budget) {
+            let (peak, budget) = (size(plan.device_peak()), size(budget));
+            tracing::warn!(
+                "the device's allocator will reserve {peak}, more than the budget of {budget}: name a smaller budget"
+            );
+        }
     }
     let outcome = engine::run(&pipeline.graph, options, control);
     let status = match &outcome {

@@ -13,6 +13,7 @@ pub use nvml::{Card, card_memory};
 use burn::tensor::Device;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Result, StageError};
+use serde::Serialize;
 
 use crate::compute::{Engine, Precision, dtype};
 
@@ -42,8 +43,8 @@ pub fn open(name: &str) -> Result<Opened> {
         ("wgpu", "") => graphics::wgpu(),
         ("vulkan", "") => graphics::vulkan(),
         ("metal", "") => graphics::metal(),
-        ("webgpu", "") => Err(StageError::new("this build holds no webgpu device")
-            .help("`wgpu` takes the graphics interface that the machine has; build with `--features wgpu`")),
+        // Outside a browser, the library that stands behind `wgpu` is what there is of WebGPU.
+        ("webgpu", "") => graphics::wgpu(),
         ("cuda", "") => graphics::cuda(0),
         ("cuda", index) => match index.parse() {
             Ok(index) => graphics::cuda(index),
@@ -51,6 +52,28 @@ pub fn open(name: &str) -> Result<Opened> {
         },
         _ => Err(unknown(name)),
     }
+}
+
+/// A device that this build can open on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// Its name in files, such as `wgpu` or `cuda:0`.
+    pub device: String,
+    /// What it is, in words.
+    pub description: String,
+    /// The values of `mixed_precision` that it can do.
+    pub precisions: Vec<&'static str>,
+}
+
+/// The devices that this build can open on this machine, by the names that files may give: the CPU first. Graphics devices are
+/// opened for it.
+pub fn find() -> Vec<Found> {
+    let cpu = ("cpu".to_owned(), Opened { device: Device::flex(), description: "cpu".into() });
+    let describe = |(device, opened): (String, Opened)| {
+        let precisions = Precision::ALL.into_iter().filter(|&precision| supports(&opened, precision).is_ok());
+        Found { device, precisions: precisions.map(Precision::name).collect(), description: opened.description }
+    };
+    std::iter::once(cpu).chain(graphics::all()).map(describe).collect()
 }
 
 /// How the allocator of a graphics device divides memory, by the names in files.
@@ -138,10 +161,10 @@ pub(crate) fn give_back(device: &Device) -> Result<()> {
     synchronize(device)
 }
 
-/// From now until the guard is dropped, graphics devices compile and tune what they are asked for and launch none of it, on
-/// all threads; their allocators count pages and fill none.
-pub(crate) fn dry_run() -> graphics::DryRun {
-    graphics::dry_run()
+/// While `work` runs, graphics devices compile and tune what they are asked for and launch none of it, on all threads; their
+/// allocators count pages and fill none.
+pub(crate) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
+    graphics::dry_run(work)
 }
 
 /// Waits for all work of the device.
@@ -155,7 +178,19 @@ pub fn synchronize(device: &Device) -> Result<()> {
 fn automatic() -> Opened {
     match graphics::best() {
         Some(Opened { device, description }) => Opened { device, description: format!("{description} (auto)") },
-        None => Opened { device: Device::flex(), description: format!("cpu (auto: {})", graphics::NONE) },
+        None => Opened { device: Device::flex(), description: format!("cpu (auto: {}{})", graphics::NONE, unused()) },
+    }
+}
+
+/// The card that the system (Linux) has and this build can't use, with the feature that would.
+fn unused() -> &'static str {
+    let has = |path: &str| std::path::Path::new(path).exists();
+    if cfg!(not(feature = "cuda")) && has("/dev/nvidia0") {
+        "; an NVIDIA card is here, for a build with `--features cuda` or `vulkan`"
+    } else if cfg!(not(feature = "graphics")) && has("/dev/dri/renderD128") {
+        "; a graphics card is here, for a build with `--features vulkan`"
+    } else {
+        ""
     }
 }
 
@@ -176,7 +211,7 @@ mod tests {
     #[cfg(not(feature = "graphics"))]
     #[test]
     fn auto_on_a_build_for_the_cpu_says_so() {
-        assert_eq!(open("auto").expect("the CPU").description, "cpu (auto: this build holds no other device)");
+        assert!(open("auto").expect("the CPU").description.starts_with("cpu (auto: this build holds no other device"));
         assert_eq!(open("cuda:1").expect_err("no cuda").mend(), Some("build with `--features cuda`"));
     }
 }

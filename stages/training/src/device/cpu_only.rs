@@ -5,16 +5,16 @@ use super::{Opened, Result, StageError};
 
 pub(super) const NONE: &str = "this build holds no other device";
 
-/// The CPU has none.
-#[derive(Debug)]
-pub(crate) struct DryRun;
-
-pub(super) fn dry_run() -> DryRun {
-    DryRun
+pub(super) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }
 
 pub(super) fn best() -> Option<Opened> {
     None
+}
+
+pub(super) fn all() -> Vec<(String, Opened)> {
+    Vec::new()
 }
 
 fn absent(name: &str) -> Result<Opened> {

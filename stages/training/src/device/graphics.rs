@@ -4,7 +4,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-pub(crate) use burn::cubecl::dry_run::DryRun;
 use burn::tensor::{Device, DeviceType};
 
 use super::{Opened, Result, StageError};
@@ -13,15 +12,16 @@ pub(super) const NONE: &str = "no graphics card was found";
 
 /// The first real card: CUDA before the graphics interfaces, which are in burn's order (discrete cards first).
 pub(super) fn best() -> Option<Opened> {
-    let mut kinds = Vec::new();
-    #[cfg(feature = "cuda")]
-    kinds.push(("cuda", DeviceType::Cuda));
-    #[cfg(feature = "metal")]
-    kinds.push(("metal", DeviceType::Metal));
-    #[cfg(feature = "vulkan")]
-    kinds.push(("vulkan", DeviceType::Vulkan));
-    #[cfg(feature = "wgpu")]
-    kinds.push(("wgpu", DeviceType::Wgpu));
+    let kinds = [
+        #[cfg(feature = "cuda")]
+        ("cuda", DeviceType::Cuda),
+        #[cfg(feature = "metal")]
+        ("metal", DeviceType::Metal),
+        #[cfg(feature = "vulkan")]
+        ("vulkan", DeviceType::Vulkan),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", DeviceType::Wgpu),
+    ];
     kinds
         .into_iter()
         .find_map(|(name, kind)| devices(kind).into_iter().filter_map(|device| named(name, device).ok()).find(real))
@@ -43,8 +43,27 @@ fn keep_kernels() {
     });
 }
 
-pub(super) fn dry_run() -> DryRun {
-    DryRun::new()
+pub(super) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
+    let _dry = burn::cubecl::dry_run::DryRun::new();
+    work()
+}
+
+/// Each that can be opened by a name, with it.
+pub(super) fn all() -> Vec<(String, Opened)> {
+    let named = [("metal", metal()), ("vulkan", vulkan()), ("wgpu", wgpu())];
+    let cards = (0..devices_of_cuda()).map(|index| (format!("cuda:{index}"), cuda(index)));
+    let all = cards.chain(named.map(|(name, opened)| (name.to_owned(), opened)));
+    all.filter_map(|(name, opened)| Some((name, opened.ok()?))).collect()
+}
+
+#[cfg(feature = "cuda")]
+fn devices_of_cuda() -> usize {
+    devices(DeviceType::Cuda).len()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn devices_of_cuda() -> usize {
+    0
 }
 
 /// Drivers that aren't there make some backends panic, and nothing of ours is touched meanwhile.

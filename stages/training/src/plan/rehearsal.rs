@@ -16,6 +16,9 @@ use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
 use crate::policy::Setting;
 use crate::trainee::Trainee;
 
+/// At most so many micro-batches of a window are gone through: the later ones find the pages as these leave them.
+const MICRO_BATCHES: usize = 8;
+
 /// Bytes that the device's allocator will have reserved at the peak of a job under a setting, with micro-batches of `samples`;
 /// `None` on the CPU, where the walk of [`super::forecast`] is exact. Of the device's own memory a rehearsal takes what tuning
 /// a kernel takes and the pages that images are written to.
@@ -38,12 +41,12 @@ fn pass(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<
     let peak = std::thread::scope(|scope| {
         let work = || {
             settle(opened, job, setting)?;
-            let dry = device::dry_run();
-            let peak = play(opened, job, samples, setting);
-            // The device's thread may still be behind, and counts pages by whether the run is dry.
-            device::synchronize(&opened.device)?;
-            drop(dry);
-            peak
+            device::dry_run(|| {
+                let peak = play(opened, job, samples, setting);
+                // The device's thread may still be behind, and counts pages by whether the run is dry.
+                device::synchronize(&opened.device)?;
+                peak
+            })
         };
         scope.spawn(work).join().unwrap_or_else(|_| Err(StageError::new("the device failed in a rehearsal")))
     })?;
@@ -65,9 +68,9 @@ fn play(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<
     let mut trainee = Trainee::new(job.network.clone(), state, Loss::BceDice, setting, ledger.clone())?;
     let mut optimizer = Optimizer::new(rule(job.optimizer), None);
     let (_, height, width) = job.micro_batch;
-    // The second window finds the optimizer's memory made, its second micro-batch the sums.
+    // The second window finds the optimizer's memory made, its later micro-batches the sums and other gaps in the pages.
     for _ in 0..2 {
-        for _ in 0..job.window().div_ceil(samples.max(1)).min(2) {
+        for _ in 0..job.window().div_ceil(samples.max(1)).min(MICRO_BATCHES) {
             trainee.add(blank(samples, height, width))?;
             trainee.memory();
         }

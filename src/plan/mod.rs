@@ -11,6 +11,7 @@ use pipeline_training::plan::{Fit, Forecast, Freedom, Job, StageView, calibrate,
 use serde_json::{Value, json};
 
 pub use host::Host;
+pub(crate) use text::size;
 
 use crate::spec::Pipeline;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pipeline_training::plan::Fit;
-pub(super) use pipeline_training::plan::size;
+pub(crate) use pipeline_training::plan::size;
 
 use super::Plan;
 

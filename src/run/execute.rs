@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use pipeline_contract::{End, Events, Fields, memory};
-use pipeline_training::plan::size;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
@@ -14,7 +13,7 @@ use super::progress::Progress;
 use super::summary::{Memory, Status, Summary, process_peak};
 use crate::engine::{self, Control, RunError, RunOptions};
 use crate::graph::{Format, draw};
-use crate::plan::Plan;
+use crate::plan::{Plan, size};
 use crate::spec::{Pipeline, to_yaml};
 
 /// Why a run failed.

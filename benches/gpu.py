@@ -46,6 +46,16 @@ def why_not(folder):
     return f"failed (exit {code}): {line[:160]}"
 
 
+def measured(row, seconds):
+    """Whether steps were measured; a row that was cut off keeps them, and says so."""
+    if not seconds:
+        row["why"] = row["why"] or "no step was measured"
+    elif row["why"]:
+        row["notes"].append(f"{row['why']}: {len(seconds)} of {steps - warmup} steps measured")
+        row["why"] = None
+    return bool(seconds)
+
+
 def card_used(folder):
     """Bytes of the card that were in use at most, over what was in use before the first row."""
     numbers = lambda path: [int(word) for word in re.findall(r"(\d+) MiB", text(path))]
@@ -71,12 +81,8 @@ def ours(base, batch, accumulation, precision, checkpointing):
     took = [(later["seconds"] - earlier["seconds"], later) for earlier, later in zip(done, done[1:])][warmup - 1:]
     skipped = sum(event["skipped"] for event in done)
     seconds = [second for second, event in took if not event["skipped"]]
-    if not seconds:
-        row["why"] = row["why"] or "no step was measured"
+    if not measured(row, seconds):
         return row
-    if row["why"]:
-        row["notes"].append(f"{row['why']}: {len(seconds)} of {steps - warmup} steps measured")
-        row["why"] = None
     if skipped:
         row["notes"].append(f"{skipped} of {len(done)} windows overflowed and were discarded")
     if not all(math.isfinite(event["loss"] if event["loss"] is not None else math.nan) for event in done if not event["skipped"]):
@@ -95,12 +101,8 @@ def theirs(base, batch, accumulation, precision, checkpointing):
     row = {"why": why_not(folder), "notes": [], "card": card_used(folder)}
     done = re.findall(r"^step \d+ ([\d.]+) s loss (\S+) (.*)$", text(folder / "out"), re.M)
     seconds = [float(second) for second, _, _ in done[warmup:]]
-    if not seconds:
-        row["why"] = row["why"] or "no step was measured"
+    if not measured(row, seconds):
         return row
-    if row["why"]:
-        row["notes"].append(f"{row['why']}: {len(seconds)} of {steps - warmup} steps measured")
-        row["why"] = None
     if not all(math.isfinite(float(loss)) for _, loss, _ in done):
         row["notes"].append("a loss isn't finite")
     memory = done[-1][2]

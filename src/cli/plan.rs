@@ -40,7 +40,7 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
         }
         ExitCode::from(exit::FAILED)
     };
-    let plan = match Plan::of(&pipeline) {
+    let plan = match Plan::of(&pipeline).map(Plan::rehearsed) {
         Ok(plan) => plan,
         Err(error) => return failed(&error),
     };

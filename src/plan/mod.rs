@@ -25,7 +25,7 @@ pub struct Plan {
     /// The device's memory and work.
     pub forecast: Forecast,
     /// Bytes that a graphics device's allocator was found to reserve at the peak, by a dry run there; `None` on the CPU, whose
-    /// memory is the forecast's, and where the dry run failed.
+    /// memory is the forecast's, before [`Self::rehearsed`], and where the dry run failed.
     pub reserved: Option<u64>,
     /// The host's memory.
     pub host: Host,
@@ -59,15 +59,23 @@ impl Plan {
         let job = job(pipeline)?;
         let device = device::open(&job.device)?;
         let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
-        if !device::is_cpu(&device.device) {
-            tracing::info!("preparing {}: kernels that are new to this machine are compiled and tuned", device.description);
-        }
-        let reserved = rehearse(&device, &job, job.micro_batch.0, job.setting).unwrap_or_else(|error| {
-            tracing::warn!("what the device's allocator will hold is not known: {error}");
-            None
-        });
         let host = Host::of(pipeline, job.window());
-        Ok(Self { job, device, forecast, reserved, host, name: pipeline.name.clone() })
+        Ok(Self { job, device, forecast, reserved: None, host, name: pipeline.name.clone() })
+    }
+
+    /// The same, with what a graphics device's allocator will hold: found by a dry run there, which compiles and tunes kernels.
+    /// Where that fails, the plan stays an estimate.
+    #[must_use]
+    pub fn rehearsed(mut self) -> Self {
+        if self.is_estimate() {
+            let device = &self.device.description;
+            tracing::info!("preparing {device}: kernels that are new to this machine are compiled and tuned");
+            self.reserved = rehearse(&self.device, &self.job).unwrap_or_else(|error| {
+                tracing::warn!("what the device's allocator will hold is not known: {error}");
+                None
+            });
+        }
+        self
     }
 
     /// Bytes of the device at the peak: what is held for the network, and where an allocator stands between, what that reserves.

@@ -74,7 +74,7 @@ pub fn execute(
         events: metrics.clone(),
     };
     // A file that trains nothing has no plan, and needs none to run.
-    let plan = Plan::of(pipeline).ok();
+    let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();
     if let Some(plan) = &plan {
         metrics.record("plan", plan.figures());
         // A fit weighs what the network takes; what an allocator makes of it is known only of the settings that were chosen.

@@ -13,36 +13,34 @@ use crate::memory::Ledger;
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::network::{State, UNet, UNetConfig};
 use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
-use crate::policy::Setting;
 use crate::trainee::Trainee;
 
 /// At most so many micro-batches of a window are gone through: the later ones find the pages as these leave them.
 const MICRO_BATCHES: usize = 8;
 
-/// Bytes that the device's allocator will have reserved at the peak of a job under a setting, with micro-batches of `samples`;
-/// `None` on the CPU, where the walk of [`super::forecast`] is exact. Of the device's own memory a rehearsal takes what tuning
+/// Bytes that the device's allocator will have reserved at the peak of a job under the file's policies; `None` on the CPU, where the walk of [`super::forecast`] is exact. Of the device's own memory a rehearsal takes what tuning
 /// a kernel takes and the pages that images are written to.
 ///
 /// # Errors
 /// When the images don't fit the network, or the device fails.
-pub fn rehearse(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<Option<u64>> {
+pub fn rehearse(opened: &Opened, job: &Job) -> Result<Option<u64>> {
     if device::engine(&opened.device) == Engine::Kernels {
         return Ok(None);
     }
     // The first time through, what is tuned takes memory that the run won't; the second time all is tuned.
-    pass(opened, job, samples, setting)?;
-    pass(opened, job, samples, setting).map(Some)
+    pass(opened, job)?;
+    pass(opened, job).map(Some)
 }
 
 /// One time through, on a thread of its own: a device's allocator has pages for each thread.
-fn pass(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<u64> {
+fn pass(opened: &Opened, job: &Job) -> Result<u64> {
     device::give_back(&opened.device)?;
     let before = device::device_memory(&opened.device).map_or(0, |(_, reserved)| reserved);
     let peak = std::thread::scope(|scope| {
         let work = || {
-            settle(opened, job, setting)?;
+            settle(opened, job)?;
             device::dry_run(|| {
-                let peak = play(opened, job, samples, setting);
+                let peak = play(opened, job);
                 // The device's thread may still be behind, and counts pages by whether the run is dry.
                 device::synchronize(&opened.device)?;
                 peak
@@ -55,30 +53,29 @@ fn pass(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<
 }
 
 /// A training of next to nothing, for real: so that the buffers for launches are there, of which a dry run needs none.
-fn settle(opened: &Opened, job: &Job, setting: Setting) -> Result<()> {
+fn settle(opened: &Opened, job: &Job) -> Result<()> {
     let network = UNet::new(UNetConfig { base: 2, depth: 2, ..job.network.config() });
     let tiny = Job { network, micro_batch: (2, 8, 8), evaluation: None, ..job.clone() };
-    play(opened, &tiny, 2, setting)?;
+    play(opened, &tiny)?;
     device::synchronize(&opened.device)
 }
 
-fn play(opened: &Opened, job: &Job, samples: usize, setting: Setting) -> Result<u64> {
+fn play(opened: &Opened, job: &Job) -> Result<u64> {
     let ledger = Ledger::default();
     let state = State::zeros(job.network.layout(), &opened.device);
-    let mut trainee = Trainee::new(job.network.clone(), state, Loss::BceDice, setting, ledger.clone())?;
+    let mut trainee = Trainee::new(job.network.clone(), state, Loss::BceDice, job.setting, ledger.clone())?;
     let mut optimizer = Optimizer::new(rule(job.optimizer), None);
-    let (_, height, width) = job.micro_batch;
     // The second window finds the optimizer's memory made, its later micro-batches the sums and other gaps in the pages.
     for _ in 0..2 {
-        for _ in 0..job.window().div_ceil(samples.max(1)).min(MICRO_BATCHES) {
-            trainee.add(blank(samples, height, width))?;
+        for _ in 0..job.steps.min(MICRO_BATCHES) {
+            trainee.add(blank(job.micro_batch))?;
             trainee.memory();
         }
         optimizer.rehearse(&mut trainee)?;
         trainee.memory();
     }
-    if let Some((samples, height, width)) = job.evaluation {
-        trainee.rehearse_evaluation(&blank(samples, height, width))?;
+    if let Some(images) = job.evaluation {
+        trainee.rehearse_evaluation(&blank(images))?;
         trainee.memory();
     }
     Ok(ledger.observed())
@@ -94,7 +91,7 @@ fn rule(values: u64) -> Rule {
     }
 }
 
-fn blank(samples: usize, height: usize, width: usize) -> MicroBatch {
+fn blank((samples, height, width): (usize, usize, usize)) -> MicroBatch {
     let pixels = samples * height * width;
     MicroBatch {
         samples: vec!["rehearsal".into(); samples],

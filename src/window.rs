@@ -64,6 +64,8 @@ pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
         host_memory_budget: pipeline.settings.host_memory_budget,
         out: std::env::temp_dir(),
         events: Arc::new(Silence),
+        keeper: None,
+        resume: None,
     };
     engine::run(&built, options, &control).map_err(|error| StageError::new(error.to_string()))?;
     let stage = graph.stage(train);

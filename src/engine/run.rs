@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use petgraph::Direction;
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -16,7 +16,9 @@ use super::budget::{Budget, EdgeUse};
 use super::call::{Meter, StageTime, call};
 use super::control::{Control, RunError};
 use super::edge::{Receiver, Sender, open};
+use super::position::{Keeper, Snapshot};
 use super::reader::{Input, Reader};
+use super::resume::{Beginning, SAVED};
 use super::sequential::{Member, Sequence, Target};
 use super::{source, workers};
 use crate::graph::{Graph, Lane};
@@ -34,6 +36,10 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Where stages send their figures.
     pub events: Arc<dyn Events>,
+    /// Who keeps what the device's lane saves.
+    pub keeper: Option<Arc<dyn Keeper>>,
+    /// What the run goes on from.
+    pub resume: Option<Arc<Mutex<Snapshot>>>,
 }
 
 /// How a run went that did not fail.
@@ -74,18 +80,20 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
     let budget = Budget::new(options.host_memory_budget);
     control.watch(budget.clone());
     let shared = Shared { options: Arc::new(options), control: control.clone(), budget, samples: SampleCount::default() };
+    let beginning =
+        shared.options.resume.as_deref().map(|snapshot| Beginning::of(graph, &locked(snapshot))).unwrap_or_default();
     let pool = pool(graph)?;
     let mut wiring = Wiring::new(graph, &shared);
     std::thread::scope(|scope| {
         for lane in &graph.lanes {
-            let (ends, shared, pool) = (wiring.take(lane), &shared, pool.as_ref());
+            let (ends, shared, pool, beginning) = (wiring.take(lane), &shared, pool.as_ref(), &beginning);
             let name = lane.name.chars().take(15).collect();
             let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
                 // For as long as the thread lives: stages are built, called and dropped on it.
                 let _side = memory::enter(side(lane.kind));
                 let first = lane.stages.first().map_or("", |&node| graph.stage(node).id.as_str());
                 // What the stages themselves panic with is caught closer by; this catches the engine's own mistakes.
-                let result = call(first, None, || Ok(run_lane(graph, lane, ends, pool, shared)));
+                let result = call(first, None, || Ok(run_lane(graph, lane, ends, pool, (beginning, shared))));
                 if let Err(error) = result.and_then(|result| result) {
                     shared.control.fail(error);
                 }
@@ -106,6 +114,10 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
         edges: shared.budget.edges(),
         host_bytes_peak: shared.budget.used().1,
     })
+}
+
+fn locked(snapshot: &Mutex<Snapshot>) -> MutexGuard<'_, Snapshot> {
+    snapshot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// On whose account a lane's thread allocates.
@@ -183,14 +195,15 @@ fn run_lane(
     lane: &Lane,
     mut ends: Ends,
     pool: Option<&rayon::ThreadPool>,
-    shared: &Shared,
+    (beginning, shared): (&Beginning, &Shared),
 ) -> Result<(), RunError> {
     match lane.kind {
         LaneKind::Source => {
             let Some(&node) = lane.stages.first() else { return Ok(()) };
             let mut built = build_source(graph, node, shared)?;
             let outputs = ends.senders.remove(&node).unwrap_or_default();
-            source::run(&graph.stage(node).id, built.as_mut(), &outputs, &ends.meters[0], shared)
+            let start = beginning.start(node);
+            source::run(&graph.stage(node).id, built.as_mut(), &start, &outputs, &ends.meters[0], shared)
         }
         LaneKind::Workers => {
             let chain: Result<Vec<workers::Link>, RunError> = lane
@@ -218,10 +231,22 @@ fn run_lane(
                     open_ports: graph.stage(node).kind.inputs.len(),
                 });
             }
+            let read = lane.reading.edges.iter().map(|&edge| beginning.edge(graph, edge));
+            let (stale, positions): (Vec<_>, Vec<_>) = read.unzip();
             let relatives = lane.reading.relatives.iter().cloned();
-            let inputs = ends.receivers.into_iter().zip(relatives).map(|(receiver, relatives)| Input::new(receiver, relatives));
+            let ended = positions.iter().map(|position| position.ended);
+            let inputs = ends.receivers.into_iter().zip(relatives).zip(stale.into_iter().zip(ended));
+            let inputs =
+                inputs.map(|((receiver, relatives), (stale, ended))| Input::new(receiver, relatives).read_before(stale, ended));
             let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
-            let mut sequence = Sequence { members, shared, failure: None };
+            let saved = lane.kind == SAVED;
+            let keeper = shared.options.keeper.clone().filter(|_| saved);
+            let mut sequence = Sequence { members, shared, inputs: positions, keeper, until: 0, failure: None };
+            if let Some(snapshot) = shared.options.resume.as_deref().filter(|_| saved) {
+                let mut snapshot = locked(snapshot);
+                reader = reader.at(snapshot.position.turn);
+                shared.tell(sequence.restore(&mut snapshot))?;
+            }
             sequence.run(&mut reader, &entries(graph, lane))
         }
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, StageError};
+use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, Shelf, StageError};
 
 use super::call::{Meter, call};
 use super::control::RunError;
 use super::edge::{Held, Message, Sender, broadcast};
+use super::position::{InputPosition, Keeper, Moment, Position, Snapshot};
 use super::reader::{Next, Reader};
 use super::run::Shared;
 
@@ -40,6 +41,12 @@ pub struct Member {
 pub struct Sequence<'a> {
     pub members: Vec<Member>,
     pub shared: &'a Shared,
+    /// How far each edge into the lane was read.
+    pub inputs: Vec<InputPosition>,
+    /// Who keeps what the lane's stages save; nobody, where they are made anew.
+    pub keeper: Option<Arc<dyn Keeper>>,
+    /// How many items of the source's epoch went into the item in hand, or the last one.
+    pub until: u64,
     /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
     pub failure: Option<RunError>,
 }
@@ -52,21 +59,36 @@ impl Sequence<'_> {
     }
 
     fn run_to_end(&mut self, reader: &mut Reader, entries: &[(usize, usize)]) -> std::result::Result<(), RunError> {
-        let mut epochs = vec![0u64; entries.len()];
         let end = loop {
             if self.shared.control.is_cancelled() {
                 return Ok(());
             }
+            let before = reader.place();
             let next = reader.next().map_err(|_| self.overflow(entries))?;
+            // A lane that is saved needn't work off what is on its way: it is made again when the run goes on.
+            let stopping = self.shared.control.is_draining() && !self.shared.control.is_cancelled();
+            if self.keeper.is_some() && stopping && !(matches!(next, Next::Closed) && self.is_complete()) {
+                self.shared.control.cut_short();
+                self.keep(before, Moment::Stopped)?;
+                break End::Interrupted;
+            }
             let outcome = match next {
-                Next::Item(input, held) => self.item(entries[input], held),
+                Next::Item(input, held) => {
+                    let (sample, until) = (held.item.sample.clone(), held.item.until);
+                    let outcome = self.item(entries[input], held);
+                    self.inputs[input].took(&sample, until);
+                    outcome
+                }
                 Next::EpochEnd(input, epoch) => {
-                    epochs[input] += 1;
+                    self.inputs[input].epoch_ended();
                     self.port_ended(entries[input].0, epoch)
                 }
-                Next::Closed if epochs.iter().all(|&epochs| epochs == self.shared.options.epochs) => break End::Complete,
+                Next::Closed if self.is_complete() => break End::Complete,
                 Next::Closed => break End::Interrupted,
             };
+            if outcome.is_ok() {
+                self.keep(reader.place(), Moment::Running)?;
+            }
             match outcome {
                 Ok(()) => {}
                 // A consumer has ended: this lane ends too, as interrupted as that one.
@@ -76,6 +98,9 @@ impl Sequence<'_> {
         };
         if self.shared.control.is_cancelled() {
             return Ok(());
+        }
+        if end == End::Complete {
+            self.keep(reader.place(), Moment::Complete)?;
         }
         for member in &mut self.members {
             if let Some(running) = &mut member.running {
@@ -87,7 +112,52 @@ impl Sequence<'_> {
         Ok(())
     }
 
+    fn is_complete(&self) -> bool {
+        self.inputs.iter().all(|input| input.epochs == self.shared.options.epochs)
+    }
+
+    /// Saves the lane, if it is time.
+    fn keep(&mut self, place: ((usize, usize), Vec<bool>), moment: Moment) -> std::result::Result<(), RunError> {
+        let Some(keeper) = self.keeper.clone().filter(|keeper| keeper.due(moment)) else { return Ok(()) };
+        let (started, (turn, ended)) = (Instant::now(), place);
+        let inputs = self.inputs.iter().cloned().zip(ended).map(|(input, ended)| InputPosition { ended, ..input }).collect();
+        let open_ports = self.members.iter().map(|member| member.open_ports).collect();
+        let mut stages = Vec::new();
+        for member in &mut self.members {
+            if let Some(running) = &mut member.running {
+                stages.push((member.stage.to_string(), call(&member.stage, None, || running.save())?));
+            }
+        }
+        let position = Position { inputs, turn, open_ports };
+        let snapshot = Snapshot { position, samples: self.shared.samples.all(), stages };
+        let last = self.members.last().map_or("", |member| &member.stage);
+        call(last, None, || keeper.keep(snapshot, moment, started.elapsed().as_secs_f64()))
+    }
+
+    /// Goes on where a snapshot of this lane was taken.
+    pub fn restore(&mut self, snapshot: &mut Snapshot) -> std::result::Result<(), RunError> {
+        let mut shelf = Shelf::default();
+        let fits = |member: &Member, open: usize| (1..=member.ports).contains(&open);
+        let open = &snapshot.position.open_ports;
+        if open.len() != self.members.len() || !self.members.iter().zip(open).all(|(member, &open)| fits(member, open)) {
+            let stage = self.members.first().map_or_else(String::new, |member| member.stage.to_string());
+            let cause = StageError::new("what was saved is of other stages than these");
+            return Err(RunError { stage, sample: None, cause, panicked: false });
+        }
+        for (member, &open_ports) in self.members.iter_mut().zip(&snapshot.position.open_ports) {
+            member.open_ports = open_ports;
+            let saved = snapshot.stages.iter_mut().find(|(stage, _)| **stage == *member.stage);
+            // Taken, not copied: it is as large as the network.
+            let saved = saved.map(|(_, saved)| std::mem::take(saved)).unwrap_or_default();
+            if let Some(running) = &mut member.running {
+                call(&member.stage, None, || running.restore(saved, &mut shelf))?;
+            }
+        }
+        Ok(())
+    }
+
     fn item(&mut self, (position, port): (usize, usize), held: Held) -> std::result::Result<(), RunError> {
+        self.until = held.item.until;
         // The input's memory is given back when the stage and all that it calls are done with it.
         let Held { item, hold: _hold } = held;
         self.deliver(position, port, item)
@@ -159,6 +229,8 @@ impl Sequence<'_> {
             match self.members[position].targets.get(target) {
                 Some(&Target::Inside { position, port }) => self.deliver(position, port, item)?,
                 Some(Target::Edges(edges)) => {
+                    let mut item = item;
+                    item.until = self.until;
                     let held = Held::new(item, &self.shared.budget);
                     broadcast(edges, Message::Item(held)).map_err(|_| self.stopped(position))?;
                 }

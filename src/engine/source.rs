@@ -2,29 +2,38 @@
 
 use std::time::Instant;
 
-use pipeline_contract::{ErasedSource, StageError};
+use pipeline_contract::{ErasedSource, Result as StageResult, StageError};
 
 use super::call::{Meter, call};
 use super::control::RunError;
 use super::edge::{Held, Message, Sender, broadcast};
+use super::position::Start;
 use super::run::Shared;
 
-/// Emits all epochs. Ends early, without an `EpochEnd`, when the run is drained.
+/// Emits all epochs from `start` on. Ends early, without an `EpochEnd`, when the run is drained.
 pub fn run(
     stage: &str,
     source: &mut dyn ErasedSource,
+    start: &Start,
     outputs: &[Sender],
     meter: &Meter,
     shared: &Shared,
 ) -> Result<(), RunError> {
     if let Some(samples) = source.samples() {
+        shared.tell(call(stage, None, || as_many(start, samples)))?;
         shared.samples.announce(stage, samples);
         shared.options.events.announce(stage, samples);
     }
-    for epoch in 0..shared.options.epochs {
+    for epoch in start.epoch..shared.options.epochs {
         let started = Instant::now();
+        let (mut count, before) = (0, if epoch == start.epoch { start.items } else { 0 });
         let result = call(stage, None, || {
-            source.epoch(epoch, &mut |item| {
+            source.epoch(epoch, &mut |mut item| {
+                count += 1;
+                item.until = count;
+                if count <= before {
+                    return if count == before { same(start, &item.sample) } else { Ok(()) };
+                }
                 let waiting = Instant::now();
                 if shared.control.is_draining() {
                     return Err(StageError::stopped());
@@ -50,4 +59,30 @@ pub fn run(
         }
     }
     Ok(())
+}
+
+const CHANGED: &str = "the data set has changed: put it back as it was, or begin a new run";
+
+/// An epoch must have as many samples as it had.
+fn as_many(start: &Start, samples: u64) -> StageResult<()> {
+    match start.samples.filter(|&then| then != samples) {
+        Some(then) => {
+            let message = format!("an epoch had {then} samples when the run was saved, and has {samples} now");
+            Err(StageError::new(message).help(CHANGED))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The last sample of what isn't emitted again must be the one that was worked off last.
+fn same(start: &Start, sample: &str) -> StageResult<()> {
+    match &start.sample {
+        Some(last) if last != sample && !last.ends_with(&format!(", {sample}")) => Err(StageError::new(format!(
+            "sample {} of epoch {} was {last} when the run was saved, and is {sample} now",
+            start.items,
+            start.epoch + 1
+        ))
+        .help(CHANGED)),
+        _ => Ok(()),
+    }
 }

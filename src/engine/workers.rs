@@ -136,6 +136,7 @@ impl<'a> Dispatcher<'a> {
 /// Runs the chain on one message. The input's memory is given back as soon as the chain has made something else of it.
 fn apply(chain: &[Link], message: Message, shared: &Shared) -> Outcome {
     let Message::Item(Held { mut item, hold }) = message else { return Ok(message) };
+    let until = item.until;
     for link in chain {
         if shared.control.is_cancelled() {
             let stopped = pipeline_contract::StageError::stopped();
@@ -144,6 +145,7 @@ fn apply(chain: &[Link], message: Message, shared: &Shared) -> Outcome {
         item = step(link, item, shared)?;
     }
     drop(hold);
+    item.until = until;
     Ok(Message::Item(Held::new(item, &shared.budget)))
 }
 

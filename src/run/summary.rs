@@ -70,6 +70,10 @@ pub struct Summary {
     pub stages: Vec<StageTime>,
     /// What queued where.
     pub edges: Vec<EdgeUse>,
+    /// How often the run has gone on from a checkpoint.
+    pub resumes: u64,
+    /// The newest checkpoint that was written since it began or went on.
+    pub checkpoint: Option<String>,
     /// What stages added, such as `weights_sha256`.
     pub entries: Fields,
 }

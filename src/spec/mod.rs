@@ -48,6 +48,21 @@ pub struct Settings {
     pub memory_budget: Option<u64>,
     /// What may be chosen for the memory budget: `micro_batch`, `gradient_checkpointing`, `mixed_precision`.
     pub fit: Vec<String>,
+    /// When checkpoints are taken.
+    pub checkpoints: Checkpoints,
+}
+
+/// When checkpoints are taken and how many stay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Checkpoints {
+    /// Minutes between two.
+    pub every_minutes: f64,
+    /// Optimizer steps between two; `None`: only the minutes count.
+    pub every_steps: Option<u64>,
+    /// How many stay, the newest; 0: none is taken.
+    pub keep: u64,
+    /// Whether one is also taken, and stays, after the best evaluation.
+    pub best: bool,
 }
 
 /// A file that can be run.

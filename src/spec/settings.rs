@@ -9,7 +9,7 @@ use super::node::{Data, Node, quote};
 use super::options::{Checker, Owner, Places};
 use super::references::Used;
 use super::suggest;
-use super::{Settings, TOP_KEYS};
+use super::{Checkpoints, Settings, TOP_KEYS};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// What a fit may choose.
@@ -36,6 +36,22 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
             OptionType::List { of: Box::new(OptionType::Choice(FIT)), min: 0, max: usize::MAX },
             serde_json::json!(["micro_batch", "gradient_checkpointing"]),
             "what may be chosen for the memory budget; what isn't listed stays as it is. Only mixed_precision changes results",
+        ),
+        OptionSpec::new(
+            "checkpoint",
+            OptionType::Group(vec![
+                OptionSpec::new("every_minutes", OptionType::Number { min: 0.0, max: 1e6 }, 10, "minutes between checkpoints"),
+                OptionSpec::optional("every_steps", OptionType::at_least(1), "also after so many optimizer steps"),
+                OptionSpec::new("keep", OptionType::at_least(0), 2, "so many stay, the newest; 0: none is taken"),
+                OptionSpec::new(
+                    "best",
+                    OptionType::Bool,
+                    true,
+                    "one is also taken, and stays, after the best evaluation (Dice)",
+                ),
+            ]),
+            serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
+            "when all that decides the run's future is kept, so that it can go on after it was stopped or killed",
         ),
     ]
 }
@@ -85,8 +101,20 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
             .and_then(Value::as_array)
             .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
             .unwrap_or_default(),
+        checkpoints: checkpoints(&trainer)?,
     };
     Some(Top { name: name?, settings, trainer })
+}
+
+/// When checkpoints are taken; `None` where the block is wrong.
+fn checkpoints(trainer: &Map<String, Value>) -> Option<Checkpoints> {
+    let block = trainer.get("checkpoint")?;
+    Some(Checkpoints {
+        every_minutes: block.get("every_minutes")?.as_f64()?,
+        every_steps: block.get("every_steps").and_then(Value::as_u64),
+        keep: block.get("keep")?.as_u64()?,
+        best: block.get("best")?.as_bool()?,
+    })
 }
 
 fn trainer(root: &Node, checker: &mut Checker<'_>) -> Option<Map<String, Value>> {

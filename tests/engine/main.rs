@@ -7,12 +7,12 @@ mod random;
 mod sides;
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use kinds::Seen;
 use pipeline::contract::{End, NoEvents, StageKind};
-use pipeline::engine::{Control, Report, RunError, RunOptions, run};
+use pipeline::engine::{Control, Keeper, Moment, Report, RunError, RunOptions, Snapshot, run};
 use pipeline::graph::{Bound, Graph, Stage, build};
 use serde_json::{Value, json};
 
@@ -29,15 +29,44 @@ pub fn graph(stages: Vec<Stage>) -> Graph {
     graph.unwrap()
 }
 
-/// Runs a graph; fails if it locks up.
-pub fn run_to_end(graph: Graph, epochs: u64, budget: u64, control: &Control) -> Result<Report, RunError> {
-    let options = RunOptions {
+fn options(epochs: u64, budget: u64) -> RunOptions {
+    RunOptions {
         epochs,
         seed: 7,
         host_memory_budget: budget,
         out: PathBuf::from("unused"),
-        events: std::sync::Arc::new(NoEvents),
-    };
+        events: Arc::new(NoEvents),
+        keeper: None,
+        resume: None,
+    }
+}
+
+/// Runs a graph; fails if it locks up.
+pub fn run_to_end(graph: Graph, epochs: u64, budget: u64, control: &Control) -> Result<Report, RunError> {
+    run_with(graph, options(epochs, budget), control)
+}
+
+/// Keeps every snapshot that there is.
+#[derive(Default)]
+pub struct Kept(pub Mutex<Vec<Snapshot>>);
+
+impl Keeper for Kept {
+    fn due(&self, _: Moment) -> bool {
+        true
+    }
+    fn keep(&self, snapshot: Snapshot, _: Moment, _: f64) -> pipeline::contract::Result<()> {
+        self.0.lock().unwrap().push(snapshot);
+        Ok(())
+    }
+}
+
+/// Runs a graph whose device's lane is saved after every item, from the beginning or from a snapshot.
+pub fn run_saved(graph: Graph, epochs: u64, kept: Arc<Kept>, resume: Option<Snapshot>) -> Result<Report, RunError> {
+    let resume = resume.map(|snapshot| Arc::new(Mutex::new(snapshot)));
+    run_with(graph, RunOptions { keeper: Some(kept), resume, ..options(epochs, ROOMY) }, &Control::new())
+}
+
+fn run_with(graph: Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let (sender, receiver) = mpsc::channel();
     let control = control.clone();
     let names: Vec<_> = graph.lanes.iter().map(|lane| lane.name.clone()).collect();

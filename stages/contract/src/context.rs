@@ -72,6 +72,11 @@ impl SampleCount {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(source.into(), samples);
     }
 
+    /// What each source has said so far.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Samples of an epoch; `None` while, or if, a source hasn't said, and where no source is known.
     pub fn per_epoch(&self) -> Option<u64> {
         if self.sources.is_empty() {

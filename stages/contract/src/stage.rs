@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Item, ItemContext, Payload, PortType, Result, StageError};
+use crate::{Item, ItemContext, Payload, PortType, Result, Saved, Shelf, StageError};
 
 /// Emits the samples of one epoch after the other. Runs on a thread of its own, ahead of its consumers by the edges' bounds.
 pub trait Source: 'static {
@@ -38,7 +38,7 @@ pub trait Map: Send + Sync + 'static {
 /// Sees its items in order, on one thread, and keeps state between them.
 ///
 /// Call sequence: for each epoch `item()`* then `epoch_end()`; `finish()` once, at the end or when the run is interrupted
-/// (not when it fails).
+/// (not when it fails). `restore()` comes before all others, where a run goes on from what `save()` gave.
 pub trait Sequential: 'static {
     /// What it takes: a payload, or an [`Either`] of two for a stage with two input ports.
     type In: Inputs;
@@ -64,6 +64,23 @@ pub trait Sequential: 'static {
     /// # Errors
     /// What went wrong; the run ends with it.
     fn finish(&mut self, _end: End) -> Result<()> {
+        Ok(())
+    }
+
+    /// All that decides what it does from here on; called between two items. Stages of the device's lane that keep state must
+    /// save it, or a run that goes on from there is not the run that it was.
+    ///
+    /// # Errors
+    /// What a device or the stage's own values refuse; the run goes on without having been saved.
+    fn save(&mut self) -> Result<Saved> {
+        Ok(Saved::default())
+    }
+
+    /// Takes up what [`Self::save`] gave, before the first item. Stages are restored in the order of their lane.
+    ///
+    /// # Errors
+    /// When that is of another stage.
+    fn restore(&mut self, _saved: Saved, _shelf: &mut Shelf) -> Result<()> {
         Ok(())
     }
 }
@@ -180,6 +197,16 @@ pub trait ErasedSequential {
     /// # Errors
     /// As there.
     fn finish(&mut self, end: End) -> Result<()>;
+    /// See [`Sequential::save`].
+    ///
+    /// # Errors
+    /// As there.
+    fn save(&mut self) -> Result<Saved>;
+    /// See [`Sequential::restore`].
+    ///
+    /// # Errors
+    /// As there.
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()>;
 }
 
 pub(crate) struct Typed<S>(pub(crate) S);
@@ -213,6 +240,14 @@ impl<S: Sequential> ErasedSequential for Typed<S> {
 
     fn finish(&mut self, end: End) -> Result<()> {
         self.0.finish(end)
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        self.0.restore(saved, shelf)
     }
 }
 

@@ -27,6 +27,7 @@ pub fn kind() -> StageKind {
         facts.set("drop_last", options.drop_last, "drop_last");
         Checked::facts(facts)
     })
+    .gathers()
     .example("- {id: batch, use: batch, with: {size: 4}}")
 }
 

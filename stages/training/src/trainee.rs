@@ -3,6 +3,7 @@
 
 mod passes;
 mod retry;
+mod saved;
 
 pub(crate) use passes::values;
 use retry::Retry;
@@ -31,6 +32,8 @@ pub struct Trainee {
     pub loss: Loss,
     /// How passes are made.
     pub setting: Setting,
+    /// How they were meant to be made, before memory was refused.
+    asked: Setting,
     /// The loss scale of float16.
     pub scale: LossScale,
     /// What the device holds, by cause.
@@ -71,6 +74,7 @@ impl Trainee {
             state,
             loss,
             setting,
+            asked: setting,
             scale,
             ledger,
             window,

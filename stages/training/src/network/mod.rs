@@ -6,6 +6,7 @@ mod blocks;
 mod config;
 mod layers;
 mod layout;
+pub(crate) mod saved;
 mod state;
 mod unet;
 

@@ -33,11 +33,11 @@ impl Rule {
 
 /// What an optimizer keeps for the weights, one tensor each, in the order of the trained tensors; made with the first step.
 #[derive(Debug, Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Adam's running means of the gradients, or SGD's buffers.
-    first: Vec<Tensor<1>>,
+    pub first: Vec<Tensor<1>>,
     /// Adam's running means of their squares.
-    second: Vec<Tensor<1>>,
+    pub second: Vec<Tensor<1>>,
     charge: Option<Charge>,
 }
 
@@ -46,9 +46,9 @@ struct Memory {
 pub struct Optimizer {
     rule: Rule,
     clip_norm: Option<f64>,
-    memory: Memory,
-    steps: u64,
-    discarded: u64,
+    pub(super) memory: Memory,
+    pub(super) steps: u64,
+    pub(super) discarded: u64,
 }
 
 /// What a step measured.
@@ -191,7 +191,7 @@ impl Optimizer {
     }
 
     /// Makes the optimizer's memory before the first step.
-    fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
+    pub(super) fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
         if self.memory.charge.is_some() {
             return Ok(());
         }

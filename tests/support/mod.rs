@@ -1,0 +1,91 @@
+//! The binary as a user runs it, on the quickstart made small: for tests that stop runs and go on with them.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The quickstart on 10 drawn eyes of 64 x 64 in windows of 4, 4 and 2, three epochs, batch norm so that statistics move.
+const SMALL: &[&str] = &[
+    "dataset.drawn.pairs=10",
+    "dataset.drawn.test_pairs=3",
+    "dataset.drawn.image_size=64",
+    "trainer.num_epochs=3",
+    "dataset.drawn.batch_size=1",
+    "trainer.gradient_accumulation_steps=4",
+    "stages.train.with.model={unet: {base: 8, depth: 3, norm: batch}}",
+];
+
+/// A command that runs the small pipeline into `out`.
+pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    command.args(["run", "pipelines/quickstart.yml", "--out"]).arg(out).args(more);
+    for set in SMALL.iter().chain(set) {
+        command.args(["--set", set]);
+    }
+    command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end, which must be a good one.
+pub fn complete(out: &Path, set: &[&str], more: &[&str]) -> Output {
+    let output = run(out, set, more).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    output
+}
+
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Starts it and waits until `ready` says so of its folder, or it has ended by itself.
+pub fn until(out: &Path, set: &[&str], more: &[&str], ready: impl Fn(&Path) -> bool) -> Child {
+    let mut child = run(out, set, more).spawn().unwrap();
+    while !ready(out) && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+/// Sends a signal by its name.
+pub fn signal(child: &Child, name: &str) {
+    Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+}
+
+/// The lines of `metrics.jsonl`; a line that was being written when the program was killed is left out.
+pub fn metrics(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+pub fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["event"] == event).collect()
+}
+
+/// What must be the same in a run that was stopped and went on: weights, and the figures of each step, epoch and evaluation.
+pub fn outcome(out: &Path) -> (Vec<u8>, Vec<String>) {
+    let figures = metrics(out).into_iter().filter_map(|line| {
+        let fields: &[&str] = match line["event"].as_str()? {
+            "step" => &["step", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale", "skipped"],
+            "epoch" => &["epoch", "loss"],
+            "eval" => &["epoch", "dice", "dice_pooled", "iou", "auc", "images"],
+            "end" => &["status"],
+            _ => return None,
+        };
+        Some(fields.iter().map(|field| format!("{field}={} ", line[*field])).collect())
+    });
+    (fs::read(out.join("model.safetensors")).unwrap(), figures.collect())
+}
+
+/// The checkpoints that are there, by name, the oldest first.
+pub fn checkpoints(out: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(out.join("checkpoint")) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".safetensors") && name != "best.safetensors");
+    names.sort();
+    names
+}

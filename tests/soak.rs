@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use support::{checkpoints, complete, outcome, run};
+use support::{Small, checkpoints, drawn, outcome, photographs, said};
 
 /// Where a kill is aimed.
 #[derive(Debug, Clone, Copy)]
@@ -42,28 +42,28 @@ fn hit(aim: Aim, out: &Path, started: Instant, wait: Duration) -> bool {
     }
 }
 
-#[test]
-fn killed_at_random_moments_a_run_comes_to_the_same_bytes() {
-    let kills: usize = std::env::var("PIPELINE_SOAK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+/// Kills runs of a pipeline, several times each, until there were so many kills; what comes of each run must be what comes of one
+/// that nobody disturbs. `workers` is the key of their number.
+fn soak(small: &Small, workers: &str, kills: usize, rng: &mut StdRng) {
     let folder = tempfile::tempdir().unwrap();
     let reference = folder.path().join("reference");
     let started = Instant::now();
-    complete(&reference, &[], &[]);
+    let output = small.run(&reference, &[], &[]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
     let (length, reference) = (started.elapsed(), outcome(&reference));
-    let mut rng = StdRng::seed_from_u64(2026);
     let (mut killed, mut runs, mut inside) = (0, 0, [0; 3]);
     while killed < kills {
         let out = folder.path().join(format!("run{runs}"));
         runs += 1;
-        // Several kills in one run, each time with other workers and another rhythm of checkpoints.
+        // Each time with other workers and another rhythm of checkpoints.
         loop {
-            let workers = format!("dataset.drawn.num_workers={}", rng.random_range(0..4));
+            let workers = format!("{workers}={}", rng.random_range(0..4));
             let often = ["every_minutes: 0", "every_steps: 1", "every_steps: 3"][rng.random_range(0..3)];
             let often = format!("trainer.checkpoint={{{often}, keep: {}}}", rng.random_range(1..4));
             let aim = [Aim::Time, Aim::Checkpoint, Aim::EpochEnd][rng.random_range(0..3)];
             let wait = length.mul_f64(rng.random_range(0.0..0.6));
             let (started, last) = (Instant::now(), checkpoints(&out));
-            let mut child = run(&out, &[&workers, &often], &["--resume"]).spawn().unwrap();
+            let mut child = small.run(&out, &[&workers, &often], &["--resume"]).spawn().unwrap();
             let ended = loop {
                 if let Some(status) = child.try_wait().unwrap() {
                     break Some(status);
@@ -76,23 +76,29 @@ fn killed_at_random_moments_a_run_comes_to_the_same_bytes() {
                 }
                 std::thread::sleep(Duration::from_micros(200));
             };
-            match ended {
-                Some(status) => {
-                    let output = child.wait_with_output().unwrap();
-                    assert!(status.success(), "{}", support::said(&output));
-                    break;
-                }
-                None => {
-                    killed += 1;
-                    inside[aim as usize] += 1;
-                }
+            if let Some(status) = ended {
+                assert!(status.success(), "{}", said(&child.wait_with_output().unwrap()));
+                break;
             }
+            killed += 1;
+            inside[aim as usize] += 1;
         }
         assert!(outcome(&out) == reference, "run {runs} came out otherwise after {killed} kills");
         fs::remove_dir_all(&out).unwrap();
     }
     let [time, checkpoint, end] = inside;
     println!(
-        "{killed} kills ({time} anywhere, {checkpoint} in a checkpoint, {end} at an epoch's end) over {runs} runs: 0 differences"
+        "{workers}: {killed} kills ({time} anywhere, {checkpoint} in a checkpoint, {end} at an epoch's end) over {runs} runs, 0 \
+         differences"
     );
+}
+
+#[test]
+fn killed_at_random_moments_a_run_comes_to_the_same_bytes() {
+    let kills: usize = std::env::var("PIPELINE_SOAK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let mut rng = StdRng::seed_from_u64(2026);
+    soak(&drawn(), "dataset.drawn.num_workers", kills, &mut rng);
+    if let Some(photographs) = photographs() {
+        soak(&photographs, "dataset.CHASE_DB1.num_workers", kills, &mut rng);
+    }
 }

@@ -31,7 +31,9 @@ impl Folder {
             fs::create_dir_all(out)?;
             if fs::read_dir(out)?.next().is_some() {
                 // Whether it is another run's that still goes on says more than that it isn't empty.
-                Self::lock(out)?;
+                if out.join(LOCK).exists() {
+                    Self::lock(out)?;
+                }
                 let message = "it is not empty, and another run's results are never overwritten: name another folder, or go on \
                                with that run by --resume";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
@@ -65,11 +67,12 @@ impl Folder {
         if fs::read_dir(&path)?.next().is_none() {
             return Ok(None);
         }
-        let folder = Self::lock(&path)?;
-        if !path.join("resolved.yml").is_file() && fs::read_dir(&path)?.count() > 1 {
+        // The lock is the first file of a run; one that was killed right then has nothing else.
+        if !path.join(LOCK).exists() && !path.join("resolved.yml").exists() {
             let message = "there are files in it, but no run: name the folder of the run that is to go on";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        let folder = Self::lock(&path)?;
         files::sweep(&path)?;
         Ok(Some(folder))
     }
@@ -154,6 +157,7 @@ mod tests {
         assert!(Folder::resume(Some(parent.path()), "x").unwrap().is_none());
         fs::write(parent.path().join("photograph.png"), b"").unwrap();
         assert!(Folder::resume(Some(parent.path()), "x").unwrap_err().to_string().contains("no run"));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing is put there");
     }
 
     #[test]

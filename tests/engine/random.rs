@@ -144,7 +144,7 @@ fn stages(plan: &Plan, failing: Option<usize>) -> (Vec<Stage>, Vec<usize>) {
 fn with_sinks(plan: &Plan, seen: &Seen, failing: Option<usize>) -> (Vec<Stage>, Vec<usize>) {
     let (mut stages, ends) = stages(plan, failing);
     for &at in &ends {
-        let mut sink = stage(&format!("sink{at}"), &kinds::collect(seen.clone()), json!({}), &[&name(at)]);
+        let mut sink = stage(&format!("sink{at}"), &kinds::collect(seen.clone()), json!({}), &[&format!("n{at}")]);
         sink.bound = plan.bounds[12 + at % 12];
         stages.push(sink);
     }

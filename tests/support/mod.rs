@@ -1,4 +1,4 @@
-//! The binary as a user runs it, on the quickstart made small: for tests that stop runs and go on with them.
+//! The binary as a user runs it, on small data: for tests that stop runs and go on with them.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
@@ -9,26 +9,60 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The quickstart on 10 drawn eyes of 64 x 64 in windows of 4, 4 and 2, three epochs, batch norm so that statistics move.
-const SMALL: &[&str] = &[
-    "dataset.drawn.pairs=10",
-    "dataset.drawn.test_pairs=3",
-    "dataset.drawn.image_size=64",
-    "trainer.num_epochs=3",
-    "dataset.drawn.batch_size=1",
-    "trainer.gradient_accumulation_steps=4",
-    "stages.train.with.model={unet: {base: 8, depth: 3, norm: batch}}",
-];
+/// A pipeline made small.
+#[derive(Debug, Clone)]
+pub struct Small {
+    file: &'static str,
+    set: Vec<String>,
+}
 
-/// A command that runs the small pipeline into `out`.
-pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
-    command.args(["run", "pipelines/quickstart.yml", "--out"]).arg(out).args(more);
-    for set in SMALL.iter().chain(set) {
-        command.args(["--set", set]);
+/// The quickstart on 10 drawn eyes of 64 x 64 in windows of 4, 4 and 2, three epochs, batch norm so that statistics move.
+pub fn drawn() -> Small {
+    let set = [
+        "dataset.drawn.pairs=10",
+        "dataset.drawn.test_pairs=3",
+        "dataset.drawn.image_size=64",
+        "trainer.num_epochs=3",
+        "dataset.drawn.batch_size=1",
+        "trainer.gradient_accumulation_steps=4",
+        "stages.train.with.model={unet: {base: 8, depth: 3, norm: batch}}",
+    ];
+    Small { file: "pipelines/quickstart.yml", set: set.map(str::to_owned).into() }
+}
+
+/// The photographs of CHASE_DB1, shrunk, in micro-batches of two, with momentum, a falling learning rate and a preview on the side.
+pub fn photographs() -> Option<Small> {
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/CHASE_DB1");
+    if !data.is_dir() {
+        println!("no photographs at {}: drawn eyes only", data.display());
+        return None;
     }
-    command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
+    let set = [
+        &format!("dataset.CHASE_DB1.data_root={}", data.display()),
+        "dataset.CHASE_DB1.image_size=64",
+        "trainer.device=cpu",
+        "trainer.num_epochs=2",
+        "stages.train.with.model={unet: {base: 8, depth: 3}}",
+    ];
+    Some(Small { file: "pipelines/chase_db1.yml", set: set.map(str::to_owned).into() })
+}
+
+/// A command that runs the drawn pipeline into `out`.
+pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
+    drawn().run(out, set, more)
+}
+
+impl Small {
+    /// A command that runs it into `out`.
+    pub fn run(&self, out: &Path, set: &[&str], more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        command.args(["run", self.file, "--out"]).arg(out).args(more);
+        for set in self.set.iter().map(String::as_str).chain(set.iter().copied()) {
+            command.args(["--set", set]);
+        }
+        command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
 }
 
 /// Runs it to its end, which must be a good one.

@@ -182,7 +182,8 @@ pub struct LogWriter;
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match BARS.get() {
-            Some(bars) => bars.suspend(|| io::stderr().write_all(bytes))?,
+            // Not `suspend`, which panics where the terminal has been closed.
+            Some(bars) => bars.println(String::from_utf8_lossy(bytes).trim_end_matches('\n'))?,
             None => io::stderr().write_all(bytes)?,
         }
         Ok(bytes.len())

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use pipeline_contract::{Buffer, Fields, Saved, files};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Checkpoint;
@@ -98,23 +99,35 @@ pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<u64> {
     };
     let state = serde_json::to_string(&state)?;
     let mut sums = BTreeMap::from([(String::new(), sum("", "state", state.as_bytes()))]);
-    let mut views = Vec::new();
+    let mut parts = Vec::new();
     for (stage, saved) in &snapshot.stages {
         for (name, kept) in &saved.buffers {
             let (dtype, length, data) = bytes(kept);
             let name = format!("{stage}/{name}");
             sums.insert(name.clone(), sum(&name, &dtype.to_string(), data));
-            views.push((name, TensorView::new(dtype, vec![length], data).map_err(io::Error::other)?));
+            parts.push((name, dtype, length, data));
         }
     }
-    let about = HashMap::from([
-        ("format".to_owned(), FORMAT.to_owned()),
-        ("version".to_owned(), VERSION.to_owned()),
-        ("state".to_owned(), state),
-        ("sha256".to_owned(), serde_json::to_string(&sums)?),
-    ]);
-    files::replace_by(path, |beside| safetensors::serialize_to_file(views, Some(about), beside).map_err(io::Error::other))?;
-    Ok(std::fs::metadata(path)?.len())
+    // The largest values first, so that each part lies as its type wants it.
+    parts.sort_by_key(|(_, dtype, ..)| std::cmp::Reverse(*dtype));
+    let about = json!({"format": FORMAT, "version": VERSION, "state": state, "sha256": serde_json::to_string(&sums)?});
+    let mut header = Map::from_iter([("__metadata__".to_owned(), about)]);
+    let mut offset = 0;
+    for (name, dtype, length, data) in &parts {
+        let end = offset + data.len();
+        header.insert(name.clone(), json!({"dtype": dtype.to_string(), "shape": [length], "data_offsets": [offset, end]}));
+        offset = end;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    files::replace_by(path, |beside| {
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(beside)?);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        parts.iter().try_for_each(|(.., data)| file.write_all(data))?;
+        file.flush()
+    })?;
+    Ok(8 + header.len() as u64 + offset as u64)
 }
 
 /// Reads a checkpoint.

@@ -49,6 +49,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             host_memory_budget: pipeline.settings.host_memory_budget,
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
+            skipped: Arc::default(),
         };
         let started = Instant::now();
         let report = run(&pipeline.graph, options, &Control::new())?;

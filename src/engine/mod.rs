@@ -9,6 +9,8 @@ mod order;
 mod reader;
 mod run;
 mod sequential;
+mod sieve;
+mod skipping;
 mod source;
 mod workers;
 
@@ -16,3 +18,4 @@ pub use budget::EdgeUse;
 pub use call::StageTime;
 pub use control::{Control, RunError};
 pub use run::{Report, RunOptions, run};
+pub use skipping::{Cap, OnError, SkipLedger, Skipped};

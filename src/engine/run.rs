@@ -18,6 +18,8 @@ use super::control::{Control, RunError};
 use super::edge::{Receiver, Sender, open};
 use super::reader::{Input, Reader};
 use super::sequential::{Member, Sequence, Target};
+use super::sieve::Sieve;
+use super::skipping::SkipLedger;
 use super::{source, workers};
 use crate::graph::{Graph, Lane};
 
@@ -34,6 +36,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Where stages send their figures.
     pub events: Arc<dyn Events>,
+    /// Whether broken samples may be left out, and those that are.
+    pub skipped: Arc<SkipLedger>,
 }
 
 /// How a run went that did not fail.
@@ -204,7 +208,8 @@ fn run_lane(
                 .collect();
             let outputs = lane.stages.last().and_then(|node| ends.senders.remove(node)).unwrap_or_default();
             let Some(input) = ends.receivers.pop() else { return Ok(()) };
-            workers::run(&chain?.into(), lane.workers, pool, &input, &outputs, shared)
+            let mut sieve = Sieve::new(shared, lane.stages.first().map_or_else(Vec::new, |&node| sources_above(graph, node)));
+            workers::run(&chain?.into(), lane.workers, pool, &input, &outputs, &mut sieve, shared)
         }
         LaneKind::Sequential | LaneKind::Device => {
             let mut members = Vec::new();
@@ -221,7 +226,9 @@ fn run_lane(
             let relatives = lane.reading.relatives.iter().cloned();
             let inputs = ends.receivers.into_iter().zip(relatives).map(|(receiver, relatives)| Input::new(receiver, relatives));
             let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
-            let mut sequence = Sequence { members, shared, failure: None };
+            let first = lane.stages.first().filter(|_| lane.kind == LaneKind::Sequential);
+            let sieve = first.map(|&node| Sieve::new(shared, sources_above(graph, node)));
+            let mut sequence = Sequence { members, shared, sieve, failure: None };
             sequence.run(&mut reader, &entries(graph, lane))
         }
     }
@@ -256,6 +263,7 @@ fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, Run
         epochs: options.epochs,
         facts: graph.facts[node.index()].clone(),
         samples: shared.samples.of(sources_above(graph, node)),
+        skips_broken: options.skipped.skips(),
         out: options.out.clone(),
         events: options.events.clone(),
     };

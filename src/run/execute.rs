@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::folder::Folder;
 use super::metrics::Metrics;
 use super::progress::Progress;
+use super::skipped::{self, Quarantine};
 use super::summary::{Memory, Status, Summary, process_peak};
-use crate::engine::{self, Control, RunError, RunOptions};
+use crate::engine::{self, Control, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
 use crate::spec::{Pipeline, to_yaml};
@@ -60,18 +61,25 @@ pub fn execute(
     let written = |name: &str, result: io::Result<()>| result.map_err(|error| unwritable(folder, name, error));
     written("resolved.yml", folder.write("resolved.yml", to_yaml(&pipeline.resolved).as_bytes()))?;
     written("graph.svg", folder.write("graph.svg", draw(&pipeline.graph, &pipeline.name, Format::Svg, None).as_bytes()))?;
-    let metrics = Metrics::create(&folder.path().join("metrics.jsonl"), control.clone(), progress)
+    let settings = &pipeline.settings;
+    let ledger = Arc::new(SkipLedger::new(settings.on_error.cap()));
+    let quarantine = matches!(settings.on_error, OnError::Quarantine(_)).then(|| Quarantine {
+        folder: folder.clone(),
+        run: pipeline.name.clone(),
+        skipped: ledger.clone(),
+    });
+    let metrics = Metrics::create(&folder.path().join("metrics.jsonl"), control.clone(), progress, quarantine)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
     // What choosing settings took, before, isn't the run's.
     memory::reset_peak(memory::Side::Host);
-    let settings = &pipeline.settings;
     let options = RunOptions {
         epochs: settings.epochs,
         seed: settings.seed,
         host_memory_budget: settings.host_memory_budget,
         out: folder.path().into(),
         events: metrics.clone(),
+        skipped: ledger.clone(),
     };
     // A file that trains nothing has no plan, and needs none to run.
     let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();
@@ -93,6 +101,7 @@ pub fn execute(
     };
     metrics.record("end", Fields::from_iter([("status".to_owned(), json!(status))]));
     metrics.progress().finish();
+    skipped::tell(&ledger.all());
     let (kept, unwritten) = metrics.take();
     let count = |name: &str| kept.step.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (stages, edges, host_peak) = match &outcome {
@@ -107,6 +116,7 @@ pub fn execute(
         steps: count("step"),
         samples: count("samples"),
         eval: kept.eval.clone(),
+        skipped_samples: ledger.all(),
         memory: Memory {
             device_planned_peak: plan.as_ref().map(|plan| plan.device_peak()),
             device_measured_peak: kept.device_bytes_peak,

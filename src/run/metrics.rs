@@ -10,6 +10,7 @@ use pipeline_contract::{Events, Fields};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
+use super::skipped::Quarantine;
 use crate::engine::Control;
 
 /// Receives the stages' figures: writes them down, shows them, and keeps what the summary needs.
@@ -17,6 +18,7 @@ pub(super) struct Metrics {
     started: Instant,
     control: Control,
     progress: Progress,
+    quarantine: Option<Quarantine>,
     state: Mutex<State>,
 }
 
@@ -41,9 +43,9 @@ pub(super) struct Kept {
 }
 
 impl Metrics {
-    pub fn create(path: &Path, control: Control, progress: Progress) -> io::Result<Self> {
+    pub fn create(path: &Path, control: Control, progress: Progress, quarantine: Option<Quarantine>) -> io::Result<Self> {
         let state = State { file: File::create(path)?, failure: None, kept: Kept::default() };
-        Ok(Self { started: Instant::now(), control, progress, state: Mutex::new(state) })
+        Ok(Self { started: Instant::now(), control, progress, quarantine, state: Mutex::new(state) })
     }
 
     pub fn seconds(&self) -> f64 {
@@ -84,7 +86,12 @@ impl Events for Metrics {
         state.kept.device_bytes_peak = state.kept.device_bytes_peak.max(peak);
         let mut text = Value::Object(line.clone()).to_string();
         text.push('\n');
-        if let Err(error) = state.file.write_all(text.as_bytes()) {
+        let written = state.file.write_all(text.as_bytes());
+        let listed = match &self.quarantine {
+            Some(quarantine) if event == "sample_skipped" => quarantine.write(),
+            _ => Ok(()),
+        };
+        if let Err(error) = written.and(listed) {
             // Figures that can't be kept end the run: it would be worth nothing afterwards.
             state.failure.get_or_insert(error);
             self.control.drain();

@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod broken;
 mod kinds;
 mod random;
 mod sides;
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use kinds::Seen;
-use pipeline::contract::{End, NoEvents, StageKind};
-use pipeline::engine::{Control, Report, RunError, RunOptions, run};
+use pipeline::contract::{End, Events, NoEvents, StageKind};
+use pipeline::engine::{Control, Report, RunError, RunOptions, SkipLedger, run};
 use pipeline::graph::{Bound, Graph, Stage, build};
 use serde_json::{Value, json};
 
@@ -31,13 +32,19 @@ pub fn graph(stages: Vec<Stage>) -> Graph {
 
 /// Runs a graph; fails if it locks up.
 pub fn run_to_end(graph: Graph, epochs: u64, budget: u64, control: &Control) -> Result<Report, RunError> {
-    let options = RunOptions {
-        epochs,
-        seed: 7,
-        host_memory_budget: budget,
-        out: PathBuf::from("unused"),
-        events: std::sync::Arc::new(NoEvents),
-    };
+    run_with(graph, epochs, budget, control, Arc::default(), Arc::new(NoEvents))
+}
+
+/// The same, with a ledger of samples that are left out, and somebody who hears of it.
+pub fn run_with(
+    graph: Graph,
+    epochs: u64,
+    host_memory_budget: u64,
+    control: &Control,
+    skipped: Arc<SkipLedger>,
+    events: Arc<dyn Events>,
+) -> Result<Report, RunError> {
+    let options = RunOptions { epochs, seed: 7, host_memory_budget, out: PathBuf::from("unused"), events, skipped };
     let (sender, receiver) = mpsc::channel();
     let control = control.clone();
     let names: Vec<_> = graph.lanes.iter().map(|lane| lane.name.clone()).collect();

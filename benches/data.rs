@@ -51,6 +51,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             events: Arc::new(NoEvents),
             keeper: None,
             resume: None,
+            skipped: Arc::default(),
         };
         let started = Instant::now();
         let report = run(&pipeline.graph, options, &Control::new())?;

@@ -11,6 +11,8 @@ mod reader;
 mod resume;
 mod run;
 mod sequential;
+mod sieve;
+mod skipping;
 mod source;
 mod workers;
 
@@ -19,3 +21,4 @@ pub use call::StageTime;
 pub use control::{Control, RunError};
 pub use position::{InputPosition, Keeper, Moment, Position, Snapshot};
 pub use run::{Report, RunOptions, run};
+pub use skipping::{Cap, OnError, SkipLedger, Skipped};

@@ -20,6 +20,8 @@ use super::position::{Keeper, Snapshot};
 use super::reader::{Input, Reader};
 use super::resume::{Beginning, SAVED};
 use super::sequential::{Member, Sequence, Target};
+use super::sieve::Sieve;
+use super::skipping::SkipLedger;
 use super::{source, workers};
 use crate::graph::{Graph, Lane};
 
@@ -40,6 +42,8 @@ pub struct RunOptions {
     pub keeper: Option<Arc<dyn Keeper>>,
     /// What the run goes on from.
     pub resume: Option<Arc<Mutex<Snapshot>>>,
+    /// Whether broken samples may be left out, and those that are.
+    pub skipped: Arc<SkipLedger>,
 }
 
 /// How a run went that did not fail.
@@ -217,7 +221,8 @@ fn run_lane(
                 .collect();
             let outputs = lane.stages.last().and_then(|node| ends.senders.remove(node)).unwrap_or_default();
             let Some(input) = ends.receivers.pop() else { return Ok(()) };
-            workers::run(&chain?.into(), lane.workers, pool, &input, &outputs, shared)
+            let mut sieve = Sieve::new(shared, lane.stages.first().map_or_else(Vec::new, |&node| sources_above(graph, node)));
+            workers::run(&chain?.into(), lane.workers, pool, &input, &outputs, &mut sieve, shared)
         }
         LaneKind::Sequential | LaneKind::Device => {
             let mut members = Vec::new();
@@ -241,7 +246,9 @@ fn run_lane(
             let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
             let saved = lane.kind == SAVED;
             let keeper = shared.options.keeper.clone().filter(|_| saved);
-            let mut sequence = Sequence { members, shared, inputs: positions, keeper, until: 0, failure: None };
+            let first = lane.stages.first().filter(|_| lane.kind == LaneKind::Sequential);
+            let sieve = first.map(|&node| Sieve::new(shared, sources_above(graph, node)));
+            let mut sequence = Sequence { members, shared, inputs: positions, keeper, until: 0, sieve, failure: None };
             if let Some(snapshot) = shared.options.resume.as_deref().filter(|_| saved) {
                 let mut snapshot = locked(snapshot);
                 reader = reader.at(snapshot.position.turn);
@@ -281,6 +288,7 @@ fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, Run
         epochs: options.epochs,
         facts: graph.facts[node.index()].clone(),
         samples: shared.samples.of(sources_above(graph, node)),
+        skips_broken: options.skipped.skips(),
         out: options.out.clone(),
         events: options.events.clone(),
     };

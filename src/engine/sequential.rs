@@ -11,6 +11,7 @@ use super::edge::{Held, Message, Sender, broadcast};
 use super::position::{InputPosition, Keeper, Moment, Position, Snapshot};
 use super::reader::{Next, Reader};
 use super::run::Shared;
+use super::sieve::Sieve;
 
 /// Where a stage's items go.
 pub enum Target {
@@ -47,6 +48,8 @@ pub struct Sequence<'a> {
     pub keeper: Option<Arc<dyn Keeper>>,
     /// How many items of the source's epoch went into the item in hand, or the last one.
     pub until: u64,
+    /// On a CPU lane; the device's lane leaves nothing out.
+    pub sieve: Option<Sieve<'a>>,
     /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
     pub failure: Option<RunError>,
 }
@@ -160,7 +163,18 @@ impl Sequence<'_> {
         self.until = held.item.until;
         // The input's memory is given back when the stage and all that it calls are done with it.
         let Held { item, hold: _hold } = held;
-        self.deliver(position, port, item)
+        let epoch = item.epoch;
+        let result = self.deliver(position, port, item);
+        let Some(sieve) = &mut self.sieve else { return result };
+        match result {
+            // After a panic nobody knows the stage's state, whatever it would have said.
+            Err(error) if error.cause.is_of_sample() && !error.panicked => sieve.leave_out(error, epoch),
+            Ok(()) => {
+                sieve.passed();
+                Ok(())
+            }
+            failed => failed,
+        }
     }
 
     fn deliver(&mut self, position: usize, port: usize, item: Item) -> std::result::Result<(), RunError> {
@@ -180,6 +194,9 @@ impl Sequence<'_> {
             return Ok(());
         }
         member.open_ports = member.ports;
+        if let Some(sieve) = &mut self.sieve {
+            sieve.epoch_end(epoch)?;
+        }
         self.enter(position, None, 0, |running, sink| running.epoch_end(epoch, sink))?;
         for target in 0..self.members[position].targets.len() {
             match &self.members[position].targets[target] {

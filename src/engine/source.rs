@@ -9,6 +9,7 @@ use super::control::RunError;
 use super::edge::{Held, Message, Sender, broadcast};
 use super::position::Start;
 use super::run::Shared;
+use super::sieve::Sieve;
 
 /// Emits all epochs from `start` on. Ends early, without an `EpochEnd`, when the run is drained.
 pub fn run(
@@ -19,6 +20,7 @@ pub fn run(
     meter: &Meter,
     shared: &Shared,
 ) -> Result<(), RunError> {
+    leave_out_broken(stage, source, shared)?;
     if let Some(samples) = source.samples() {
         shared.tell(call(stage, None, || as_many(start, samples)))?;
         shared.samples.announce(stage, samples);
@@ -53,6 +55,9 @@ pub fn run(
             }
             other => shared.tell(other)?,
         }
+        if source.samples().is_none() && shared.options.skipped.sees_whole(epoch) {
+            shared.options.skipped.count(stage, count);
+        }
         if shared.control.is_draining() || broadcast(outputs, Message::EpochEnd(epoch)).is_err() {
             shared.control.cut_short();
             return Ok(());
@@ -85,4 +90,17 @@ fn same(start: &Start, sample: &str) -> StageResult<()> {
         .help(CHANGED)),
         _ => Ok(()),
     }
+}
+
+/// Leaves out what the source itself found broken, before anybody counts what is left.
+fn leave_out_broken(stage: &str, source: &mut dyn ErasedSource, shared: &Shared) -> Result<(), RunError> {
+    let broken = source.broken();
+    let (whole, count) = (source.samples(), broken.len() as u64);
+    let mut sieve = Sieve::new(shared, vec![stage.to_owned()]);
+    for (sample, cause) in broken {
+        let error = RunError { stage: stage.into(), sample: Some(sample.to_string()), cause, panicked: false };
+        sieve.leave_out_of(error, whole.map(|whole| whole + count), 0)?;
+    }
+    // All of them may be left out as far as the cap goes, and yet there is nothing to run on.
+    if whole == Some(0) { sieve.epoch_end(0) } else { Ok(()) }
 }

@@ -50,6 +50,8 @@ pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Regist
         let effect = if key == "name" { Effect::Harmless } else { Effect::Alters };
         all.value(key, then.get(key), now.get(key), effect, None);
     }
+    let why = Some("it decides about broken samples alone");
+    all.value("on_error", then.get("on_error"), now.get("on_error"), Effect::Harmless, why);
     let empty = Map::new();
     let block = |file: &'_ Value| file.get("trainer").and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (block(then), block(now));

@@ -11,8 +11,9 @@ use super::checkpoint::{CheckpointKeeper, Found};
 use super::folder::Folder;
 use super::metrics::{Mark, Metrics};
 use super::progress::Progress;
+use super::skipped::{self, Quarantine};
 use super::summary::{Memory, Status, Summary, process_peak};
-use crate::engine::{self, Control, Keeper, RunError, RunOptions};
+use crate::engine::{self, Control, Keeper, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
 use crate::spec::{Pipeline, to_yaml};
@@ -82,7 +83,19 @@ pub fn execute(
     mark.resumes += u64::from(snapshot.is_some());
     written("resolved.yml", resolve(pipeline, folder, mark.resumes))?;
     written("graph.svg", folder.write("graph.svg", draw(&pipeline.graph, &pipeline.name, Format::Svg, None).as_bytes()))?;
-    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress)
+    let settings = &pipeline.settings;
+    let mut ledger = SkipLedger::new(settings.on_error.cap());
+    if let Some(snapshot) = &snapshot {
+        let before = skipped::before(folder, mark.bytes).map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
+        ledger = ledger.resumed(before, snapshot.position.inputs.iter().map(|input| input.epochs).min().unwrap_or(0));
+    }
+    let ledger = Arc::new(ledger);
+    let quarantine = matches!(settings.on_error, OnError::Quarantine(_)).then(|| Quarantine {
+        folder: folder.clone(),
+        run: pipeline.name.clone(),
+        skipped: ledger.clone(),
+    });
+    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
     let checkpoints = pipeline.settings.checkpoints;
@@ -94,7 +107,6 @@ pub fn execute(
     };
     // What choosing settings took, before, isn't the run's.
     memory::reset_peak(memory::Side::Host);
-    let settings = &pipeline.settings;
     let options = RunOptions {
         epochs: settings.epochs,
         seed: settings.seed,
@@ -103,6 +115,7 @@ pub fn execute(
         events: metrics.clone(),
         keeper: keeper.clone().map(|keeper| keeper as Arc<dyn Keeper>),
         resume: snapshot.map(|snapshot| Arc::new(Mutex::new(snapshot))),
+        skipped: ledger.clone(),
     };
     // A file that trains nothing has no plan, and needs none to run.
     let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();
@@ -129,6 +142,7 @@ pub fn execute(
     };
     metrics.record("end", Fields::from_iter([("status".to_owned(), json!(status))]));
     metrics.progress().finish();
+    skipped::tell(&ledger.all());
     let (kept, unwritten) = metrics.take();
     let count = |name: &str| kept.step.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (stages, edges, host_peak) = match &outcome {
@@ -143,6 +157,7 @@ pub fn execute(
         steps: count("step"),
         samples: count("samples"),
         eval: kept.eval.clone(),
+        skipped_samples: ledger.all(),
         memory: Memory {
             device_planned_peak: plan.as_ref().map(|plan| plan.device_peak()),
             device_measured_peak: kept.device_bytes_peak,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
+use super::skipped::Quarantine;
 use crate::engine::Control;
 
 /// Receives the stages' figures: writes them down, shows them, and keeps what the summary needs.
@@ -21,6 +22,7 @@ pub(super) struct Metrics {
     control: Control,
     progress: Progress,
     resumes: u64,
+    quarantine: Option<Quarantine>,
     state: Mutex<State>,
 }
 
@@ -62,7 +64,13 @@ pub struct Mark {
 impl Metrics {
     /// Figures of a run from its beginning, or from where they went on at a checkpoint: what was written after it is cut off, since
     /// it will be written again.
-    pub fn open(path: &Path, mark: &Mark, control: Control, progress: Progress) -> io::Result<Self> {
+    pub fn open(
+        path: &Path,
+        mark: &Mark,
+        control: Control,
+        progress: Progress,
+        quarantine: Option<Quarantine>,
+    ) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         // A file that lost its end with the system's power keeps what it has.
         let bytes = mark.bytes.min(file.metadata()?.len());
@@ -70,7 +78,7 @@ impl Metrics {
         file.seek(SeekFrom::Start(bytes))?;
         let state = State { file, bytes, failure: None, kept: mark.kept.clone() };
         let (started, before) = (Instant::now(), mark.seconds);
-        Ok(Self { started, before, control, progress, resumes: mark.resumes, state: Mutex::new(state) })
+        Ok(Self { started, before, control, progress, resumes: mark.resumes, quarantine, state: Mutex::new(state) })
     }
 
     /// Seconds that the run has taken, without those between a stop and going on.
@@ -139,15 +147,26 @@ impl Events for Metrics {
         state.kept.device_bytes_peak = state.kept.device_bytes_peak.max(peak);
         let mut text = Value::Object(line.clone()).to_string();
         text.push('\n');
-        match state.file.write_all(text.as_bytes()) {
-            Ok(()) => state.bytes += text.len() as u64,
+        let written = match state.file.write_all(text.as_bytes()) {
+            Ok(()) => {
+                state.bytes += text.len() as u64;
+                Ok(())
+            }
             Err(error) => {
-                // Figures that can't be kept end the run: it would be worth nothing afterwards. Half a line goes.
+                // Half a line goes.
                 let bytes = state.bytes;
                 let _the_disk_is_full = state.file.set_len(bytes).and_then(|()| state.file.seek(SeekFrom::Start(bytes)));
-                state.failure.get_or_insert(error);
-                self.control.drain();
+                Err(error)
             }
+        };
+        let listed = match &self.quarantine {
+            Some(quarantine) if event == "sample_skipped" => quarantine.write(),
+            _ => Ok(()),
+        };
+        if let Err(error) = written.and(listed) {
+            // Figures that can't be kept end the run: it would be worth nothing afterwards.
+            state.failure.get_or_insert(error);
+            self.control.drain();
         }
         drop(state);
         self.progress.event(event, &line);

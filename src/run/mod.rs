@@ -8,6 +8,7 @@ mod execute;
 mod folder;
 mod metrics;
 mod progress;
+mod skipped;
 mod summary;
 
 pub(crate) use amount::amount;

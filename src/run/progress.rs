@@ -83,8 +83,7 @@ impl Progress {
                 let text = format!("epoch {}: {}, AUC {:.4}", whole(fields, "epoch"), state.eval, number(fields, "auc"));
                 self.line(&text);
             }
-            // A retry is a warning already.
-            "sample_skipped" => self.line(&format!("{event}: {}", Value::Object(fields.clone()))),
+            // Retries and samples that are skipped are warnings already.
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use pipeline_contract::Fields;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::{EdgeUse, StageTime};
+use crate::engine::{EdgeUse, Skipped, StageTime};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,6 +64,8 @@ pub struct Summary {
     pub samples: u64,
     /// The last evaluation.
     pub eval: Option<Fields>,
+    /// Samples that were left out because they are broken.
+    pub skipped_samples: Vec<Skipped>,
     /// Peaks of memory.
     pub memory: Memory,
     /// Where the time went.

@@ -12,6 +12,7 @@ mod load;
 mod misfit;
 mod needs;
 mod node;
+mod on_error;
 mod options;
 mod overrides;
 mod references;
@@ -30,10 +31,11 @@ pub use load::{load, load_text};
 pub use resolved::to_yaml;
 
 use crate::diagnostic::{Diagnostic, Source};
+use crate::engine::OnError;
 use crate::graph::Graph;
 
 /// The keys of a pipeline file.
-pub(crate) const TOP_KEYS: [&str; 5] = ["name", "seed", "dataset", "trainer", "stages"];
+pub(crate) const TOP_KEYS: [&str; 6] = ["name", "seed", "on_error", "dataset", "trainer", "stages"];
 
 /// What the `trainer:` block and the file's top level say to the engine itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +52,8 @@ pub struct Settings {
     pub fit: Vec<String>,
     /// When checkpoints are taken.
     pub checkpoints: Checkpoints,
+    /// What becomes of samples that a stage can't work with.
+    pub on_error: OnError,
 }
 
 /// When checkpoints are taken and how many stay.

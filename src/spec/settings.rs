@@ -6,6 +6,7 @@ use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
 use serde_json::{Map, Value};
 
 use super::node::{Data, Node, quote};
+use super::on_error;
 use super::options::{Checker, Owner, Places};
 use super::references::Used;
 use super::suggest;
@@ -58,7 +59,8 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
 
 /// The keys at the top of the file that are options of the engine.
 pub(crate) fn top_keys() -> Vec<OptionSpec> {
-    vec![OptionSpec::new("seed", OptionType::Integer { min: 0, max: i64::MAX }, 0, "the seed of every random choice")]
+    let seed = OptionType::Integer { min: 0, max: i64::MAX };
+    vec![OptionSpec::new("seed", seed, 0, "the seed of every random choice"), on_error::key()]
 }
 
 /// Keys that no part of the program reads by itself, but that files have and stages refer to.
@@ -70,6 +72,8 @@ pub(super) struct Top {
     pub(super) settings: Settings,
     /// The keys of `trainer:` that the program reads, with their defaults.
     pub(super) trainer: Map<String, Value>,
+    /// The key `on_error` with its defaults.
+    pub(super) on_error: Value,
 }
 
 /// Checks everything above the stages; nothing if the engine can't have its settings.
@@ -87,7 +91,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
     let name = name(root, file, problems);
     let mut checker = Checker { root, owner: Owner::Block("trainer"), problems, used, places: Places::new() };
     let trainer = trainer(root, &mut checker);
-    checker.owner = Owner::Key("seed");
+    checker.owner = Owner::File;
     let top = checker.known(&top_keys(), root.entries(), root.spot.span, "");
     let (trainer, top) = (trainer?, top?);
     let number = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_u64);
@@ -102,8 +106,9 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
             .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
             .unwrap_or_default(),
         checkpoints: checkpoints(&trainer)?,
+        on_error: on_error::read(top.get("on_error")?)?,
     };
-    Some(Top { name: name?, settings, trainer })
+    Some(Top { name: name?, settings, trainer, on_error: top.get("on_error")?.clone() })
 }
 
 /// When checkpoints are taken; `None` where the block is wrong.

@@ -14,6 +14,12 @@ pub trait Source: 'static {
         None
     }
 
+    /// The samples that were found broken while they were listed, with what is wrong: asked once, before the first epoch. They
+    /// are not emitted, and [`Self::samples`] doesn't count them.
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
+        Vec::new()
+    }
+
     /// Emits every sample of `epoch` (from 0), in the order in which they are to be used.
     ///
     /// # Errors
@@ -31,7 +37,8 @@ pub trait Map: Send + Sync + 'static {
     /// Turns one payload into another.
     ///
     /// # Errors
-    /// What is wrong with the sample; the engine adds its name and the stage's.
+    /// What is wrong with the sample; the engine adds its name and the stage's, and the file's `on_error` says whether the run
+    /// ends with it or goes on without the sample.
     fn map(&self, input: Self::In, cx: &ItemContext<'_>) -> Result<Self::Out>;
 }
 
@@ -48,7 +55,8 @@ pub trait Sequential: 'static {
     /// Takes one item; may emit any number.
     ///
     /// # Errors
-    /// What went wrong; the run ends with it.
+    /// What went wrong; the run ends with it. On a CPU lane an error that is [`StageError::of_sample`] may leave out the item
+    /// instead.
     fn item(&mut self, input: Self::In, cx: &ItemContext<'_>, out: &mut Output<'_, Self::Out>) -> Result<()>;
 
     /// All items of `epoch` have been seen; what is held back for it is emitted now.
@@ -164,6 +172,8 @@ impl<'a, T: Payload> Output<'a, T> {
 pub trait ErasedSource {
     /// See [`Source::samples`].
     fn samples(&self) -> Option<u64>;
+    /// See [`Source::broken`].
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)>;
     /// See [`Source::epoch`].
     ///
     /// # Errors
@@ -214,6 +224,10 @@ pub(crate) struct Typed<S>(pub(crate) S);
 impl<S: Source> ErasedSource for Typed<S> {
     fn samples(&self) -> Option<u64> {
         self.0.samples()
+    }
+
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
+        self.0.broken()
     }
 
     fn epoch(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {

@@ -20,8 +20,13 @@ pub(crate) struct Opened<D> {
     pub(crate) width: usize,
 }
 
-/// Working memory that a decoder may take beside the pixels, in bytes.
+/// Working memory that a decoder may take beside the pixels, in bytes: for what a header holds, and for what is being unpacked.
 const WORKING: u64 = 64 << 20;
+
+/// Bytes of a pixel in the widest colour type, four channels of 32 bit.
+const WIDEST: u64 = 16;
+
+const RAISE: &str = "raise `max_pixels` of the decode stage if the file is right; otherwise exclude this sample";
 
 const DAMAGED: &str = "the file is cut off or damaged: copy or download it again, or exclude this sample";
 
@@ -33,8 +38,15 @@ pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<impl ImageDeco
     let shown = path.display();
     let unreadable = |error: std::io::Error| StageError::new(format!("{shown} can't be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.len() == 0 {
+    let length = file.metadata().map_err(unreadable)?.len();
+    if length == 0 {
         return Err(StageError::new(format!("{shown} is empty (0 bytes)")).help(DAMAGED));
+    }
+    // Some decoders read the whole file before anything else.
+    let longest = max_pixels.saturating_mul(WIDEST).saturating_add(WORKING);
+    if length > longest {
+        return Err(StageError::new(format!("{shown} has {length} bytes, more than an image of {max_pixels} pixels can have"))
+            .help(RAISE));
     }
     let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
     if reader.format().is_none_or(|format| !format.reading_enabled()) {
@@ -51,16 +63,19 @@ pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<impl ImageDeco
         bytes.rewind().map_err(unreadable)?;
         reader = ImageReader::with_format(bytes, ImageFormat::Jpeg);
     }
-    let mut limits = Limits::no_limits();
-    // 16 bytes a pixel is the widest colour type, four channels of 32 bit.
-    limits.max_alloc = Some(max_pixels.saturating_mul(16).saturating_add(WORKING));
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|error| broken(path, &error))?;
+    let limited = |bytes: u64| {
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(bytes);
+        limits
+    };
+    reader.limits(limited(WORKING));
+    let mut decoder = reader.into_decoder().map_err(|error| broken(path, &error))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}"))
-            .help("raise `max_pixels` of the decode stage if the file is right"));
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > max_pixels {
+        return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}")).help(RAISE));
     }
+    decoder.set_limits(limited(pixels.saturating_mul(WIDEST).saturating_add(WORKING))).map_err(|error| broken(path, &error))?;
     Ok(Opened { path: path.into(), decoder, height: height as usize, width: width as usize })
 }
 

@@ -1,10 +1,12 @@
 //! A network in training: layers, tensors, loss, the policies of its passes and the window that is open. The stages of the
 //! device's thread share one; `verify` uses the same. It makes gradients; it never changes weights (that is the optimizer's).
 
+mod not_finite;
 mod passes;
 mod retry;
 mod saved;
 
+use not_finite::NotFinite;
 pub(crate) use passes::values;
 use retry::Retry;
 
@@ -43,6 +45,8 @@ pub struct Trainee {
     most_evaluated: usize,
     /// What was tried again and not told yet.
     retries: Vec<Retry>,
+    /// A window that wasn't finite and isn't told yet.
+    broken: Option<NotFinite>,
     _weights: Charge,
 }
 
@@ -80,6 +84,7 @@ impl Trainee {
             window,
             most_evaluated: usize::MAX,
             retries,
+            broken: None,
             _weights: weights,
         })
     }

@@ -51,6 +51,7 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
         epochs: 4,
         facts: vec![known],
         samples: SampleCount::default(),
+        skips_broken: false,
         out: out.into(),
         events: events.clone(),
     };

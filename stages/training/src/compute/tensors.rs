@@ -244,4 +244,22 @@ impl Arithmetic for Tensors<'_> {
         sum.data.inplace(|sum| sum + other);
         Ok(())
     }
+
+    fn squares(&mut self, input: Input<'_, Self>) -> Tried<f64> {
+        // In the host's memory: float32 doesn't hold the squares of what is about to overflow, and compilers of graphics
+        // devices may take it that nothing is infinite.
+        let squares = |tensor: Tensor<4>| match tensor.try_into_vec_as::<f32>() {
+            Ok(values) => Ok(super::kernels::squares(&values)),
+            Err(error) => Err(StageError::new(format!("the device failed: {error:?}"))),
+        };
+        let norm = match input.norm {
+            None => 0.0,
+            Some((norm, moments)) => {
+                let (scale, shift) = norm::affine(self.state, norm, moments);
+                squares(scale)? + squares(shift)?
+            }
+        };
+        let sum = squares(input.map.data.clone())?;
+        Ok(if norm.is_finite() { sum } else { norm })
+    }
 }

@@ -115,16 +115,8 @@ impl Optimizer {
         if !finite && trainee.scale.is_dynamic() {
             return self.discard(trainee, Figures { losses, grad_norm, loss_scale, skipped: true });
         }
-        if let Some(at) = losses.iter().position(|loss| !loss.is_finite()) {
-            let sample = samples.get(at).map_or("?", |sample| sample);
-            let message = format!("the loss of sample {sample} is {} in step {}", losses[at], self.steps + 1);
-            return Err(
-                StageError::new(message).help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
-            );
-        }
         if !finite {
-            let message = format!("the gradient of step {} is not finite (samples {})", self.steps + 1, samples.join(", "));
-            return Err(StageError::new(message).help("take a smaller lr"));
+            return Err(trainee.not_finite(self.steps + 1, samples, losses));
         }
         // `clip_grad_norm_`, after unscaling: the factor is max_norm / (norm + 1e-6), at most 1.
         let clip = self.clip_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));

@@ -137,6 +137,18 @@ pub(in crate::compute) fn planes<E: Store>(images: Images<'_>, area: Area) -> Tr
     Ok(out)
 }
 
+/// The sum of squares in float64, which holds those of all float32 values.
+pub(in crate::compute) fn squares<E: Element>(values: &[E]) -> f64 {
+    let mut wide = [0.0; 256];
+    let mut sum = 0.0;
+    for values in values.chunks(256) {
+        let wide = &mut wide[..values.len()];
+        E::widen(values, wide);
+        sum += wide.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>();
+    }
+    sum
+}
+
 /// Adds two maps, rounding once.
 pub(super) fn add<E: Element>(sum: &mut [E], other: &[E]) {
     let (mut left, mut right) = ([0.0; 256], [0.0; 256]);

@@ -14,6 +14,7 @@ mod sequential;
 mod sieve;
 mod skipping;
 mod source;
+mod watch;
 mod workers;
 
 pub use budget::EdgeUse;
@@ -22,3 +23,4 @@ pub use control::{Control, RunError};
 pub use position::{InputPosition, Keeper, Moment, Position, Snapshot};
 pub use run::{Report, RunOptions, run};
 pub use skipping::{Cap, OnError, SkipLedger, Skipped};
+pub use watch::Patience;

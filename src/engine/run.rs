@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use petgraph::Direction;
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -22,6 +22,7 @@ use super::resume::{Beginning, SAVED};
 use super::sequential::{Member, Sequence, Target};
 use super::sieve::Sieve;
 use super::skipping::SkipLedger;
+use super::watch::{Desks, Patience, Watch};
 use super::{source, workers};
 use crate::graph::{Graph, Lane};
 
@@ -44,6 +45,8 @@ pub struct RunOptions {
     pub resume: Option<Arc<Mutex<Snapshot>>>,
     /// Whether broken samples may be left out, and those that are.
     pub skipped: Arc<SkipLedger>,
+    /// How long nothing may move.
+    pub patience: Patience,
 }
 
 /// How a run went that did not fail.
@@ -66,6 +69,7 @@ pub(super) struct Shared {
     pub control: Control,
     pub budget: Arc<Budget>,
     pub samples: SampleCount,
+    pub desks: Arc<Desks>,
 }
 
 impl Shared {
@@ -76,39 +80,62 @@ impl Shared {
     }
 }
 
-/// Runs all epochs of a graph, on threads of its own, and returns when every one of them has ended.
+/// Runs all epochs of a graph, on threads of its own, and returns when every one of them has ended; after a failure also without
+/// those whose stage doesn't return.
 ///
 /// # Errors
 /// The first failure of a stage, with the stage's id and the sample.
 pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let budget = Budget::new(options.host_memory_budget);
     control.watch(budget.clone());
-    let shared = Shared { options: Arc::new(options), control: control.clone(), budget, samples: SampleCount::default() };
-    let beginning =
-        shared.options.resume.as_deref().map(|snapshot| Beginning::of(graph, &locked(snapshot))).unwrap_or_default();
-    let pool = pool(graph)?;
-    let mut wiring = Wiring::new(graph, &shared);
-    std::thread::scope(|scope| {
-        for lane in &graph.lanes {
-            let (ends, shared, pool, beginning) = (wiring.take(lane), &shared, pool.as_ref(), &beginning);
-            let name = lane.name.chars().take(15).collect();
-            let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
-                // For as long as the thread lives: stages are built, called and dropped on it.
-                let _side = memory::enter(side(lane.kind));
-                let first = lane.stages.first().map_or("", |&node| graph.stage(node).id.as_str());
-                // What the stages themselves panic with is caught closer by; this catches the engine's own mistakes.
-                let result = call(first, None, || Ok(run_lane(graph, lane, ends, pool, (beginning, shared))));
-                if let Err(error) = result.and_then(|result| result) {
-                    shared.control.fail(error);
-                }
-            });
-            if let Err(error) = spawned {
+    let shared = Shared {
+        options: Arc::new(options),
+        control: control.clone(),
+        budget,
+        samples: SampleCount::default(),
+        desks: Arc::default(),
+    };
+    let snapshot = shared.options.resume.as_deref().map(locked);
+    let beginning = Arc::new(snapshot.map(|snapshot| Beginning::of(graph, &snapshot)).unwrap_or_default());
+    let (graph, pool) = (Arc::new(graph.clone()), pool(graph)?.map(Arc::new));
+    let mut wiring = Wiring::new(&graph, &shared);
+    let (done, finished) = mpsc::channel();
+    let mut threads = HashMap::new();
+    for (at, lane) in graph.lanes.iter().enumerate() {
+        let (ends, shared, beginning) = (wiring.take(lane), shared.clone(), beginning.clone());
+        let (graph, pool, done) = (graph.clone(), pool.clone(), done.clone());
+        let name = lane.name.chars().take(15).collect();
+        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+            let lane = &graph.lanes[at];
+            // For as long as the thread lives: stages are built, called and dropped on it.
+            let _side = memory::enter(side(lane.kind));
+            let first = lane.stages.first().map_or("", |&node| graph.stage(node).id.as_str());
+            // What the stages themselves panic with is caught closer by; this catches the engine's own mistakes.
+            let result = call(first, None, || Ok(run_lane(&graph, lane, ends, pool.as_deref(), (&beginning, &shared))));
+            if let Err(error) = result.and_then(|result| result) {
+                shared.control.fail(error);
+            }
+            // Nobody listens once the run has given this lane up.
+            let _ = done.send(at);
+        });
+        match spawned {
+            Ok(thread) => drop(threads.insert(at, thread)),
+            Err(error) => {
                 let cause = StageError::new(format!("can't start the thread of its lane: {error}"));
                 let stage = lane.name.clone();
-                shared.control.fail(RunError { stage, sample: None, cause, panicked: false });
+                control.fail(RunError { stage, sample: None, cause, panicked: false });
             }
         }
-    });
+    }
+    let mut watch = Watch::new(&shared);
+    while !threads.is_empty() && watch.look() {
+        if let Ok(at) = finished.recv_timeout(watch.rhythm())
+            && let Some(thread) = threads.remove(&at)
+            && thread.join().is_err()
+        {
+            tracing::debug!("a lane's thread panicked when it ended");
+        }
+    }
     if let Some(error) = control.failure() {
         return Err(error);
     }

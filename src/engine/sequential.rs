@@ -108,6 +108,7 @@ impl Sequence<'_> {
         for member in &mut self.members {
             if let Some(running) = &mut member.running {
                 let started = Instant::now();
+                let _at_work = self.shared.desks.enter(&member.stage, None);
                 call(&member.stage, None, || running.finish(end))?;
                 member.meter.add(0, started);
             }
@@ -218,7 +219,8 @@ impl Sequence<'_> {
         let stage = self.members[position].stage.clone();
         let meter = self.members[position].meter.clone();
         let Some(mut running) = self.members[position].running.take() else { return Err(self.stopped(position)) };
-        let started = Instant::now();
+        let (started, desks) = (Instant::now(), self.shared.desks.clone());
+        let _at_work = desks.enter(&stage, sample);
         let result = call(&stage, sample, || {
             body(running.as_mut(), &mut |item| {
                 let leaving = Instant::now();

@@ -29,6 +29,8 @@ pub fn run(
     for epoch in start.epoch..shared.options.epochs {
         let started = Instant::now();
         let (mut count, before) = (0, if epoch == start.epoch { start.items } else { 0 });
+        // A source that waits for room doesn't work.
+        let mut at_work = Some(shared.desks.enter(stage, None));
         let result = call(stage, None, || {
             source.epoch(epoch, &mut |mut item| {
                 count += 1;
@@ -37,6 +39,7 @@ pub fn run(
                     return if count == before { same(start, &item.sample) } else { Ok(()) };
                 }
                 let waiting = Instant::now();
+                at_work = None;
                 if shared.control.is_draining() {
                     return Err(StageError::stopped());
                 }
@@ -44,9 +47,11 @@ pub fn run(
                 broadcast(outputs, message).map_err(|_| StageError::stopped())?;
                 meter.add(1, Instant::now());
                 meter.subtract(waiting);
+                at_work = Some(shared.desks.enter(stage, None));
                 Ok(())
             })
         });
+        drop(at_work);
         meter.add(0, started);
         match result {
             Err(error) if error.cause.is_stopped() => {

@@ -163,7 +163,7 @@ fn apply(chain: &[Link], message: Message, shared: &Shared) -> Outcome {
 fn step(link: &Link, item: Item, shared: &Shared) -> Result<Item, RunError> {
     let (epoch, sample) = (item.epoch, item.sample.clone());
     let cx = ItemContext { stage: &link.stage, seed: shared.options.seed, epoch, sample: &sample };
-    let started = Instant::now();
+    let (started, _at_work) = (Instant::now(), shared.desks.enter(&link.stage, Some(&sample)));
     let result = call(&link.stage, Some(&sample), || link.map.map(item, &cx));
     link.meter.add(1, started);
     result

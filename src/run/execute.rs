@@ -116,6 +116,7 @@ pub fn execute(
         keeper: keeper.clone().map(|keeper| keeper as Arc<dyn Keeper>),
         resume: snapshot.map(|snapshot| Arc::new(Mutex::new(snapshot))),
         skipped: ledger.clone(),
+        patience: settings.patience,
     };
     // A file that trains nothing has no plan, and needs none to run.
     let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();

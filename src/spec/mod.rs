@@ -31,7 +31,7 @@ pub use load::{load, load_text};
 pub use resolved::to_yaml;
 
 use crate::diagnostic::{Diagnostic, Source};
-use crate::engine::OnError;
+use crate::engine::{OnError, Patience};
 use crate::graph::Graph;
 
 /// The keys of a pipeline file.
@@ -52,6 +52,8 @@ pub struct Settings {
     pub fit: Vec<String>,
     /// When checkpoints are taken.
     pub checkpoints: Checkpoints,
+    /// How long nothing may move.
+    pub patience: Patience,
     /// What becomes of samples that a stage can't work with.
     pub on_error: OnError,
 }

@@ -1,6 +1,7 @@
 //! What the file says to the engine itself: name, seed and some keys of `trainer:`. The stages' options are not its business.
 
 use std::path::Path;
+use std::time::Duration;
 
 use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
 use serde_json::{Map, Value};
@@ -12,6 +13,11 @@ use super::references::Used;
 use super::suggest;
 use super::{Checkpoints, Settings, TOP_KEYS};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::Patience;
+
+fn minutes() -> OptionType {
+    OptionType::Number { min: 0.0, max: 1e6 }
+}
 
 /// What a fit may choose.
 const FIT: &[&str] = &["micro_batch", "gradient_checkpointing", "mixed_precision"];
@@ -41,7 +47,7 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
         OptionSpec::new(
             "checkpoint",
             OptionType::Group(vec![
-                OptionSpec::new("every_minutes", OptionType::Number { min: 0.0, max: 1e6 }, 10, "minutes between checkpoints"),
+                OptionSpec::new("every_minutes", minutes(), 10, "minutes between checkpoints"),
                 OptionSpec::optional("every_steps", OptionType::at_least(1), "also after so many optimizer steps"),
                 OptionSpec::new("keep", OptionType::at_least(0), 2, "so many stay, the newest; 0: none is taken"),
                 OptionSpec::new(
@@ -53,6 +59,20 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
             ]),
             serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
             "when all that decides the run's future is kept, so that it can go on after it was stopped or killed",
+        ),
+        OptionSpec::new(
+            "stall",
+            OptionType::Group(vec![
+                OptionSpec::new(
+                    "warn_minutes",
+                    minutes(),
+                    5,
+                    "minutes until it is told that nothing has moved, and who works on what",
+                ),
+                OptionSpec::new("end_minutes", minutes(), 60, "minutes until the run ends for it; 0: never"),
+            ]),
+            serde_json::json!({"warn_minutes": 5, "end_minutes": 60}),
+            "how long no item may move; longer than the longest micro-batch takes",
         ),
     ]
 }
@@ -106,6 +126,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
             .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
             .unwrap_or_default(),
         checkpoints: checkpoints(&trainer)?,
+        patience: patience(&trainer)?,
         on_error: on_error::read(top.get("on_error")?)?,
     };
     Some(Top { name: name?, settings, trainer, on_error: top.get("on_error")?.clone() })
@@ -120,6 +141,14 @@ fn checkpoints(trainer: &Map<String, Value>) -> Option<Checkpoints> {
         keep: block.get("keep")?.as_u64()?,
         best: block.get("best")?.as_bool()?,
     })
+}
+
+/// How long nothing may move; `None` where the block is wrong.
+fn patience(trainer: &Map<String, Value>) -> Option<Patience> {
+    let block = trainer.get("stall")?;
+    let minutes = |key: &str| block.get(key)?.as_f64().map(|minutes| Duration::from_secs_f64(60.0 * minutes));
+    let (warn, end) = (minutes("warn_minutes")?, minutes("end_minutes")?);
+    Some(Patience { warn, end: Some(end).filter(|end| !end.is_zero()), ..Patience::default() })
 }
 
 fn trainer(root: &Node, checker: &mut Checker<'_>) -> Option<Map<String, Value>> {

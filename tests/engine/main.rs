@@ -6,6 +6,7 @@ mod broken;
 mod kinds;
 mod random;
 mod sides;
+mod stalls;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use kinds::Seen;
 use pipeline::contract::{End, Events, NoEvents, StageKind};
-use pipeline::engine::{Control, Keeper, Moment, Report, RunError, RunOptions, SkipLedger, Snapshot, run};
+use pipeline::engine::{Control, Keeper, Moment, Patience, Report, RunError, RunOptions, SkipLedger, Snapshot, run};
 use pipeline::graph::{Bound, Graph, Stage, build};
 use serde_json::{Value, json};
 
@@ -40,6 +41,7 @@ fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
         keeper: None,
         resume: None,
         skipped: Arc::default(),
+        patience: Patience::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use petgraph::Direction;
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -16,6 +16,7 @@ use super::budget::{Budget, EdgeUse};
 use super::call::{Meter, StageTime, call};
 use super::control::{Control, RunError};
 use super::edge::{Receiver, Sender, open};
+use super::idle::Idle;
 use super::reader::{Input, Reader};
 use super::sequential::{Member, Sequence, Target};
 use super::{source, workers};
@@ -43,6 +44,9 @@ pub struct Report {
     pub end: End,
     /// How long each stage was busy, in topological order.
     pub stages: Vec<StageTime>,
+    /// The share, from 0 to 1, of the time from its first item to its end that the device's lane waited for its inputs; `None`
+    /// where there is no such lane, or no item came to it.
+    pub device_idle: Option<f64>,
     /// What each edge held at most.
     pub edges: Vec<EdgeUse>,
     /// The most bytes of host memory that payloads held together.
@@ -56,6 +60,8 @@ pub(super) struct Shared {
     pub control: Control,
     pub budget: Arc<Budget>,
     pub samples: SampleCount,
+    /// Set by the device's lane at its end.
+    pub device_idle: Arc<OnceLock<f64>>,
 }
 
 impl Shared {
@@ -73,7 +79,13 @@ impl Shared {
 pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let budget = Budget::new(options.host_memory_budget);
     control.watch(budget.clone());
-    let shared = Shared { options: Arc::new(options), control: control.clone(), budget, samples: SampleCount::default() };
+    let shared = Shared {
+        options: Arc::new(options),
+        control: control.clone(),
+        budget,
+        samples: SampleCount::default(),
+        device_idle: Arc::default(),
+    };
     let pool = pool(graph)?;
     let mut wiring = Wiring::new(graph, &shared);
     std::thread::scope(|scope| {
@@ -103,6 +115,7 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
     Ok(Report {
         end: if control.was_cut_short() { End::Interrupted } else { End::Complete },
         stages: graph.order.iter().map(|&node| wiring.meters[node.index()].time(&graph.stage(node).id)).collect(),
+        device_idle: shared.device_idle.get().copied(),
         edges: shared.budget.edges(),
         host_bytes_peak: shared.budget.used().1,
     })
@@ -221,8 +234,13 @@ fn run_lane(
             let relatives = lane.reading.relatives.iter().cloned();
             let inputs = ends.receivers.into_iter().zip(relatives).map(|(receiver, relatives)| Input::new(receiver, relatives));
             let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
-            let mut sequence = Sequence { members, shared, failure: None };
-            sequence.run(&mut reader, &entries(graph, lane))
+            let mut sequence = Sequence { members, shared, failure: None, idle: Idle::default() };
+            let result = sequence.run(&mut reader, &entries(graph, lane));
+            if let (LaneKind::Device, Some(share)) = (lane.kind, sequence.idle.share()) {
+                // A graph has one lane of the device, so nobody else has set it.
+                let _ = shared.device_idle.set(share);
+            }
+            result
         }
     }
 }

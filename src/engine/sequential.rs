@@ -8,6 +8,7 @@ use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, StageE
 use super::call::{Meter, call};
 use super::control::RunError;
 use super::edge::{Held, Message, Sender, broadcast};
+use super::idle::Idle;
 use super::reader::{Next, Reader};
 use super::run::Shared;
 
@@ -42,6 +43,8 @@ pub struct Sequence<'a> {
     pub shared: &'a Shared,
     /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
     pub failure: Option<RunError>,
+    /// What it has waited for its inputs.
+    pub idle: Idle,
 }
 
 impl Sequence<'_> {
@@ -57,9 +60,14 @@ impl Sequence<'_> {
             if self.shared.control.is_cancelled() {
                 return Ok(());
             }
+            let asked = Instant::now();
             let next = reader.next().map_err(|_| self.overflow(entries))?;
+            self.idle.waited(asked);
             let outcome = match next {
-                Next::Item(input, held) => self.item(entries[input], held),
+                Next::Item(input, held) => {
+                    self.idle.begin();
+                    self.item(entries[input], held)
+                }
                 Next::EpochEnd(input, epoch) => {
                     epochs[input] += 1;
                     self.port_ended(entries[input].0, epoch)

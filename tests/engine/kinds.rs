@@ -179,3 +179,10 @@ pub fn collect(seen: Seen) -> StageKind {
         Ok(Collect { seen: seen.clone(), stage: cx.stage.clone(), delay_micros: options.delay_micros })
     })
 }
+
+/// As `collect`, on the device's lane.
+pub fn collect_on_device(seen: Seen) -> StageKind {
+    StageKind::device("collect_on_device", "collects on the device", move |options: CollectOptions, cx| {
+        Ok(Collect { seen: seen.clone(), stage: cx.stage.clone(), delay_micros: options.delay_micros })
+    })
+}

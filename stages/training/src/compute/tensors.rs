@@ -15,6 +15,7 @@ use burn::tensor::{DType, Device, Tensor};
 use pipeline_contract::StageError;
 use pipeline_kernels::Area;
 
+pub(crate) use self::bytes::every_pixel;
 pub(crate) use self::norm::Moments;
 use super::{Arithmetic, Images, Input, Map, Pass, Precision};
 use crate::device::device_memory;

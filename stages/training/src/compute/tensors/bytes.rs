@@ -2,11 +2,13 @@
 //! are taken apart there.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use pipeline_contract::Result;
 use pipeline_images::Normalization;
-use pipeline_kernels::Area;
+use pipeline_kernels::{Area, Element as _};
 
-use super::{Precision, dtype};
+use super::{Precision, dtype, wide};
 use crate::compute::kernels::{tables, with};
+use crate::weights;
 
 /// Integers of bytes, on the device: each from 0 to 255, in their order.
 fn unpack(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
@@ -51,6 +53,24 @@ pub(super) fn masks(masks: &[u8], device: &Device) -> Tensor<1> {
     unpack(masks, device).clamp_max(1).cast(FloatDType::F32)
 }
 
+/// Every 8-bit value of every channel as a device makes it a float in a precision, and as the CPU's kernels do: how a device
+/// is compared. float32, `[3, 256]` each.
+///
+/// # Errors
+/// What the device reports.
+pub(crate) fn every_pixel(device: &Device, precision: Precision) -> Result<(Vec<f32>, Vec<f32>)> {
+    let normalization = Normalization { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    let pixels: Vec<u8> = (0..=255).flat_map(|pixel| [pixel; 3]).collect();
+    let area = Area { batch: 1, height: 16, width: 16 };
+    let there = wide(images(&pixels, &normalization, area, precision, device)).reshape([3 * 256]);
+    let here = with!(precision, E => {
+        let mut wide = vec![0.0; 3 * 256];
+        E::widen(&tables::<E>(&normalization).concat(), &mut wide);
+        wide
+    });
+    Ok((weights::values(&there)?, here))
+}
+
 #[cfg(test)]
 #[expect(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
 mod tests {
@@ -81,7 +101,7 @@ mod tests {
                     }
                     let there = images(&pixels, &normalization, area, precision, &device);
                     assert_eq!(there.dims(), [batch, 3, height, width]);
-                    let there = super::super::wide(there).try_into_vec_as::<f32>().expect("float32");
+                    let there = wide(there).try_into_vec_as::<f32>().expect("float32");
                     let here = with!(precision, E => {
                         let planes = kernels::planes::<E>(Images::Pixels(&pixels, &normalization), area);
                         planes.expect("sizes that fit").into_iter().map(f32::from).collect::<Vec<_>>()

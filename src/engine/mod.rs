@@ -5,6 +5,7 @@ mod budget;
 mod call;
 mod control;
 mod edge;
+mod idle;
 mod order;
 mod position;
 mod reader;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
 use petgraph::Direction;
 use petgraph::graph::{EdgeIndex, NodeIndex};
@@ -16,6 +16,7 @@ use super::budget::{Budget, EdgeUse};
 use super::call::{Meter, StageTime, call};
 use super::control::{Control, RunError};
 use super::edge::{Receiver, Sender, open};
+use super::idle::Idle;
 use super::position::{Keeper, Snapshot};
 use super::reader::{Input, Reader};
 use super::resume::{Beginning, SAVED};
@@ -56,6 +57,9 @@ pub struct Report {
     pub end: End,
     /// How long each stage was busy, in topological order.
     pub stages: Vec<StageTime>,
+    /// The share, from 0 to 1, of the time from its first item to its end that the device's lane waited for its inputs; `None`
+    /// where there is no such lane, or no item came to it.
+    pub device_idle: Option<f64>,
     /// What each edge held at most.
     pub edges: Vec<EdgeUse>,
     /// The most bytes of host memory that payloads held together.
@@ -70,6 +74,8 @@ pub(super) struct Shared {
     pub budget: Arc<Budget>,
     pub samples: SampleCount,
     pub desks: Arc<Desks>,
+    /// Set by the device's lane at its end.
+    pub device_idle: Arc<OnceLock<f64>>,
 }
 
 impl Shared {
@@ -93,6 +99,7 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
         control: control.clone(),
         budget,
         samples: SampleCount::default(),
+        device_idle: Arc::default(),
         desks: Arc::default(),
     };
     let snapshot = shared.options.resume.as_deref().map(locked);
@@ -142,6 +149,7 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
     Ok(Report {
         end: if control.was_cut_short() { End::Interrupted } else { End::Complete },
         stages: graph.order.iter().map(|&node| wiring.meters[node.index()].time(&graph.stage(node).id)).collect(),
+        device_idle: shared.device_idle.get().copied(),
         edges: shared.budget.edges(),
         host_bytes_peak: shared.budget.used().1,
     })
@@ -275,13 +283,19 @@ fn run_lane(
             let keeper = shared.options.keeper.clone().filter(|_| saved);
             let first = lane.stages.first().filter(|_| lane.kind == LaneKind::Sequential);
             let sieve = first.map(|&node| Sieve::new(shared, sources_above(graph, node)));
-            let mut sequence = Sequence { members, shared, inputs: positions, keeper, until: 0, sieve, failure: None };
+            let mut sequence =
+                Sequence { members, shared, inputs: positions, keeper, until: 0, sieve, failure: None, idle: Idle::default() };
             if let Some(snapshot) = shared.options.resume.as_deref().filter(|_| saved) {
                 let mut snapshot = locked(snapshot);
                 reader = reader.at(snapshot.position.turn);
                 shared.tell(sequence.restore(&mut snapshot))?;
             }
-            sequence.run(&mut reader, &entries(graph, lane))
+            let result = sequence.run(&mut reader, &entries(graph, lane));
+            if let (LaneKind::Device, Some(share)) = (lane.kind, sequence.idle.share()) {
+                // A graph has one lane of the device, so nobody else has set it.
+                let _ = shared.device_idle.set(share);
+            }
+            result
         }
     }
 }

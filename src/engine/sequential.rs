@@ -8,6 +8,7 @@ use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, Shelf,
 use super::call::{Meter, call};
 use super::control::RunError;
 use super::edge::{Held, Message, Sender, broadcast};
+use super::idle::Idle;
 use super::position::{InputPosition, Keeper, Moment, Position, Snapshot};
 use super::reader::{Next, Reader};
 use super::run::Shared;
@@ -52,6 +53,8 @@ pub struct Sequence<'a> {
     pub sieve: Option<Sieve<'a>>,
     /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
     pub failure: Option<RunError>,
+    /// What it has waited for its inputs.
+    pub idle: Idle,
 }
 
 impl Sequence<'_> {
@@ -67,7 +70,9 @@ impl Sequence<'_> {
                 return Ok(());
             }
             let before = reader.place();
+            let asked = Instant::now();
             let next = reader.next().map_err(|_| self.overflow(entries))?;
+            self.idle.waited(asked);
             // A lane that is saved needn't work off what is on its way: it is made again when the run goes on.
             let stopping = self.shared.control.is_draining() && !self.shared.control.is_cancelled();
             if self.keeper.is_some() && stopping && !(matches!(next, Next::Closed) && self.is_complete()) {
@@ -77,6 +82,7 @@ impl Sequence<'_> {
             }
             let outcome = match next {
                 Next::Item(input, held) => {
+                    self.idle.begin();
                     let (sample, until) = (held.item.sample.clone(), held.item.until);
                     let outcome = self.item(entries[input], held);
                     self.inputs[input].took(&sample, until);

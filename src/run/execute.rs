@@ -155,6 +155,7 @@ pub fn execute(
         status,
         error: outcome.as_ref().err().map(ToString::to_string),
         seconds: metrics.seconds(),
+        device_idle: outcome.as_ref().ok().and_then(|report| report.device_idle),
         steps: count("step"),
         samples: count("samples"),
         eval: kept.eval.clone(),

@@ -58,6 +58,9 @@ pub struct Summary {
     pub error: Option<String>,
     /// Seconds that it took.
     pub seconds: f64,
+    /// The share, from 0 to 1, of the time from its first micro-batch to its end that the device's lane waited for its inputs;
+    /// `null` where nothing is trained, or the run failed.
+    pub device_idle: Option<f64>,
     /// Optimizer steps.
     pub steps: u64,
     /// Samples trained on.

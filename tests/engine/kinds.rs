@@ -241,3 +241,10 @@ pub fn remember(seen: Seen) -> StageKind {
         Ok(Remember { seen: seen.clone(), stage: cx.stage.clone(), texts: Vec::new() })
     })
 }
+
+/// As `collect`, on the device's lane.
+pub fn collect_on_device(seen: Seen) -> StageKind {
+    StageKind::device("collect_on_device", "collects on the device", move |options: CollectOptions, cx| {
+        Ok(Collect { seen: seen.clone(), stage: cx.stage.clone(), delay_micros: options.delay_micros })
+    })
+}

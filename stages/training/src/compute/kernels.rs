@@ -12,8 +12,8 @@ use pipeline_kernels as kernels;
 use pipeline_kernels::{Area, View};
 
 use self::norm::Moments;
-use self::values::{Store, Values, with, zeros};
-pub(super) use self::values::{planes, squares};
+use self::values::{Store, Values, zeros};
+pub(super) use self::values::{fit, planes, squares, tables, with};
 use super::{Arithmetic, Images, Input, Map, Operation, Pass, Precision, read, write};
 use crate::loss::Loss;
 use crate::memory::Tried;

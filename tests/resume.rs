@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{checkpoints, complete, metrics, of, outcome, run, said, signal, until};
+use support::{checkpoints, complete, files, metrics, of, outcome, run, said, signal, started, until};
 
 /// A checkpoint after every micro-batch, as far as the disk follows.
 const OFTEN: &str = "trainer.checkpoint={every_minutes: 0, keep: 3}";
@@ -120,4 +120,47 @@ fn half_precision_and_momentum_go_on_too() {
     }
     complete(&out, &set, &["--resume"]);
     assert_eq!(outcome(&out), outcome(&reference));
+}
+
+#[test]
+fn another_data_set_is_refused_and_the_old_one_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, reference, out) = (folder.path().join("data"), folder.path().join("reference"), folder.path().join("run"));
+    let small = files(&data);
+    assert!(small.run(&reference, &[], &[]).status().unwrap().success());
+    let child = started(small.run(&out, &[], &[]), &out, steps(3));
+    signal(&child, "TERM");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(75));
+    // One photograph less.
+    let originals = data.join("train/Original");
+    let first = fs::read_dir(&originals).unwrap().next().unwrap().unwrap().file_name();
+    let (image, mask) = (originals.join(&first), data.join("train/Ground truth").join(&first));
+    let (aside, other) = (folder.path().join("aside"), folder.path().join("other"));
+    fs::rename(&image, &aside).unwrap();
+    fs::rename(&mask, &other).unwrap();
+    let output = small.run(&out, &[], &["--resume"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("the data set has changed"), "{}", said(&output));
+    fs::rename(&aside, &image).unwrap();
+    fs::rename(&other, &mask).unwrap();
+    let output = small.run(&out, &[], &["--resume"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(outcome(&out), outcome(&reference));
+}
+
+#[test]
+fn what_was_chosen_for_a_budget_stays_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let small = files(&data);
+    let set = ["trainer.memory_budget=64MiB", "trainer.fit_may_change=[micro_batch, gradient_checkpointing]"];
+    let child = started(small.run(&out, &set, &[]), &out, steps(2));
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert!(said(&output).contains("of device memory: micro-batch"), "it was chosen: {}", said(&output));
+    let chosen = fs::read(out.join("resolved.yml")).unwrap();
+    let output = small.run(&out, &set, &["--resume"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!said(&output).contains("of device memory: micro-batch"), "not again: {}", said(&output));
+    assert_eq!(fs::read(out.join("resolved.yml")).unwrap(), chosen);
 }

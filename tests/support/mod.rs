@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// A pipeline made small.
 #[derive(Debug, Clone)]
@@ -47,6 +48,24 @@ pub fn photographs() -> Option<Small> {
     Some(Small { file: "pipelines/chase_db1.yml", set: set.map(str::to_owned).into() })
 }
 
+/// Photographs in files, in the layout of FIVES, drawn into `folder`: eight to train on and two to test, 64 x 64.
+pub fn files(folder: &Path) -> Small {
+    let mut sample = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    sample.arg("sample").arg(folder).args(["--pairs", "8", "--size", "64"]);
+    assert!(sample.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let set = [
+        &format!("dataset.FIVES.data_root={}", folder.display()),
+        "dataset.FIVES.image_size=64",
+        "trainer.device=cpu",
+        "trainer.num_epochs=4",
+        "trainer.mixed_precision='no'",
+        // What is chosen is chosen by time, and may be another thing in another run.
+        "trainer.fit_may_change=[]",
+        "stages.train.with.model={unet: {base: 8, depth: 3}}",
+    ];
+    Small { file: "pipelines/fives.yml", set: set.map(str::to_owned).into() }
+}
+
 /// A command that runs the drawn pipeline into `out`.
 pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
     drawn().run(out, set, more)
@@ -78,7 +97,12 @@ pub fn said(output: &Output) -> String {
 
 /// Starts it and waits until `ready` says so of its folder, or it has ended by itself.
 pub fn until(out: &Path, set: &[&str], more: &[&str], ready: impl Fn(&Path) -> bool) -> Child {
-    let mut child = run(out, set, more).spawn().unwrap();
+    started(run(out, set, more), out, ready)
+}
+
+/// The same of any command that runs into `out`.
+pub fn started(mut command: Command, out: &Path, ready: impl Fn(&Path) -> bool) -> Child {
+    let mut child = command.spawn().unwrap();
     while !ready(out) && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -100,8 +124,9 @@ pub fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["event"] == event).collect()
 }
 
-/// What must be the same in a run that was stopped and went on: weights, and the figures of each step, epoch and evaluation.
-pub fn outcome(out: &Path) -> (Vec<u8>, Vec<String>) {
+/// What must be the same in a run that was stopped and went on: the weights' bytes, here as their sum, and the figures of each step,
+/// epoch and evaluation.
+pub fn outcome(out: &Path) -> (String, Vec<String>) {
     let figures = metrics(out).into_iter().filter_map(|line| {
         let fields: &[&str] = match line["event"].as_str()? {
             "step" => &["step", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale", "skipped"],
@@ -112,7 +137,8 @@ pub fn outcome(out: &Path) -> (Vec<u8>, Vec<String>) {
         };
         Some(fields.iter().map(|field| format!("{field}={} ", line[*field])).collect())
     });
-    (fs::read(out.join("model.safetensors")).unwrap(), figures.collect())
+    let sum = Sha256::digest(fs::read(out.join("model.safetensors")).unwrap());
+    (sum.iter().map(|byte| format!("{byte:02x}")).collect(), figures.collect())
 }
 
 /// The checkpoints that are there, by name, the oldest first.

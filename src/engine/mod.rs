@@ -6,6 +6,7 @@ mod call;
 mod control;
 mod edge;
 mod idle;
+mod lane;
 mod order;
 mod position;
 mod reader;
@@ -16,6 +17,7 @@ mod sieve;
 mod skipping;
 mod source;
 mod watch;
+mod wiring;
 mod workers;
 
 pub use budget::EdgeUse;

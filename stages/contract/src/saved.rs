@@ -41,6 +41,9 @@ impl Buffer {
     }
 }
 
+/// No run counts so far.
+const MOST: u64 = 1 << 53;
+
 fn lacks(name: &str) -> StageError {
     StageError::new(format!("what was saved has no `{name}` of the type that is wanted"))
         .help("it was written by another version of the program, or of the stage")
@@ -80,6 +83,26 @@ impl Saved {
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let value = self.values.get(name).ok_or_else(|| lacks(name))?;
         T::deserialize(value).map_err(|_| lacks(name))
+    }
+
+    /// How many there were of something: no more than a run could count, so that counting on can't overflow.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and when it is more.
+    pub fn count(&self, name: &str) -> Result<u64> {
+        self.counts(name).map(|[count]: [u64; 1]| count)
+    }
+
+    /// As [`Self::count`], of so many in a list; one stands alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn counts<const N: usize>(&self, name: &str) -> Result<[u64; N]> {
+        let list = if N == 1 { vec![self.get(name)?] } else { self.get::<Vec<u64>>(name)? };
+        match <[u64; N]>::try_from(list) {
+            Ok(counts) if counts.iter().all(|&count| count < MOST) => Ok(counts),
+            _ => Err(lacks(name)),
+        }
     }
 
     /// A float that [`Self::set_float`] kept.

@@ -25,7 +25,7 @@ impl Optimizer {
     /// # Errors
     /// When it is of another network or another rule, or memory is refused.
     pub(crate) fn restore(&mut self, kept: &mut Saved, trainee: &mut Trainee) -> Result<()> {
-        (self.steps, self.discarded) = (kept.get("steps")?, kept.get("discarded")?);
+        (self.steps, self.discarded) = (kept.count("steps")?, kept.count("discarded")?);
         if self.steps == 0 {
             return Ok(());
         }

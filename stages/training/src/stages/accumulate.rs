@@ -96,7 +96,7 @@ impl Sequential for Accumulate {
     }
 
     fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
-        let (samples, micro_batches): (Vec<String>, usize) = (saved.get("samples")?, saved.get("micro_batches")?);
+        let (samples, micro_batches) = (saved.get::<Vec<String>>("samples")?, saved.count("micro_batches")? as usize);
         if let (1.., Some(network)) = (micro_batches, shelf.find()) {
             let samples = samples.into_iter().map(Into::into).collect();
             self.window = Some(Window { samples, micro_batches, network });

@@ -46,7 +46,7 @@ impl Figures {
         if saved.values.is_empty() {
             return Ok(Self::default());
         }
-        let [true_positive, false_positive, false_negative, true_negative] = saved.get("pooled")?;
+        let [true_positive, false_positive, false_negative, true_negative] = saved.counts("pooled")?;
         let misfit = || StageError::new("the saved figures of the evaluation don't fit each other");
         let mut pictures = Vec::new();
         for (at, (width, height)) in saved.get::<Vec<(u32, u32)>>("pictures")?.into_iter().enumerate() {
@@ -65,7 +65,7 @@ impl Figures {
         }
         Ok(Self {
             pooled: Confusion { true_positive, false_positive, false_negative, true_negative },
-            dice: MeanDice::resume(saved.get_float("dice")?, saved.get("images")?),
+            dice: MeanDice::resume(saved.get_float("dice")?, saved.count("images")?),
             roc: RocAuc::from_counts(saved.take_counts("roc")?).ok_or_else(misfit)?,
             predictions: Predictions::of(pictures),
             tensors,

@@ -161,9 +161,9 @@ impl Sequential for OptimizerStep {
         }
         let network: Shared = shelf.find().ok_or_else(|| StageError::new("the network of what was saved isn't there"))?;
         self.optimizer.restore(&mut saved, &mut *network.lock()?)?;
-        self.samples = saved.get("samples")?;
+        self.samples = saved.count("samples")?;
         let (loss, before) = (saved.get_float("epoch_loss")?, saved.get_float("epoch_seconds")?);
-        self.epoch = Epoch { before, loss, samples: saved.get("epoch_samples")?, ..Epoch::start() };
+        self.epoch = Epoch { before, loss, samples: saved.count("epoch_samples")?, ..Epoch::start() };
         self.network = Some(network);
         Ok(())
     }

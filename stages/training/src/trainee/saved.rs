@@ -49,22 +49,21 @@ impl Trainee {
         let device = self.state.device().clone();
         self.state.trained = saved::take_like(&mut kept, "weights", &self.state.trained, &device)?;
         self.state.statistics = saved::take_like(&mut kept, "statistics", &self.state.statistics, &device)?;
-        self.state.counters = kept.get("counters")?;
-        self.scale.resume(kept.get_float("loss_scale")?, kept.get("good_steps")?);
+        self.state.counters = self.counters(kept.get("counters")?)?;
+        self.scale.resume(kept.get_float("loss_scale")?, kept.count("good_steps")?);
         self.most_evaluated = at_most(kept.get("samples_evaluated_at_a_time")?);
-        let gradients = saved::take(&mut kept, "gradients", &device)?;
-        if !gradients.is_empty() {
+        if kept.get::<usize>("gradients")? > 0 {
             self.open()?;
-            if gradients.len() != self.window.gradients.len() {
-                return Err(StageError::new("the saved gradients are of another network"));
-            }
-            self.window.gradients = gradients;
+            self.window.gradients = saved::take_like(&mut kept, "gradients", &self.state.trained, &device)?;
         }
         self.window.losses = saved::take(&mut kept, "losses", &device)?;
-        self.window.before = (saved::take(&mut kept, "statistics_before", &device)?, kept.get("counters_before")?);
         let count: usize = kept.get("micro_batches")?;
         self.window.journal =
             (0..count).map(|at| take_batch(&mut kept, &format!("micro_batch.{at}"))).collect::<Result<_>>()?;
+        if count > 0 {
+            let statistics = saved::take_like(&mut kept, "statistics_before", &self.state.statistics, &device)?;
+            self.window.before = (statistics, self.counters(kept.get("counters_before")?)?);
+        }
         // A smaller setting that a refusal of memory led to stays. One that the file changed since is the file's, and what was
         // summed under the other is made again.
         if read(&kept.get("asked")?)? == self.asked {
@@ -77,6 +76,16 @@ impl Trainee {
             }
         }
         Ok(())
+    }
+}
+
+impl Trainee {
+    /// Counters, if they are of this network.
+    fn counters(&self, counters: Vec<u64>) -> Result<Vec<u64>> {
+        match counters.len() == self.state.counters.len() && counters.iter().all(|&count| count < 1 << 53) {
+            true => Ok(counters),
+            false => Err(StageError::new("the saved counters are of another network")),
+        }
     }
 }
 
@@ -125,5 +134,9 @@ fn take_batch(kept: &mut Saved, name: &str) -> Result<MicroBatch> {
         }
         Err(_) => Pixels::Floats(kept.take_floats(&format!("{name}.values"))?),
     };
+    let masked = samples.len().checked_mul(height).and_then(|rows| rows.checked_mul(width));
+    if masked != Some(masks.len()) {
+        return Err(StageError::new("a saved micro-batch doesn't hold as many pixels as it says"));
+    }
     Ok(MicroBatch { samples: samples.into_iter().map(Arc::from).collect(), height, width, pixels, masks })
 }

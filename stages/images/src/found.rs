@@ -54,6 +54,11 @@ impl Found {
         }
     }
 
+    /// Whether a sample is excluded.
+    pub(crate) fn is_excluded(&self, id: &str) -> bool {
+        self.excluded.holds(id)
+    }
+
     /// What is wrong with one sample is told once: a file that is there twice may lack its partner, too.
     pub(crate) fn is_broken(&self, id: &str) -> bool {
         self.broken.iter().any(|(broken, _)| broken == id)

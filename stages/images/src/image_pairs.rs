@@ -75,7 +75,7 @@ impl Rules {
             if found.is_broken(&id) {
                 continue;
             }
-            if !ids.insert(id.clone()) {
+            if !ids.insert(id.clone()) && !found.is_excluded(&id) {
                 same.push(id.clone());
             }
             match mask_of.get(&self.key(&image.captures)) {
@@ -270,7 +270,7 @@ mod tests {
         given["exclude"] = json!(["01L", "01R", "10L"]);
         assert_eq!(ids(given.clone()), ["2L"]);
         given["exclude"] = json!(["01L", "01R", "10L", "2L"]);
-        assert!(list(given).unwrap_err().message().contains("leaves none of the 1 pairs"));
+        assert!(list(given).unwrap_err().message().contains("`exclude` leaves none of the"));
     }
 
     #[test]

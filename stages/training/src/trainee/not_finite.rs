@@ -85,18 +85,20 @@ impl NotFinite {
     fn error(&self) -> StageError {
         let Self { step, samples, losses, .. } = self;
         let (window, place) = (listed(samples.iter()), self.place());
-        let mut broken = self.broken().peekable();
-        if broken.peek().is_none() {
+        let infinite = losses.iter().find(|loss| !loss.is_finite());
+        let Some(infinite) = infinite else {
             let message =
                 format!("the gradient of step {step} is not finite, though the losses are (samples {window}); {place}");
             return StageError::new(message).help("take a smaller lr, or clip_norm: 1");
-        }
-        let infinite = losses.iter().find(|loss| !loss.is_finite()).copied().unwrap_or(f32::NAN);
-        let broken = listed(broken);
-        StageError::new(format!(
-            "the loss of sample {broken} is {infinite} in step {step}, whose samples are {window}; {place}"
-        ))
-        .help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
+        };
+        let whose = match samples.len() > 1 && self.broken().count() == samples.len() {
+            true => format!("each sample is {infinite} in step {step} (samples {window})"),
+            false => {
+                format!("sample {} is {infinite} in step {step}, whose samples are {window}", listed(self.broken()))
+            }
+        };
+        StageError::new(format!("the loss of {whose}; {place}"))
+            .help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{checkpoints, complete, drawn, metrics, of, outcome, run, said, signal, until};
+use support::{checkpoints, complete, drawn, metrics, of, outcome, run, said, signal, started, until};
 
 /// A file system of its own in memory, unmounted when it is dropped.
 struct Disk(PathBuf);
@@ -160,4 +160,32 @@ fn a_closed_terminal_leaves_a_checkpoint() {
     assert!(again.status.success(), "{}", said(&again));
     assert!(said(&again).contains("going on from"), "{}", said(&again));
     assert_eq!(outcome(&out), outcome(&reference));
+}
+
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    if !Path::new(library).exists() {
+        println!("there is no libfaketime here: nothing is said of clocks that jump");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, out, clock) = (folder.path().join("reference"), folder.path().join("run"), folder.path().join("clock"));
+    complete(&reference, &[], &[]);
+    fs::write(&clock, "+0").unwrap();
+    let mut command = run(&out, &["trainer.checkpoint={every_steps: 1}"], &["--resume"]);
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock).env("FAKETIME_NO_CACHE", "1");
+    // The system's clock, which people and time servers set; not the one that counts from the machine's start.
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let mut child = started(command, &out, steps(2));
+    fs::write(&clock, "+3650d").unwrap();
+    while !steps(6)(&out) && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fs::write(&clock, "-30d").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(outcome(&out), outcome(&reference));
+    let seconds: Vec<f64> = metrics(&out).iter().map(|line| line["seconds"].as_f64().unwrap()).collect();
+    assert!(seconds.is_sorted() && seconds.iter().all(|&seconds| seconds < 3600.0), "{seconds:?}");
 }

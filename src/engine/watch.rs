@@ -92,16 +92,20 @@ pub struct Watch<'a> {
     shared: &'a Shared,
     patience: Patience,
     moves: u64,
-    moved: Instant,
+    looked: Instant,
+    /// How long nothing has moved.
+    quiet: Duration,
     told: bool,
-    cancelled: Option<Instant>,
+    /// How long the run has been over.
+    over: Duration,
 }
 
 impl<'a> Watch<'a> {
     /// A watch that begins now.
     pub fn new(shared: &'a Shared) -> Self {
         let patience = shared.options.patience;
-        Self { shared, patience, moves: 0, moved: Instant::now(), told: false, cancelled: None }
+        let (quiet, over) = (Duration::ZERO, Duration::ZERO);
+        Self { shared, patience, moves: 0, looked: Instant::now(), quiet, told: false, over }
     }
 
     /// How often it must look.
@@ -111,15 +115,19 @@ impl<'a> Watch<'a> {
 
     /// Looks whether anything has moved. False when whoever still works is not waited for any more.
     pub fn look(&mut self) -> bool {
+        // Where the whole process was stopped for a while, or the machine slept, that is nobody's fault.
+        let passed = std::mem::replace(&mut self.looked, Instant::now()).elapsed().min(2 * self.rhythm());
         if self.shared.control.is_cancelled() {
-            return self.cancelled.get_or_insert_with(Instant::now).elapsed() < self.patience.leave || self.leave();
+            self.over += passed;
+            return self.over < self.patience.leave || self.leave();
         }
         let moves = self.shared.budget.moves();
         if moves != self.moves {
-            (self.moves, self.moved, self.told) = (moves, Instant::now(), false);
+            (self.moves, self.quiet, self.told) = (moves, Duration::ZERO, false);
             return true;
         }
-        let quiet = self.moved.elapsed();
+        self.quiet += passed;
+        let quiet = self.quiet;
         if self.patience.end.is_some_and(|end| quiet >= end) {
             self.end(quiet);
         } else if quiet >= self.patience.warn && !self.told {

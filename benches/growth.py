@@ -24,8 +24,10 @@ with tempfile.TemporaryDirectory() as folder:
                 time.sleep(0.05)
                 continue
             file = open(run / "metrics.jsonl")
-        line = file.readline()
+        at, line = file.tell(), file.readline()
         if not line.endswith("\n"):
+            # Half a line so far.
+            file.seek(at)
             if process.poll() is not None:
                 break
             time.sleep(0.002)

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use pipeline_contract::{Result, StageError};
 
-/// Writes a file beside `path` and moves it there when it is on the disk.
+/// Writes a file beside `path` and moves it there when it is on the disk. Makes its folder if it isn't there.
 ///
 /// # Errors
 /// When it can't be written.
@@ -16,6 +16,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     name.push(".tmp");
     let temporary = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;

@@ -53,14 +53,25 @@ fn runs() -> [Run; 4] {
     ]
 }
 
+/// The largest reference that is read, in bytes. A reference is a small network's.
+const LARGEST: u64 = 1 << 30;
+
 /// Compares this build on the device of a name with the reference file at `path`.
 ///
 /// # Errors
 /// When the file can't be read or is no reference, or the device can't be had. Differences are no error: see [`Report::ok`].
 pub fn verify(path: &Path, device: &str) -> Result<Report> {
-    let bytes = weights::read_file(path)?;
+    let bytes = weights::read_file(path, LARGEST)?;
+    verify_bytes(&bytes, device).map_err(|error| error.context(path.display()))
+}
+
+/// As [`verify`], with the bytes of a reference file.
+///
+/// # Errors
+/// As those of [`verify`].
+pub fn verify_bytes(bytes: &[u8], device: &str) -> Result<Report> {
     let opened = device::open(device)?;
-    compare(&bytes, &opened.device, &opened.description).map_err(|error| error.context(path.display()))
+    compare(bytes, &opened.device, &opened.description)
 }
 
 fn compare(bytes: &[u8], device: &Device, description: &str) -> Result<Report> {

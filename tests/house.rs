@@ -133,6 +133,27 @@ fn every_dependency_has_a_licence_that_allows_use() {
 }
 
 #[test]
+fn every_dependency_is_the_registrys_with_a_checksum() {
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let text = fs::read_to_string(root().join(lock)).unwrap();
+        let packages: Vec<&str> = text.split("[[package]]").skip(1).collect();
+        assert!(packages.len() > 100, "{lock}");
+        for package in packages {
+            let line = |key: &str| package.lines().find(|line| line.starts_with(key));
+            let name = line("name = ").unwrap();
+            match line("source = ") {
+                Some(source) => {
+                    assert_eq!(source, r#"source = "registry+https://github.com/rust-lang/crates.io-index""#, "{lock}: {name}");
+                    assert!(line("checksum = ").is_some(), "{lock}: {name}");
+                }
+                // Without a source it lies in this repository.
+                None => assert!(name.contains("\"pipeline"), "{lock}: {name}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn the_map_names_every_folder_and_no_folder_that_is_gone() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     for folder in [

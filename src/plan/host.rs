@@ -28,7 +28,7 @@ pub struct Host {
 impl Host {
     pub(super) fn of(pipeline: &Pipeline, window: usize) -> Self {
         let graph = &pipeline.graph;
-        let (mut shares, mut beyond) = (Vec::new(), 0);
+        let (mut shares, mut beyond) = (Vec::new(), 0_u64);
         for edge in graph.dag.edge_references() {
             let Some(bound) = edge.weight().bound else { continue };
             let item = item(graph, edge.target(), edge.weight().port).unwrap_or(bound.bytes);
@@ -36,13 +36,13 @@ impl Host {
             if queued > 0 {
                 let (from, to) = (&graph.stage(edge.source()).id, &graph.stage(edge.target()).id);
                 shares.push((format!("queue {from} -> {to} ({} items)", bound.items), queued));
-                beyond += item;
+                beyond = item.saturating_add(beyond);
             }
         }
         let hands = graph.lanes.iter().map(|lane| (hands(lane), held(graph, lane)));
         for (name, bytes) in hands.filter(|(_, bytes)| *bytes > 0) {
             shares.push((name, bytes));
-            beyond += bytes;
+            beyond = bytes.saturating_add(beyond);
         }
         let kept = graph.order.iter().find(|&&node| graph.stage(node).kind.name == "train_step").and_then(|&node| {
             let batch = graph.facts.get(node.index())?.first()?.integer("batch")?;
@@ -55,7 +55,7 @@ impl Host {
 
     /// Bytes at most: what queues and hands may take, but no more than the run admits, and the window.
     pub fn peak(&self) -> u64 {
-        let all: u64 = self.shares.iter().map(|(_, bytes)| bytes).sum();
+        let all = self.shares.iter().fold(0_u64, |all, (_, bytes)| all.saturating_add(*bytes));
         all.min(self.budget.saturating_add(self.beyond)).saturating_add(self.window)
     }
 

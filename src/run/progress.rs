@@ -107,7 +107,7 @@ impl Progress {
         if rate > 0.0 {
             text += &format!("  {rate:.1} samples/s");
             if let Some(per_epoch) = state.per_epoch {
-                let left = (per_epoch * state.epochs).saturating_sub(samples) as f64 / rate;
+                let left = per_epoch.saturating_mul(state.epochs).saturating_sub(samples) as f64 / rate;
                 text += &format!("  {:#} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))));
             }
         }

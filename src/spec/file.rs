@@ -1,4 +1,4 @@
-//! Gets a file's text off the disk: small, UTF-8, not binary; otherwise says why not.
+//! Gets a file's bytes off the disk, and its text out of these: small, UTF-8, not binary; otherwise says why not.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -9,12 +9,19 @@ use crate::diagnostic::Diagnostic;
 /// No pipeline file is larger; what is, isn't read to its end.
 const LARGEST: u64 = 1 << 20;
 
-/// The text of a pipeline file.
+/// The bytes of a pipeline file; of a file that is too large, one more than a pipeline file may have.
 ///
 /// # Errors
 /// One problem with the file as a whole.
-pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {
-    let bytes = read_bytes(path).map_err(|error| cannot_read(&error))??;
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    read_bytes(path).map_err(|error| cannot_read(&error))?
+}
+
+/// The text in the bytes of a pipeline file.
+///
+/// # Errors
+/// One problem with the file as a whole.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, Diagnostic> {
     if bytes.len() as u64 > LARGEST {
         return Err(problem("larger than 1 MiB", "a pipeline file is a page of YAML; is this the right file?"));
     }

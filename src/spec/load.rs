@@ -21,9 +21,21 @@ const MOST_LISTED: usize = 100;
 pub fn load(path: &Path, overrides: &[String], registry: &Registry) -> Loaded {
     let name = path.display().to_string();
     match file::read(path) {
-        Ok(text) => load_text(&name, text, overrides, registry),
-        Err(problem) => Loaded { source: Source::new(name, ""), diagnostics: vec![problem], pipeline: None },
+        Ok(bytes) => load_bytes(&name, bytes, overrides, registry),
+        Err(problem) => unreadable(&name, problem),
     }
+}
+
+/// As [`load`], of the bytes of a file that is called `name` in messages.
+pub fn load_bytes(name: &str, bytes: Vec<u8>, overrides: &[String], registry: &Registry) -> Loaded {
+    match file::text(bytes) {
+        Ok(text) => load_text(name, text, overrides, registry),
+        Err(problem) => unreadable(name, problem),
+    }
+}
+
+fn unreadable(name: &str, problem: Diagnostic) -> Loaded {
+    Loaded { source: Source::new(name, ""), diagnostics: vec![problem], pipeline: None }
 }
 
 /// As [`load`], of a text that is called `name` in messages.

@@ -27,7 +27,7 @@ mod unread;
 mod wiring;
 mod yaml;
 
-pub use load::{load, load_text};
+pub use load::{load, load_bytes, load_text};
 pub use resolved::to_yaml;
 
 use crate::diagnostic::{Diagnostic, Source};

@@ -25,10 +25,12 @@ pub(crate) fn workers_type() -> OptionType {
 /// The type of a stage's `bound`.
 pub(crate) fn bound_type() -> OptionType {
     let default = Bound::default();
+    // An edge's slots are allocated when it is opened.
+    let items = || OptionType::Integer { min: 1, max: 1024 };
     OptionType::AnyOf(vec![
-        OptionType::at_least(1),
+        items(),
         OptionType::Group(vec![
-            OptionSpec::new("items", OptionType::at_least(1), default.items, "how many items may wait in front of the stage"),
+            OptionSpec::new("items", items(), default.items, "how many items may wait in front of the stage"),
             OptionSpec::new("bytes", OptionType::Bytes, default.bytes, "how much memory the items that wait may hold"),
         ]),
     ])

@@ -1,7 +1,7 @@
 //! What a stage knows of the run that it is in.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Events, Facts, Rng, stage_rng};
@@ -55,6 +55,13 @@ impl ItemContext<'_> {
     }
 }
 
+/// True when a file of that path, taken from a folder, is inside this folder: no root, no `..`, and a name at its end. What a
+/// stage writes is held against it, because a pipeline file may be a stranger's.
+pub fn stays_inside(path: &Path) -> bool {
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    path.file_name().is_some() && path.components().all(inside)
+}
+
 /// How many samples an epoch has, as the sources above a stage announce it. Sources announce before they emit, so every
 /// stage below can ask as soon as it has its first item.
 #[derive(Debug, Clone, Default)]
@@ -87,5 +94,20 @@ impl SampleCount {
         }
         let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         self.sources.iter().map(|source| announced.get(source).copied()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leaves_its_folder_is_told() {
+        for inside in ["model.safetensors", "a/b/model.safetensors", "./model.safetensors", "...", "a..b"] {
+            assert!(stays_inside(Path::new(inside)), "{inside}");
+        }
+        for outside in ["", ".", "..", "../a", "a/../../b", "a/..", "/a", "/"] {
+            assert!(!stays_inside(Path::new(outside)), "{outside}");
+        }
     }
 }

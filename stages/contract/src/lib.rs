@@ -40,7 +40,7 @@ mod registry;
 mod saved;
 mod stage;
 
-pub use context::{BuildContext, ItemContext, SampleCount};
+pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
 pub use error::{Result, StageError};
 pub use events::{Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};

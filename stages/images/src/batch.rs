@@ -13,12 +13,20 @@ struct Options {
     drop_last: bool,
 }
 
+/// The most pairs in a micro-batch: with it, no product of sizes that a file may give overflows.
+const MOST: i64 = 1 << 16;
+
 /// Declares `batch`.
 pub fn kind() -> StageKind {
     StageKind::sequential("batch", "puts pairs together into one micro-batch", |options: Options, _| {
         Ok(Batching { size: options.size, drop_last: options.drop_last, held: None, usual: None })
     })
-    .option(OptionSpec::new("size", OptionType::at_least(1), 1, "pairs in a micro-batch; an epoch's last one may hold fewer"))
+    .option(OptionSpec::new(
+        "size",
+        OptionType::Integer { min: 1, max: MOST },
+        1,
+        "pairs in a micro-batch; an epoch's last one may hold fewer",
+    ))
     .option(OptionSpec::new("drop_last", OptionType::Bool, false, "leaves out an epoch's last micro-batch if it is smaller"))
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
@@ -52,7 +60,7 @@ impl Sequential for Batching {
         }
         let full = match &mut self.held {
             None => {
-                let held = self.held.insert(start(sample, pair, self.size));
+                let held = self.held.insert(start(sample, pair, self.size)?);
                 held.samples.len() == self.size
             }
             Some(held) => {
@@ -82,11 +90,18 @@ impl Batching {
 }
 
 /// A batch of one, with room for the others; the pair's own buffers when there are no others.
-fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Batch {
+fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
     let ImagePair { height, width, mut image, mut mask, normalization } = pair;
-    image.reserve_exact(image.len() * (size - 1));
-    mask.reserve_exact(mask.len() * (size - 1));
-    Batch { samples: vec![sample], height, width, images: image, masks: mask, normalization }
+    // Asked for, not demanded: where the system has no such room, that is the run's error and not the process's end.
+    let room = |values: &mut Vec<u8>| {
+        let more = values.len().checked_mul(size - 1)?;
+        values.try_reserve_exact(more).ok()
+    };
+    if room(&mut image).and(room(&mut mask)).is_none() {
+        return Err(StageError::new(format!("there is no memory for {size} pairs of {width} x {height} pixels"))
+            .help("lower the `size` of the batch stage"));
+    }
+    Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, normalization })
 }
 
 /// Whether a pair has the size of the others. Nothing is changed where it hasn't.
@@ -162,6 +177,12 @@ mod tests {
         }
         assert!(error.mend().unwrap().contains("`resize`"));
         assert_eq!(batches(json!({"size": 1}), vec![distinct(2, 3), distinct(4, 3)]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_batch_without_room_is_an_error() {
+        let error = batches(json!({"size": 1_u64 << 60}), vec![distinct(200, 300)]).unwrap_err();
+        assert!(error.message().contains("no memory for") && error.mend().unwrap().contains("`size`"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `decode`: files become a pair of plain buffers. Resizes nothing; what a single file holds is read in `read`.
 
+use std::io::Cursor;
+use std::path::Path;
+
 use pipeline_contract::{ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind};
 use serde::Deserialize;
 
-use crate::read::open;
+use crate::read::{Opened, header, open};
 use crate::{ImagePair, Normalization, SampleFiles, draw};
 
 #[derive(Deserialize)]
@@ -23,7 +26,7 @@ pub fn kind() -> StageKind {
     })
     .option(OptionSpec::new(
         "max_pixels",
-        OptionType::at_least(1),
+        OptionType::Integer { min: 1, max: 1 << 30 },
         100_000_000,
         "the most pixels that a file may have; checked in its header, before memory is taken",
     ))
@@ -46,30 +49,43 @@ impl Map for Decode {
             SampleFiles::Drawn { size, seed } => return Ok(draw(size, seed)),
             SampleFiles::Pair { image, mask } => (image, mask),
         };
-        let (photo, vessels) = (open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?);
-        let (height, width) = (photo.height, photo.width);
-        if (height, width) != (vessels.height, vessels.width) {
-            return Err(StageError::new(format!(
-                "image and mask differ in size: {} is {width} x {height}, {} is {} x {} pixels",
-                image.display(),
-                mask.display(),
-                vessels.width,
-                vessels.height,
-            ))
-            .help("export the mask at the image's size, or exclude this sample"));
-        }
-        let pixels = photo.rgb()?;
-        if pixels.iter().all(|&value| value <= BLACK) {
-            return Err(StageError::new(format!("{} is black: no value in it is above {BLACK} of 255", image.display()))
-                .help("nothing can be learnt from it: exclude this sample"));
-        }
-        Ok(ImagePair { height, width, image: pixels, mask: vessels.mask()?, normalization: Normalization::default() })
+        pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?)
     }
+}
+
+/// The pair that is in the bytes of an image file and of a mask file, as the stage `decode` would read them off the disk.
+///
+/// # Errors
+/// When one is no whole image of a format that is read, or has more than `max_pixels` pixels, or they differ in size.
+pub fn decode(image: &[u8], mask: &[u8], max_pixels: u64) -> Result<ImagePair> {
+    let open = |bytes, name: &str| header(Cursor::new(bytes), Path::new(name), max_pixels);
+    pair(open(image, "the image")?, open(mask, "the mask")?)
+}
+
+fn pair(photo: Opened<'_>, vessels: Opened<'_>) -> Result<ImagePair> {
+    let (height, width) = (photo.height, photo.width);
+    if (height, width) != (vessels.height, vessels.width) {
+        return Err(StageError::new(format!(
+            "image and mask differ in size: {} is {width} x {height}, {} is {} x {} pixels",
+            photo.path.display(),
+            vessels.path.display(),
+            vessels.width,
+            vessels.height,
+        ))
+        .help("export the mask at the image's size, or exclude this sample"));
+    }
+    let shown = photo.path.display().to_string();
+    let pixels = photo.rgb()?;
+    if pixels.iter().all(|&value| value <= BLACK) {
+        return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
+            .help("nothing can be learnt from it: exclude this sample"));
+    }
+    Ok(ImagePair { height, width, image: pixels, mask: vessels.mask()?, normalization: Normalization::default() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
     use pipeline_contract::Payload;
@@ -257,6 +273,42 @@ mod tests {
         std::fs::write(&path, b"P6\n60000 60000\n255\n").unwrap();
         let error = decoded(&path, &path, MANY).unwrap_err();
         assert!(error.message().contains("60000 x 60000"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_or_too_large_is_not_read() {
+        let dir = tempdir().unwrap();
+        let sparse = dir.path().join("sparse.jpg");
+        // A JPEG's decoder would read all of it before it looks at the header.
+        std::fs::File::create(&sparse).unwrap().set_len(1 << 40).unwrap();
+        let error = decoded(&sparse, &sparse, 1000).unwrap_err();
+        assert!(error.message().contains("1099511627776 bytes"), "{error}");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("/dev/zero", dir.path().join("endless.png")).unwrap();
+            let error = decoded(&dir.path().join("endless.png"), &sparse, MANY).unwrap_err();
+            assert!(error.message().contains("no regular file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_refused() {
+        let gif = b"GIF89a\0\0\0\0\0\0\0\x2c\0\0\0\0\0\0\0\0\0\x02\x02\x44\x01\0\x3b";
+        for file in [b"P5\n0 0\n255\n".as_slice(), b"P5\n0 4\n255\n", gif] {
+            let error = decode(file, file, MANY).unwrap_err();
+            assert!(error.message().starts_with("the image "), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_decoded_as_files_are() {
+        let dir = tempdir().unwrap();
+        let path =
+            saved(dir.path(), "a.png", RgbImage::from_fn(5, 4, |x, y| Rgb([x as u8 * 50, y as u8, 9])), ImageFormat::Png);
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(decode(&bytes, &bytes, 20).unwrap(), decoded(&path, &path, 20).unwrap());
+        let error = decode(&bytes, &bytes[..40], 20).unwrap_err();
+        assert!(error.message().starts_with("the mask can't be decoded"), "{error}");
     }
 
     #[test]

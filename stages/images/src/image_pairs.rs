@@ -17,7 +17,8 @@ use crate::select::keeps;
 
 /// Declares `image_pairs`.
 pub fn kind() -> StageKind {
-    let some_text = || OptionType::AnyOf(vec![OptionType::Text, OptionType::list(OptionType::Text)]);
+    let some_text =
+        || OptionType::AnyOf(vec![OptionType::Text, OptionType::List { of: Box::new(OptionType::Text), min: 1, max: 64 }]);
     StageKind::source("image_pairs", "lists image and mask files that patterns join", |options: Options, cx| {
         let rules = Rules::read(&options).map_err(|(_, wrong)| StageError::new(wrong))?;
         let mut found = Found::new(options.exclude.read()?, cx.skips_broken);

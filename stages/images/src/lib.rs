@@ -1,7 +1,8 @@
 //! Sources of image and mask pairs, and the stages that prepare them: plain buffers in, plain buffers out, no device.
 //!
 //! One file per stage kind, each with its declaration (`kind()`), its options and its running stage; [`kinds`] lists them.
-//! Files without a kind hold what several of them share. [`panel`] and [`stack`] draw result pictures for other crates.
+//! Files without a kind hold what several of them share. [`panel`] and [`stack`] draw result pictures for other crates;
+//! [`decode`] reads a pair that isn't on the disk.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
@@ -34,9 +35,11 @@ mod strokes;
 mod synthetic_fundus;
 #[cfg(test)]
 mod testing;
+mod tiff;
 mod values;
 mod vessels;
 
+pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, Normalization, SampleFiles};

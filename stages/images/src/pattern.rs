@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use walkdir::WalkDir;
 
 /// What a pattern's captures matched, by name.
@@ -38,6 +38,9 @@ impl Pattern {
         if text.is_empty() || text.starts_with('/') || text.ends_with('/') {
             return Err(format!("the pattern `{text}` is no path below `root`"));
         }
+        if text.split('/').any(|part| part == "..") {
+            return Err(format!("the pattern `{text}` leaves `root`: let `root` name the folder above"));
+        }
         let (mut regex, mut groups, mut literals) = (String::from(r"\A"), Vec::new(), 0);
         let (mut chars, mut before) = (text.chars().peekable(), '/');
         while let Some(next) = chars.next() {
@@ -62,7 +65,7 @@ impl Pattern {
             before = if next == '*' && regex.ends_with("/)*") { '/' } else { next };
         }
         regex.push_str(r"\z");
-        let regex = Regex::new(&regex).map_err(|error| format!("`{text}` can't be read: {error}"))?;
+        let regex = expression(&regex).map_err(|error| format!("`{text}` can't be read: {error}"))?;
         let mut names: Vec<String> = Vec::new();
         for name in &groups {
             if !names.contains(name) {
@@ -136,8 +139,13 @@ fn capture(chars: &mut Peekable<Chars<'_>>) -> Result<(String, String), String> 
     if class.is_empty() {
         return Err(format!("`{{{inside}}}` has nothing after its colon"));
     }
-    Regex::new(class).map_err(|error| format!("`{class}` is no regular expression: {error}"))?;
+    expression(class).map_err(|error| format!("`{class}` is no regular expression: {error}"))?;
     Ok((name.into(), class.into()))
+}
+
+/// A regular expression that takes little memory: `{2}{999}{999}` would be a million copies.
+fn expression(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 20).build()
 }
 
 /// The folders that a pattern starts with by name, and how many levels it reaches below them.
@@ -195,6 +203,9 @@ mod tests {
         for (pattern, part) in [
             ("", "no path"),
             ("/abs/{id}.png", "no path"),
+            ("../{id}.png", "leaves `root`"),
+            ("a/../../{id}.png", "leaves `root`"),
+            ("{id:(a{999}){999}}.png", "size limit"),
             ("a**/{id}.png", "`**/`"),
             ("a/**", "`**/`"),
             ("{id.png", "isn't closed"),

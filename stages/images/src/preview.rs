@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 use pipeline_contract::{
     Checked, End, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result, Sequential, StageError,
-    StageKind,
+    StageKind, stays_inside,
 };
 use serde::Deserialize;
 
@@ -41,8 +41,7 @@ pub fn kind() -> StageKind {
     .option(OptionSpec::new("file", OptionType::Path, "preview.png", "the sheet's name in the run's folder, a PNG").harmless())
     .check::<Options>(|options, _| {
         let png = options.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-        let below = !options.file.is_absolute() && !options.file.components().any(|part| part.as_os_str() == "..");
-        let finding = (!png || !below).then(|| {
+        let finding = (!png || !stays_inside(&options.file)).then(|| {
             Finding::error(Place::Option("file".into()), "the sheet is a PNG in the run's folder")
                 .help("write file: preview.png")
         });

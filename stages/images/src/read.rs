@@ -2,18 +2,19 @@
 //! Knows nothing of pairs: `decode` compares an image with its mask.
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use pipeline_contract::{Result, StageError};
 
-use crate::jpeg;
+use crate::{jpeg, tiff};
 
 /// A file whose header has been read.
-pub(crate) struct Opened<D> {
-    path: PathBuf,
-    decoder: D,
+pub(crate) struct Opened<'a> {
+    /// What messages call it.
+    pub(crate) path: PathBuf,
+    decoder: Box<dyn ImageDecoder + 'a>,
     /// Height in pixels.
     pub(crate) height: usize,
     /// Width in pixels.
@@ -33,57 +34,82 @@ const DAMAGED: &str = "the file is cut off or damaged: copy or download it again
 /// Reads a file's header; the format is decided by its content, whatever its name says.
 ///
 /// # Errors
-/// When there is no such file, it is empty, it is no image, or it has more than `max_pixels` pixels.
-pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<impl ImageDecoder>> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| StageError::new(format!("{shown} can't be read: {error}"));
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+/// When there is no such file, it is no regular one, it is empty or too large, it is no image, or it has more than `max_pixels` pixels.
+pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<'static>> {
+    let unreadable = |error| unreadable(path, error);
+    // Asked before it is opened: opening a pipe waits for somebody to write into it, and a device never ends.
+    let kind = std::fs::metadata(path).map_err(unreadable)?;
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "a folder" } else { "no regular file" };
+        return Err(StageError::new(format!("{} can't be read: it is {what}", path.display()))
+            .help("an image is a file; exclude this sample, or move it away"));
+    }
+    header(BufReader::new(File::open(path).map_err(unreadable)?), path, max_pixels)
+}
+
+/// As [`open`], of a file that is called `name` in messages.
+pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_pixels: u64) -> Result<Opened<'a>> {
+    let (shown, unreadable) = (name.display(), |error| unreadable(name, error));
+    let most = max_pixels.saturating_mul(WIDEST).saturating_add(WORKING);
+    let length = file.seek(SeekFrom::End(0)).and_then(|length| file.rewind().map(|()| length)).map_err(unreadable)?;
     if length == 0 {
         return Err(StageError::new(format!("{shown} is empty (0 bytes)")).help(DAMAGED));
     }
-    // Some decoders read the whole file before anything else.
-    let longest = max_pixels.saturating_mul(WIDEST).saturating_add(WORKING);
-    if length > longest {
+    // Some decoders read the whole file first.
+    if length > most {
         return Err(StageError::new(format!("{shown} has {length} bytes, more than an image of {max_pixels} pixels can have"))
             .help(RAISE));
     }
-    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
-    if reader.format().is_none_or(|format| !format.reading_enabled()) {
+    let guessed = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
+    let Some(format) = guessed.format().filter(ImageFormat::reading_enabled) else {
         return Err(StageError::new(format!("{shown} is no PNG, JPEG, TIFF, GIF, PPM, PGM or PBM image"))
             .help("convert it to one of these, or exclude this sample"));
-    }
-    if reader.format() == Some(ImageFormat::Jpeg) {
-        let mut bytes = reader.into_inner();
-        if !jpeg::is_complete(&mut bytes).map_err(unreadable)? {
-            return Err(
-                StageError::new(format!("{shown} can't be decoded: the file ends before its picture does")).help(DAMAGED)
-            );
-        }
-        bytes.rewind().map_err(unreadable)?;
-        reader = ImageReader::with_format(bytes, ImageFormat::Jpeg);
-    }
-    let limited = |bytes: u64| {
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(bytes);
-        limits
     };
-    reader.limits(limited(WORKING));
-    let mut decoder = reader.into_decoder().map_err(|error| broken(path, &error))?;
+    let mut file = guessed.into_inner();
+    let wrong = match format {
+        ImageFormat::Jpeg if !jpeg::is_complete(&mut file).map_err(unreadable)? => {
+            Some("the file ends before its picture does")
+        }
+        ImageFormat::Tiff if !tiff::is_plausible(&mut file, length).map_err(unreadable)? => {
+            Some("its directory claims more than the file holds")
+        }
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(StageError::new(format!("{shown} can't be decoded: {wrong}")).help(DAMAGED));
+    }
+    file.rewind().map_err(unreadable)?;
+    let mut reader = ImageReader::with_format(file, format);
+    // The header first, on little memory: what it says of the picture is checked before the picture may take any.
+    reader.limits(at_most(WORKING));
+    let mut decoder = reader.into_decoder().map_err(|error| broken(name, &error))?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > max_pixels {
+    if width == 0 || height == 0 {
+        return Err(StageError::new(format!("{shown} has no pixels: it is {width} x {height}")).help(DAMAGED));
+    }
+    if u64::from(width) * u64::from(height) > max_pixels {
         return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}")).help(RAISE));
     }
-    decoder.set_limits(limited(pixels.saturating_mul(WIDEST).saturating_add(WORKING))).map_err(|error| broken(path, &error))?;
-    Ok(Opened { path: path.into(), decoder, height: height as usize, width: width as usize })
+    decoder.set_limits(at_most(decoder.total_bytes().saturating_add(WORKING))).map_err(|error| broken(name, &error))?;
+    Ok(Opened { path: name.into(), decoder: Box::new(decoder), height: height as usize, width: width as usize })
+}
+
+/// Limits of memory alone.
+fn at_most(bytes: u64) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(bytes);
+    limits
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> StageError {
+    StageError::new(format!("{} can't be read: {error}", path.display()))
 }
 
 fn broken(path: &Path, error: &image::ImageError) -> StageError {
     StageError::new(format!("{} can't be decoded: {error}", path.display())).help(DAMAGED)
 }
 
-impl<D: ImageDecoder> Opened<D> {
+impl Opened<'_> {
     /// Decodes as RGB, `[height, width, 3]`. Alpha is dropped as it is, grey is repeated, wider channels are rounded to 8 bit.
     pub(crate) fn rgb(self) -> Result<Vec<u8>> {
         let rgb = match self.pixels()? {

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use pipeline_contract::{Result, StageError, files};
 
-/// Writes a file beside `path` and moves it there when it is on the disk.
+/// Writes a file beside `path` and moves it there when it is on the disk. Makes its folder if it isn't there.
 ///
 /// # Errors
 /// When it can't be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    files::replace(path, bytes).map_err(|error| failed(path, error))
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder.and_then(|()| files::replace(path, bytes)).map_err(|error| failed(path, error))
 }
 
 /// The error of a file that can't be written.

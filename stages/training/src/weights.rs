@@ -2,6 +2,8 @@
 //! Names, types and shapes are checked against the network before anything is allocated for it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
@@ -22,19 +24,43 @@ pub struct Saved {
     pub parameters: usize,
 }
 
-/// Reads a whole file.
+/// The longest header that is read, in bytes: some ten thousand tensors. A header takes several times its length when it is read.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// Reads a whole file of at most `most` bytes.
 ///
 /// # Errors
-/// When it can't be read.
-pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| StageError::new(format!("{} can't be read: {error}", path.display())))
+/// When it can't be read, is no regular file, or is larger.
+pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| StageError::new(format!("{} can't be read: {error}", path.display()));
+    // Asked before it is opened: opening a pipe waits for somebody to write into it, and a device never ends.
+    let kind = std::fs::metadata(path).map_err(failed)?;
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "a folder" } else { "no regular file" };
+        return Err(StageError::new(format!("{} can't be read: it is {what}", path.display())).help("name a .safetensors file"));
+    }
+    let too_large =
+        |bytes: u64| StageError::new(format!("{} has {bytes} bytes, more than the {most} that it may have", path.display()));
+    if kind.len() > most {
+        return Err(too_large(kind.len()).help("is it of another network?"));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(kind.len() as usize).map_err(|error| failed(error.into()))?;
+    // It may have grown since.
+    File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > most { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// Opens the bytes of a safetensors file.
+/// Opens the bytes of a safetensors file. Names, sizes and places of all tensors are checked against its length.
 ///
 /// # Errors
-/// When they aren't one.
+/// When they aren't one, or its header is longer than 1 MiB.
 pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
+    let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if header > LONGEST_HEADER {
+        return Err(StageError::new(format!("not a safetensors file: its header would be of {header} bytes"))
+            .help(format!("headers of at most {LONGEST_HEADER} bytes are read")));
+    }
     SafeTensors::deserialize(bytes).map_err(|error| StageError::new(format!("not a safetensors file: {error}")))
 }
 
@@ -56,21 +82,31 @@ pub fn load(layout: &Layout, file: &SafeTensors<'_>, prefix: &str, device: &Devi
     Ok(state)
 }
 
-/// The tensors of a network from the file at `path`, which must hold exactly these.
+/// The tensors of a network from the bytes of a file, which must hold exactly these.
+///
+/// # Errors
+/// When they are no safetensors file, or one of another network.
+pub fn read(network: &UNet, bytes: &[u8], device: &Device) -> Result<State> {
+    let file = parse(bytes)?;
+    let state = load(network.layout(), &file, "", device)?;
+    let mut names = file.names();
+    names.sort_unstable();
+    match names.into_iter().find(|name| !network.layout().specs().iter().any(|spec| spec.name == *name)) {
+        Some(name) => Err(StageError::new(format!("the network has no tensor {name}")).help("is it of another depth?")),
+        None => Ok(state),
+    }
+}
+
+/// As [`read`], from the file at `path`, which is no larger than such a network's can be.
 ///
 /// # Errors
 /// When the file can't be read, or is of another network.
 pub fn load_file(network: &UNet, path: &Path, device: &Device) -> Result<State> {
-    let place = |error: StageError| error.context(path.display());
-    let bytes = read_file(path)?;
-    let file = parse(&bytes).map_err(place)?;
-    let state = load(network.layout(), &file, "", device).map_err(place)?;
-    let mut names = file.names();
-    names.sort_unstable();
-    match names.into_iter().find(|name| !network.layout().specs().iter().any(|spec| spec.name == *name)) {
-        Some(name) => Err(place(StageError::new(format!("the network has no tensor {name}")).help("is it of another depth?"))),
-        None => Ok(state),
-    }
+    // A value takes 4 bytes, a counter 8.
+    let values = |spec: &TensorSpec| spec.elements().map_or(u64::MAX, |count| count as u64).saturating_mul(8);
+    let tensors = network.layout().specs().iter().map(values).fold(0, u64::saturating_add);
+    let bytes = read_file(path, tensors.saturating_add(LONGEST_HEADER))?;
+    read(network, &bytes, device).map_err(|error| error.context(path.display()))
 }
 
 /// Writes the tensors of a network to `path`, replacing it only when all is on the disk. The file's metadata say what it

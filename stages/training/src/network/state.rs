@@ -25,19 +25,25 @@ impl State {
     /// Fresh tensors, started as PyTorch does; `rng` gives each tensor its own generator by its name.
     ///
     /// # Errors
-    /// When the sizes overflow.
+    /// When the sizes overflow, or the system has no memory for them.
     pub fn fresh(layout: &Layout, device: &Device, rng: impl Fn(&str) -> Rng) -> Result<Self> {
         let mut state = Self::empty(device);
         for spec in layout.specs() {
             let count = spec.elements().ok_or_else(|| StageError::new(format!("the size of {} overflows", spec.name)))?;
-            let values = match spec.init {
+            let mut values: Vec<f32> = Vec::new();
+            // Asked for, not demanded: a file may name a network that is larger than the machine.
+            values.try_reserve_exact(count).map_err(|_| {
+                StageError::new(format!("there is no memory for the {count} values of {}", spec.name))
+                    .help("take a smaller base or depth: `pipeline plan` says what they need")
+            })?;
+            match spec.init {
                 Init::Uniform { fan_in } => {
                     let (bound, mut rng) = (1.0 / (fan_in as f32).sqrt(), rng(&spec.name));
-                    (0..count).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound).collect()
+                    values.extend((0..count).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound));
                 }
-                Init::One => vec![1.0; count],
-                Init::Zero => vec![0.0; count],
-            };
+                Init::One => values.resize(count, 1.0),
+                Init::Zero => values.resize(count, 0.0),
+            }
             match spec.role {
                 Role::Counter => state.counters.push(0),
                 role => state.push(role, values),

@@ -79,15 +79,17 @@ impl UNet {
             if size == 0 || !size.is_multiple_of(stride) {
                 let message =
                     format!("image {name} {size} is not divisible by {stride}, the stride of a U-Net of depth {depth}");
-                let (below, above) = (size / stride * stride, size.div_ceil(stride).max(1) * stride);
+                let (below, above) = (size / stride * stride, size.div_ceil(stride).max(1).saturating_mul(stride));
                 let nearest = if below == 0 { format!("{above}") } else { format!("{below} or {above}") };
                 return Err(StageError::new(message).help(format!("resize to {nearest}")));
             }
         }
+        // Sizes from a file may be any number.
+        let pixels = height.saturating_mul(width);
         let shared = match self.config.norm {
-            NormKind::Group => self.config.base << (depth - 1) >= 16 || height * width > stride * stride,
-            NormKind::Batch => batch * height * width > stride * stride,
-            NormKind::Instance => height * width > stride * stride,
+            NormKind::Group => self.config.base << (depth - 1) >= 16 || pixels > stride * stride,
+            NormKind::Batch => pixels.saturating_mul(batch) > stride * stride,
+            NormKind::Instance => pixels > stride * stride,
         };
         if !shared {
             let norm = self.config.norm.name();

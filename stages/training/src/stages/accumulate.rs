@@ -26,7 +26,7 @@ pub(super) fn kind() -> StageKind {
     )
     .option(OptionSpec::new(
         "steps",
-        OptionType::at_least(1),
+        OptionType::Integer { min: 1, max: 1 << 20 },
         1,
         "micro-batches per optimizer step; the last window of an epoch holds what is left",
     ))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pipeline_contract::{
     BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result,
-    Saved, Sequential, Shelf, StageKind,
+    Saved, Sequential, Shelf, StageKind, stays_inside,
 };
 use serde::Deserialize;
 
@@ -27,14 +27,17 @@ pub(super) fn kind() -> StageKind {
         |o: Options, cx: &BuildContext| Ok(Export { path: cx.out.join(o.file), events: cx.events.clone(), network: None }),
     )
     .option(
-        OptionSpec::new("file", OptionType::Path, "model.safetensors", "the file; relative paths count from the run's folder")
+        OptionSpec::new("file", OptionType::Path, "model.safetensors", "the file's name in the run's folder, a .safetensors")
             .harmless(),
     )
     .check(|options: &Options, _: &[Facts]| {
-        let named = options.file.file_name().is_some();
-        let finding =
-            || Finding::error(Place::Option("file".into()), "a file's name is wanted").help("file: model.safetensors");
-        Checked { findings: if named { Vec::new() } else { vec![finding()] }, ..Checked::default() }
+        // The ending keeps it off the run's own files.
+        let safetensors = options.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+        let finding = (!safetensors || !stays_inside(&options.file)).then(|| {
+            Finding::error(Place::Option("file".into()), "the weights are a .safetensors file in the run's folder")
+                .help("write file: model.safetensors")
+        });
+        Checked { findings: finding.into_iter().collect(), ..Checked::default() }
     })
     .example("- {id: export, use: export}")
 }

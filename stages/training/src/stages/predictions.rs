@@ -75,13 +75,15 @@ impl Predictions {
     /// Adds an image: RGB `[height, width, 3]`, mask of 0 and 1 and probabilities `[height, width]`.
     pub(super) fn add(&mut self, image: &[u8], mask: &[u8], probabilities: &[f32], height: usize, width: usize) {
         let factor = height.max(width).div_ceil(LARGEST).max(1);
-        let (rows, columns) = (height / factor, width / factor);
+        // A strip may be thinner than what becomes one pixel of its length.
+        let (tall, wide) = (factor.min(height), factor.min(width));
+        let (rows, columns) = (height / tall, width / wide);
         // The mean over the pixels that become one.
         let shrunk = |value: &dyn Fn(usize) -> f32| -> Vec<f32> {
             let pixel = |at: usize| {
-                let (top, left) = (at / columns * factor, at % columns * factor);
-                let block = (0..factor * factor).map(|k| value((top + k / factor) * width + left + k % factor));
-                block.sum::<f32>() / (factor * factor) as f32
+                let (top, left) = (at / columns * tall, at % columns * wide);
+                let block = (0..tall * wide).map(|k| value((top + k / wide) * width + left + k % wide));
+                block.sum::<f32>() / (tall * wide) as f32
             };
             (0..rows * columns).map(pixel).collect()
         };
@@ -101,5 +103,22 @@ impl Predictions {
         let mut bytes = Cursor::new(Vec::new());
         stack(self.0).write_to(&mut bytes, ImageFormat::Png).map_err(|error| failed(path, error))?;
         replace(path, &bytes.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Predictions;
+
+    #[test]
+    fn a_strip_has_a_picture_too() {
+        for (height, width) in [(1, 2000), (2000, 1), (3, 1500), (512, 512)] {
+            let mut predictions = Predictions::default();
+            let area = height * width;
+            predictions.add(&vec![200; 3 * area], &vec![1; area], &vec![1.0; area], height, width);
+            let picture = &predictions.0[0];
+            assert!(picture.width() > 0 && picture.height() > 0, "{height} x {width}");
+            assert_eq!(picture.get_pixel(0, 0).0, [200; 3], "{height} x {width}");
+        }
     }
 }

@@ -190,7 +190,7 @@ impl Options {
         };
         let facts = cx.facts.first().cloned().unwrap_or_default();
         let samples = || cx.samples.per_epoch().or_else(|| facts.integer("samples"));
-        let counted = || samples().map(|samples| steps_per_epoch(&facts, samples) * cx.epochs);
+        let counted = || samples().map(|samples| steps_per_epoch(&facts, samples).saturating_mul(cx.epochs));
         let total_steps = match (shape, given.or_else(counted)) {
             (Shape::Constant, _) => 0,
             (_, Some(total)) => total,

@@ -7,5 +7,5 @@ mod run;
 mod window;
 
 pub use report::{Kind, Report, Row};
-pub use run::verify;
+pub use run::{verify, verify_bytes};
 pub use window::{Collected, Group, WindowReport, compare};

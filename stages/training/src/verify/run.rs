@@ -74,16 +74,27 @@ fn runs() -> [Run; 4] {
     ]
 }
 
+/// The largest reference that is read, in bytes. A reference is a small network's.
+const LARGEST: u64 = 1 << 30;
+
 /// Compares this build on the device of a name, in a precision, with the reference file at `path`.
 ///
 /// # Errors
 /// When the file can't be read or is no reference, the device can't be had or can't do the precision. Differences are no error:
 /// see [`Report::ok`].
 pub fn verify(path: &Path, device: &str, precision: Precision) -> Result<Report> {
-    let bytes = weights::read_file(path)?;
+    let bytes = weights::read_file(path, LARGEST)?;
+    verify_bytes(&bytes, device, precision).map_err(|error| error.context(path.display()))
+}
+
+/// As [`verify`], with the bytes of a reference file.
+///
+/// # Errors
+/// As those of [`verify`].
+pub fn verify_bytes(bytes: &[u8], device: &str, precision: Precision) -> Result<Report> {
     let opened = device::open(device)?;
     device::supports(&opened, precision)?;
-    compare(&bytes, &opened, precision).map_err(|error| error.context(path.display()))
+    compare(bytes, &opened, precision)
 }
 
 fn compare(bytes: &[u8], opened: &Opened, precision: Precision) -> Result<Report> {

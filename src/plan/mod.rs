@@ -74,8 +74,9 @@ impl Plan {
         let host = Host::of(pipeline, job.window());
         let Checkpoints { keep, best, .. } = pipeline.settings.checkpoints;
         let state = [Cause::Weights, Cause::Gradients, Cause::Optimizer];
-        let state: u64 = state.iter().filter_map(|cause| forecast.peak.causes.get(cause)).sum();
-        let checkpoints = (keep > 0).then(|| CheckpointSize { bytes: state + host.window, files: keep + 1 + u64::from(best) });
+        let held = |sum: u64, cause| sum.saturating_add(forecast.peak.causes.get(cause).copied().unwrap_or(0));
+        let state = state.iter().fold(host.window, held);
+        let checkpoints = (keep > 0).then(|| CheckpointSize { bytes: state, files: keep.saturating_add(1 + u64::from(best)) });
         Ok(Self { job, device, forecast, reserved: None, host, checkpoints, name: pipeline.name.clone() })
     }
 

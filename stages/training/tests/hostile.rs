@@ -7,8 +7,8 @@ use std::path::Path;
 
 use common::cpu;
 use pipeline_contract::Facts;
-use pipeline_training::network::{UNet, UNetConfig};
 use pipeline_training::Precision;
+use pipeline_training::network::{UNet, UNetConfig};
 use pipeline_training::verify::verify_bytes;
 use pipeline_training::weights::{load_file, parse, read};
 use serde_json::json;

@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 use super::kinds::{self, Packet, Seen};
 use super::{graph, run_with, seen_by, stage};
 
+/// Sample, stage and epoch of what was told of as skipped.
+type Names = Vec<(String, String, u64)>;
+
 /// Keeps the samples that were told of as skipped.
 #[derive(Default)]
-struct Told(Mutex<Vec<(String, String, u64)>>);
+struct Told(Mutex<Names>);
 
 impl Events for Told {
     fn record(&self, event: &str, fields: Fields) {
@@ -30,7 +33,7 @@ fn ledger(at_most: u64, share: f64) -> SkipLedger {
 }
 
 /// Runs and says who was told of.
-fn run(graph: Graph, epochs: u64, ledger: SkipLedger) -> (std::result::Result<Report, RunError>, Vec<(String, String, u64)>) {
+fn run(graph: Graph, epochs: u64, ledger: SkipLedger) -> (std::result::Result<Report, RunError>, Names) {
     let told = Arc::new(Told::default());
     let result = run_with(graph, epochs, 1 << 30, &Control::new(), ledger.into(), told.clone());
     let told = told.0.lock().unwrap().clone();

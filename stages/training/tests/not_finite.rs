@@ -167,8 +167,8 @@ fn a_gradient_alone_begins_behind_the_blocks() {
     let network = made("group", false);
     let mut window = None;
     add(&network, &mut window, samples(2, 16, 5));
-    let mut infinite = |sum: Tensor<1>| sum.ones_like() * f32::INFINITY;
-    network.lock().expect("no panic before").gradients_mut()[0].inplace(&mut infinite);
+    let infinite = |sum: Tensor<1>| sum.ones_like() * f32::INFINITY;
+    network.lock().expect("no panic before").gradients_mut()[0].inplace(infinite);
     let error = sgd().step(&window.expect("one"), 0.1).expect_err("not finite");
     for words in
         ["the gradient of step 1 is not finite", "samples s0, s1", "activations of all blocks are finite", "behind them"]

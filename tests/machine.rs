@@ -26,7 +26,7 @@ impl Disk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(at.into()));
         }
-        println!("no disk can be mounted here: nothing is said of full or read-only ones");
+        eprintln!("no disk can be mounted here: nothing is said of full or read-only ones");
         None
     }
 
@@ -135,7 +135,7 @@ fn a_closed_terminal_leaves_a_checkpoint() {
     let mut script = Command::new("script");
     script.args(["-qec", &format!("exec {}", quoted.join(" ")), "/dev/null"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let Ok(mut script) = script.stdin(Stdio::null()).stdout(Stdio::null()).spawn() else {
-        println!("there is no `script` here: nothing is said of closed terminals");
+        eprintln!("there is no `script` here: nothing is said of closed terminals");
         return;
     };
     while !steps(2)(&out) {
@@ -166,7 +166,7 @@ fn a_closed_terminal_leaves_a_checkpoint() {
 fn a_clock_that_jumps_changes_nothing() {
     let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
     if !Path::new(library).exists() {
-        println!("there is no libfaketime here: nothing is said of clocks that jump");
+        eprintln!("there is no libfaketime here: nothing is said of clocks that jump");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -87,7 +87,7 @@ fn soak(small: &Small, workers: &str, kills: usize, rng: &mut StdRng) {
         fs::remove_dir_all(&out).unwrap();
     }
     let [time, checkpoint, end] = inside;
-    println!(
+    eprintln!(
         "{workers}: {killed} kills ({time} anywhere, {checkpoint} in a checkpoint, {end} at an epoch's end) over {runs} runs, 0 \
          differences"
     );

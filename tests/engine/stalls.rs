@@ -18,8 +18,10 @@ impl Map for Hang {
     type In = Packet;
     type Out = Packet;
     fn map(&self, input: Packet, cx: &ItemContext<'_>) -> Result<Packet> {
-        while cx.sample == self.0 {
-            std::thread::sleep(Duration::from_secs(3600));
+        if cx.sample == self.0 {
+            loop {
+                std::thread::park();
+            }
         }
         Ok(input)
     }

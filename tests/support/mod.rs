@@ -35,7 +35,7 @@ pub fn drawn() -> Small {
 pub fn photographs() -> Option<Small> {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/CHASE_DB1");
     if !data.is_dir() {
-        println!("no photographs at {}: drawn eyes only", data.display());
+        eprintln!("no photographs at {}: drawn eyes only", data.display());
         return None;
     }
     let set = [

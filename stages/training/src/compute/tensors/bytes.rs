@@ -102,6 +102,7 @@ mod tests {
                     let there = images(&pixels, &normalization, area, precision, &device);
                     assert_eq!(there.dims(), [batch, 3, height, width]);
                     let there = wide(there).try_into_vec_as::<f32>().expect("float32");
+                    #[allow(clippy::useless_conversion, reason = "float32 is one of the types")]
                     let here = with!(precision, E => {
                         let planes = kernels::planes::<E>(Images::Pixels(&pixels, &normalization), area);
                         planes.expect("sizes that fit").into_iter().map(f32::from).collect::<Vec<_>>()

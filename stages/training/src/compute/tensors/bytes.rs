@@ -105,7 +105,9 @@ mod tests {
                     #[allow(clippy::useless_conversion, reason = "float32 is one of the types")]
                     let here = with!(precision, E => {
                         let planes = kernels::planes::<E>(Images::Pixels(&pixels, &normalization), area);
-                        planes.expect("sizes that fit").into_iter().map(f32::from).collect::<Vec<_>>()
+                        let mut wide = vec![0.0; pixels.len()];
+                        E::widen(&planes.expect("sizes that fit"), &mut wide);
+                        wide
                     });
                     let differ = here.iter().zip(&there).filter(|(here, there)| here.to_bits() != there.to_bits()).count();
                     assert_eq!((here.len(), differ), (there.len(), 0), "{device:?}, {precision:?}, {area:?}");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pipeline::contract::{ItemContext, NoEvents, Nothing, Output, Result, Sequential, StageKind};
-use pipeline::engine::{Control, RunOptions, run};
+use pipeline::engine::{Control, Patience, RunOptions, run};
 use pipeline::spec::load_text;
 use pipeline_images::Batch;
 
@@ -49,6 +49,10 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             host_memory_budget: pipeline.settings.host_memory_budget,
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
+            keeper: None,
+            resume: None,
+            skipped: Arc::default(),
+            patience: Patience::default(),
         };
         let started = Instant::now();
         let report = run(&pipeline.graph, options, &Control::new())?;

@@ -9,7 +9,7 @@ use pipeline_contract::{Events, Fields, Result, StageError};
 use pipeline_training::verify::{Collected, WindowReport, compare};
 use serde_json::{Map, Value};
 
-use crate::engine::{self, Control, RunOptions};
+use crate::engine::{self, Control, Patience, RunOptions, SkipLedger};
 use crate::graph::{Stage, build};
 use crate::plan;
 use crate::spec::Pipeline;
@@ -64,6 +64,10 @@ pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
         host_memory_budget: pipeline.settings.host_memory_budget,
         out: std::env::temp_dir(),
         events: Arc::new(Silence),
+        keeper: None,
+        resume: None,
+        patience: Patience::default(),
+        skipped: Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())),
     };
     engine::run(&built, options, &control).map_err(|error| StageError::new(error.to_string()))?;
     let stage = graph.stage(train);

@@ -65,6 +65,7 @@ fn a_run_leaves_what_its_contract_names() {
     assert_eq!((summary["steps"].as_u64(), summary["samples"].as_u64()), (Some(6), Some(20)));
     assert_eq!(summary["weights_sha256"].as_str().unwrap().len(), 64);
     assert!(summary["eval"]["dice"].as_f64().unwrap() > 0.0);
+    assert!((0.0..=1.0).contains(&summary["device_idle"].as_f64().unwrap()), "{}", summary["device_idle"]);
     assert!(summary["memory"]["host_measured_peak"].as_u64().unwrap() > 64 * 64 * 4);
     let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -9,7 +9,9 @@ pub(super) const PROBLEMS: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// What was asked for failed: a run, or reading or writing a file.
 pub(super) const FAILED: u8 = 3;
-/// Stopped by the user; what was on its way was worked off. 128 + SIGINT, as shells have it.
+/// Stopped by a scheduler or by the terminal's closing, with a checkpoint: try again with `--resume`. EX_TEMPFAIL, as sendmail has it.
+pub(super) const RESUME: u8 = 75;
+/// Stopped by the user. 128 + SIGINT, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// The part of the help that tells them.
@@ -19,6 +21,7 @@ Exit codes:
   1    the file has problems, or figures are out of tolerance
   2    the arguments don't make sense
   3    what was asked for failed: a run, or reading or writing a file
+  75   stopped by SIGTERM or SIGHUP, with a checkpoint: go on with --resume
   130  stopped by the user
 
 Environment:
@@ -34,7 +37,7 @@ mod tests {
 
     #[test]
     fn the_help_tells_every_code() {
-        for code in [DONE, PROBLEMS, USAGE, FAILED, INTERRUPTED] {
+        for code in [DONE, PROBLEMS, USAGE, FAILED, RESUME, INTERRUPTED] {
             assert!(HELP.lines().any(|line| line.split_whitespace().next() == Some(&code.to_string())), "{code}");
         }
     }

@@ -23,7 +23,12 @@ pub(super) fn start(color: bool, verbose: u8, quiet: bool) {
         Ok(None) => (EnvFilter::new(filter(verbose, quiet)), None),
         Err(error) => (EnvFilter::new(filter(verbose, quiet)), Some(error)),
     };
-    let subscriber = tracing_subscriber::fmt().with_ansi(color).event_format(Lines { color }).with_env_filter(filter);
+    // A terminal that was closed takes no lines; that must not end the run.
+    let subscriber = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_ansi(color)
+        .event_format(Lines { color })
+        .with_env_filter(filter);
     // Only the first call in a process counts; tests make several.
     let _ = subscriber.with_writer(|| LogWriter).try_init();
     if let Some(error) = wrong {

@@ -1,17 +1,18 @@
-//! `pipeline run FILE`: trains. The first Ctrl-C drains, the second stops at once.
+//! `pipeline run FILE`: trains, from the beginning or from a checkpoint.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use pipeline_contract::{Registry, Result, StageError};
 use pipeline_training::plan::size;
 
-use super::exit;
+use super::resume::{self, Verdict};
+use super::{exit, signals};
 use crate::engine::Control;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Progress, Status, Summary, amount, execute};
+use crate::run::{Folder, Going, Progress, Status, Summary, amount, execute, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -25,6 +26,13 @@ pub struct Opts {
     /// The run's folder; must be empty or not there. Default: runs/NAME-TIME.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Goes on from the newest whole checkpoint of the run in --out, or of the newest run of this name; begins one where there is
+    /// none.
+    #[arg(long)]
+    resume: bool,
+    /// With --resume, goes on although the file has changed so that the result is another one.
+    #[arg(long, requires = "resume")]
+    allow_changed: bool,
 }
 
 /// Runs the command.
@@ -32,24 +40,65 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let loaded = spec::load(&opts.file, &opts.set, registry);
     super::show_problems(&loaded, color);
     let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
-    let pipeline = match fitted(pipeline, opts, registry) {
-        Ok(pipeline) => pipeline,
+    match prepared(pipeline, opts, registry) {
+        Ok(Some(Prepared { pipeline, folder, going })) => run(&pipeline, &folder, going, quiet),
+        Ok(None) => exit::PROBLEMS.into(),
         Err(error) => {
             let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
             tracing::error!("can't run {}: {error}{help}", opts.file.display());
-            return exit::FAILED.into();
+            exit::FAILED.into()
         }
+    }
+}
+
+/// What a run begins with.
+struct Prepared {
+    pipeline: Pipeline,
+    folder: Folder,
+    going: Going,
+}
+
+/// Finds or makes the run's folder, and what it goes on from; `None` where the file doesn't go with that, which has been said.
+fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Option<Prepared>> {
+    let asked = pipeline.resolved.clone();
+    let wanted = opts.out.as_deref().unwrap_or(Path::new("runs")).display().to_string();
+    let place = |error: io::Error| StageError::new(format!("the run's folder {wanted} can't be used: {error}"));
+    let there = match opts.resume {
+        true => Folder::resume(opts.out.as_deref(), &pipeline.name).map_err(place)?,
+        false => None,
     };
-    let folder = match Folder::create(opts.out.as_deref(), &pipeline.name) {
-        Ok(folder) => folder,
-        Err(error) => {
-            let wanted = opts.out.as_deref().unwrap_or(Path::new("runs")).display();
-            tracing::error!("can't make the run's folder {wanted}: {error}");
-            return exit::FAILED.into();
+    let from = match &there {
+        Some(folder) => newest(folder.path()).map_err(place)?,
+        None => None,
+    };
+    if let (true, None) = (opts.resume, &from) {
+        tracing::info!("there is no checkpoint to go on from; the run begins at its beginning");
+    }
+    let mut chosen = None;
+    if let (Some(found), Some(folder)) = (&from, &there) {
+        resume::tell(found, folder.path());
+        match resume::judge(found, &pipeline, registry, opts.allow_changed) {
+            // What was chosen for its memory budget by time might be chosen otherwise today.
+            Verdict::AsChosen => chosen = Some(found.checkpoint.chosen.clone()),
+            Verdict::Altered => {}
+            Verdict::Refused => return Ok(None),
         }
+    }
+    let chosen = match chosen {
+        Some(chosen) => chosen,
+        None => fitted(&pipeline)?,
     };
+    let pipeline = if chosen.is_empty() { pipeline } else { again(opts, &chosen, registry)? };
+    let folder = match there {
+        Some(folder) => folder,
+        None => Folder::create(opts.out.as_deref(), &pipeline.name).map_err(place)?,
+    };
+    Ok(Some(Prepared { pipeline, folder, going: Going { asked, chosen, from } }))
+}
+
+fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitCode {
     let control = Control::new();
-    stop_on_signals(&control);
+    let asked = signals::listen(&control);
     tracing::info!(
         "{}: {} stages in {} lanes, into {}",
         pipeline.name,
@@ -63,10 +112,10 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let mut stages = pipeline.graph.order.iter().map(|&node| pipeline.graph.stage(node));
     let source = stages.find(|stage| stage.kind.inputs.is_empty()).map(|stage| stage.id.clone());
     let progress = Progress::new(pipeline.settings.epochs, source, quiet);
-    match execute(&pipeline, &folder, &control, progress, cards) {
+    match execute(pipeline, folder, &control, progress, cards, going) {
         Ok(summary) => {
-            report(&summary, &folder);
-            if summary.status == Status::Complete { exit::DONE.into() } else { exit::INTERRUPTED.into() }
+            report(&summary, folder);
+            if summary.status == Status::Complete { exit::DONE.into() } else { asked.exit(summary.checkpoint.is_some()).into() }
         }
         Err(failure) => {
             let help = failure.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
@@ -76,15 +125,15 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     }
 }
 
-/// The pipeline under the fastest settings that fit its memory budget, where it has one. What was chosen is chosen for good: a
-/// choice by time may come out otherwise another day, and the run's `resolved.yml` must not.
-fn fitted(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Pipeline> {
-    let Some(budget) = pipeline.settings.memory_budget else { return Ok(pipeline) };
-    if let Err(error) = plan::job(&pipeline) {
+/// The overrides that make the file run under the fastest settings that fit its memory budget, where it has one. What was chosen is
+/// chosen for good: a choice by time may come out otherwise another day, and the run's `resolved.yml` must not.
+fn fitted(pipeline: &Pipeline) -> Result<Vec<String>> {
+    let Some(budget) = pipeline.settings.memory_budget else { return Ok(Vec::new()) };
+    if let Err(error) = plan::job(pipeline) {
         tracing::warn!("nothing is chosen for trainer.memory_budget: {error}");
-        return Ok(pipeline);
+        return Ok(Vec::new());
     }
-    let plan = Plan::of(&pipeline)?;
+    let plan = Plan::of(pipeline)?;
     let fit = plan.fit(budget, &pipeline.settings.fit)?;
     let mut overrides = plan.overrides(&fit)?;
     overrides.push("trainer.fit_may_change=[]".to_owned());
@@ -99,7 +148,12 @@ fn fitted(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Pipeli
             size(choice.peak)
         );
     }
-    let set: Vec<String> = opts.set.iter().cloned().chain(overrides).collect();
+    Ok(overrides)
+}
+
+/// The file read again under what was chosen.
+fn again(opts: &Opts, chosen: &[String], registry: &Registry) -> Result<Pipeline> {
+    let set: Vec<String> = opts.set.iter().chain(chosen).cloned().collect();
     let again = spec::load(&opts.file, &set, registry);
     again.pipeline.ok_or_else(|| StageError::new("the settings that fit don't fit the file").help("this is a bug"))
 }
@@ -107,22 +161,6 @@ fn fitted(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Pipeli
 /// What the driver says of the machine's cards.
 fn cards() -> Option<serde_json::Value> {
     serde_json::to_value(pipeline_training::device::card_memory()?).ok()
-}
-
-/// First signal: drain. Second: stop at once.
-fn stop_on_signals(control: &Control) {
-    let control = control.clone();
-    let asked = AtomicBool::new(false);
-    let handler = ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(exit::INTERRUPTED));
-        }
-        tracing::warn!("stopping after what is on its way; once more stops at once");
-        control.drain();
-    });
-    if let Err(error) = handler {
-        tracing::warn!("Ctrl-C will stop the run at once: {error}");
-    }
 }
 
 fn report(summary: &Summary, folder: &Folder) {
@@ -138,6 +176,9 @@ fn report(summary: &Summary, folder: &Folder) {
     }
     if let (Some(planned), Some(measured)) = (memory.host_planned_peak, memory.host_measured_peak) {
         tracing::info!("host memory: {} planned at most, {} measured at the peak", size(planned), size(measured));
+    }
+    if let (Status::Interrupted, Some(checkpoint)) = (summary.status, &summary.checkpoint) {
+        tracing::info!("the run goes on from {checkpoint} by the same command with --resume --out {}", folder.path().display());
     }
     tracing::info!("results are in {}", folder.path().display());
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use pipeline_contract::{Registry, StageError};
+use pipeline_training::Precision;
 
 use super::{exit, output};
 use crate::spec;
@@ -19,6 +21,9 @@ pub struct Opts {
     /// pipeline file's.
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// The precision to compare in, each with tolerances of its own. Default: no, or the pipeline file's.
+    #[arg(long = "mixed_precision", value_name = "PRECISION", value_parser = PossibleValuesParser::new(Precision::NAMES))]
+    mixed_precision: Option<String>,
     /// Overrides a key of the pipeline file: trainer.mixed_precision=fp16.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -39,7 +44,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
             return exit::USAGE.into();
         }
     }
-    match pipeline_training::verify(&opts.file, opts.device.as_deref().unwrap_or("cpu")) {
+    let precision = opts.mixed_precision.as_deref().and_then(Precision::named).unwrap_or(Precision::Float32);
+    match pipeline_training::verify(&opts.file, opts.device.as_deref().unwrap_or("cpu"), precision) {
         Ok(report) => {
             let text = if opts.all { report.all().to_string() } else { report.to_string() };
             output::answer(&text, if report.ok() { exit::DONE } else { exit::PROBLEMS })
@@ -60,6 +66,7 @@ fn failed(opts: &Opts, error: &StageError) -> ExitCode {
 fn window(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
     let mut set = opts.set.clone();
     set.extend(opts.device.iter().map(|device| format!("trainer.device={device}")));
+    set.extend(opts.mixed_precision.iter().map(|precision| format!("trainer.mixed_precision='{precision}'")));
     let loaded = spec::load(&opts.file, &set, registry);
     super::show_problems(&loaded, color);
     let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };

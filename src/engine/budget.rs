@@ -33,6 +33,8 @@ pub struct Budget {
 
 #[derive(Debug, Default)]
 struct State {
+    /// How often something came onto an edge or left one.
+    moves: u64,
     used: u64,
     peak: u64,
     cancelled: bool,
@@ -120,6 +122,7 @@ impl Budget {
                 entry.bytes += bytes;
                 entry.account.peak_items = entry.account.peak_items.max(entry.items);
                 entry.account.peak_bytes = entry.account.peak_bytes.max(entry.bytes);
+                state.moves += 1;
                 return Ok(());
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +135,7 @@ impl Budget {
         let entry = &mut state.edges[edge];
         entry.items = entry.items.saturating_sub(1);
         entry.bytes = entry.bytes.saturating_sub(bytes);
+        state.moves += 1;
         self.changed.notify_all();
     }
 
@@ -145,6 +149,19 @@ impl Budget {
     pub fn cancel(&self) {
         self.state().cancelled = true;
         self.changed.notify_all();
+    }
+
+    /// How often something came onto an edge or left one so far.
+    pub fn moves(&self) -> u64 {
+        self.state().moves
+    }
+
+    /// The edges that have no room for an item more, and how many each holds.
+    pub fn full(&self) -> Vec<(String, usize)> {
+        let state = self.state();
+        let full = |edge: &&EdgeState| edge.items >= edge.account.bound.items || edge.bytes >= edge.account.bound.bytes;
+        let name = |edge: &EdgeState| (format!("{} -> {}", edge.account.from, edge.account.to), edge.items);
+        state.edges.iter().filter(full).map(name).collect()
     }
 
     /// What each edge held at most.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crossbeam_channel::Select;
 
 use super::edge::{Held, Message, Receiver};
+use super::position::Stale;
 
 /// One edge into a lane.
 #[derive(Debug)]
@@ -15,11 +16,25 @@ pub struct Input {
     pub relatives: Vec<usize>,
     stash: VecDeque<Message>,
     ended: bool,
+    stale: Stale,
 }
 
 impl Input {
     pub fn new(receiver: Receiver, relatives: Vec<usize>) -> Self {
-        Self { receiver, relatives, stash: VecDeque::new(), ended: false }
+        Self { receiver, relatives, stash: VecDeque::new(), ended: false, stale: Stale::Nothing }
+    }
+
+    /// An input that was read before: some of what comes is thrown away, and it may wait for others to end their epoch.
+    pub fn read_before(mut self, stale: Stale, ended: bool) -> Self {
+        (self.stale, self.ended) = (stale, ended);
+        self
+    }
+
+    fn is_stale(&mut self, message: &Message) -> bool {
+        match message {
+            Message::Item(held) => self.stale.covers(held.item.epoch, Some(held.item.until)),
+            Message::EpochEnd(epoch) => self.stale.covers(*epoch, None),
+        }
     }
 }
 
@@ -56,6 +71,17 @@ impl Reader {
         Self { inputs, groups, group: 0, turn: 0, stashed: 0, stash_limit }
     }
 
+    /// Goes on where another reader of these inputs was.
+    pub fn at(mut self, (group, turn): (usize, usize)) -> Self {
+        (self.group, self.turn) = (group, turn);
+        self
+    }
+
+    /// Which group is read and whose turn it is, and for each input whether it waits for the others.
+    pub fn place(&self) -> ((usize, usize), Vec<bool>) {
+        ((self.group, self.turn), self.inputs.iter().map(|input| input.ended).collect())
+    }
+
     /// Waits for what comes next.
     ///
     /// # Errors
@@ -63,7 +89,13 @@ impl Reader {
     pub fn next(&mut self) -> Result<Next, Overflow> {
         let Some(input) = self.whose_turn() else { return Ok(Next::Closed) };
         self.turn += 1;
-        Ok(match self.take(input)? {
+        let message = loop {
+            match self.take(input)? {
+                Some(message) if self.inputs[input].is_stale(&message) => {}
+                other => break other,
+            }
+        };
+        Ok(match message {
             Some(Message::Item(held)) => Next::Item(input, held),
             Some(Message::EpochEnd(epoch)) => {
                 self.inputs[input].ended = true;

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, StageError};
+use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, Shelf, StageError};
 
 use super::call::{Meter, call};
 use super::control::RunError;
 use super::edge::{Held, Message, Sender, broadcast};
+use super::idle::Idle;
+use super::position::{InputPosition, Keeper, Moment, Position, Snapshot};
 use super::reader::{Next, Reader};
 use super::run::Shared;
+use super::sieve::Sieve;
 
 /// Where a stage's items go.
 pub enum Target {
@@ -40,8 +43,18 @@ pub struct Member {
 pub struct Sequence<'a> {
     pub members: Vec<Member>,
     pub shared: &'a Shared,
+    /// How far each edge into the lane was read.
+    pub inputs: Vec<InputPosition>,
+    /// Who keeps what the lane's stages save; nobody, where they are made anew.
+    pub keeper: Option<Arc<dyn Keeper>>,
+    /// How many items of the source's epoch went into the item in hand, or the last one.
+    pub until: u64,
+    /// On a CPU lane; the device's lane leaves nothing out.
+    pub sieve: Option<Sieve<'a>>,
     /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
     pub failure: Option<RunError>,
+    /// What it has waited for its inputs.
+    pub idle: Idle,
 }
 
 impl Sequence<'_> {
@@ -52,21 +65,39 @@ impl Sequence<'_> {
     }
 
     fn run_to_end(&mut self, reader: &mut Reader, entries: &[(usize, usize)]) -> std::result::Result<(), RunError> {
-        let mut epochs = vec![0u64; entries.len()];
         let end = loop {
             if self.shared.control.is_cancelled() {
                 return Ok(());
             }
+            let before = reader.place();
+            let asked = Instant::now();
             let next = reader.next().map_err(|_| self.overflow(entries))?;
+            self.idle.waited(asked);
+            // A lane that is saved needn't work off what is on its way: it is made again when the run goes on.
+            let stopping = self.shared.control.is_draining() && !self.shared.control.is_cancelled();
+            if self.keeper.is_some() && stopping && !(matches!(next, Next::Closed) && self.is_complete()) {
+                self.shared.control.cut_short();
+                self.keep(before, Moment::Stopped)?;
+                break End::Interrupted;
+            }
             let outcome = match next {
-                Next::Item(input, held) => self.item(entries[input], held),
+                Next::Item(input, held) => {
+                    self.idle.begin();
+                    let (sample, until) = (held.item.sample.clone(), held.item.until);
+                    let outcome = self.item(entries[input], held);
+                    self.inputs[input].took(&sample, until);
+                    outcome
+                }
                 Next::EpochEnd(input, epoch) => {
-                    epochs[input] += 1;
+                    self.inputs[input].epoch_ended();
                     self.port_ended(entries[input].0, epoch)
                 }
-                Next::Closed if epochs.iter().all(|&epochs| epochs == self.shared.options.epochs) => break End::Complete,
+                Next::Closed if self.is_complete() => break End::Complete,
                 Next::Closed => break End::Interrupted,
             };
+            if outcome.is_ok() {
+                self.keep(reader.place(), Moment::Running)?;
+            }
             match outcome {
                 Ok(()) => {}
                 // A consumer has ended: this lane ends too, as interrupted as that one.
@@ -77,9 +108,13 @@ impl Sequence<'_> {
         if self.shared.control.is_cancelled() {
             return Ok(());
         }
+        if end == End::Complete {
+            self.keep(reader.place(), Moment::Complete)?;
+        }
         for member in &mut self.members {
             if let Some(running) = &mut member.running {
                 let started = Instant::now();
+                let _at_work = self.shared.desks.enter(&member.stage, None);
                 call(&member.stage, None, || running.finish(end))?;
                 member.meter.add(0, started);
             }
@@ -87,10 +122,66 @@ impl Sequence<'_> {
         Ok(())
     }
 
+    fn is_complete(&self) -> bool {
+        self.inputs.iter().all(|input| input.epochs == self.shared.options.epochs)
+    }
+
+    /// Saves the lane, if it is time.
+    fn keep(&mut self, place: ((usize, usize), Vec<bool>), moment: Moment) -> std::result::Result<(), RunError> {
+        let Some(keeper) = self.keeper.clone().filter(|keeper| keeper.due(moment)) else { return Ok(()) };
+        let (started, (turn, ended)) = (Instant::now(), place);
+        let inputs = self.inputs.iter().cloned().zip(ended).map(|(input, ended)| InputPosition { ended, ..input }).collect();
+        let open_ports = self.members.iter().map(|member| member.open_ports).collect();
+        let mut stages = Vec::new();
+        for member in &mut self.members {
+            if let Some(running) = &mut member.running {
+                stages.push((member.stage.to_string(), call(&member.stage, None, || running.save())?));
+            }
+        }
+        let position = Position { inputs, turn, open_ports };
+        let snapshot = Snapshot { position, samples: self.shared.samples.all(), stages };
+        let last = self.members.last().map_or("", |member| &member.stage);
+        call(last, None, || keeper.keep(snapshot, moment, started.elapsed().as_secs_f64()))
+    }
+
+    /// Goes on where a snapshot of this lane was taken.
+    pub fn restore(&mut self, snapshot: &mut Snapshot) -> std::result::Result<(), RunError> {
+        let mut shelf = Shelf::default();
+        let fits = |member: &Member, open: usize| (1..=member.ports).contains(&open);
+        let open = &snapshot.position.open_ports;
+        if open.len() != self.members.len() || !self.members.iter().zip(open).all(|(member, &open)| fits(member, open)) {
+            let stage = self.members.first().map_or_else(String::new, |member| member.stage.to_string());
+            let cause = StageError::new("what was saved is of other stages than these");
+            return Err(RunError { stage, sample: None, cause, panicked: false });
+        }
+        for (member, &open_ports) in self.members.iter_mut().zip(&snapshot.position.open_ports) {
+            member.open_ports = open_ports;
+            let saved = snapshot.stages.iter_mut().find(|(stage, _)| **stage == *member.stage);
+            // Taken, not copied: it is as large as the network.
+            let saved = saved.map(|(_, saved)| std::mem::take(saved)).unwrap_or_default();
+            if let Some(running) = &mut member.running {
+                call(&member.stage, None, || running.restore(saved, &mut shelf))?;
+            }
+        }
+        Ok(())
+    }
+
     fn item(&mut self, (position, port): (usize, usize), held: Held) -> std::result::Result<(), RunError> {
+        self.until = held.item.until;
         // The input's memory is given back when the stage and all that it calls are done with it.
         let Held { item, hold: _hold } = held;
-        self.deliver(position, port, item)
+        let epoch = item.epoch;
+        let result = self.deliver(position, port, item);
+        let Some(sieve) = &mut self.sieve else { return result };
+        match result {
+            // After a panic nobody knows the stage's state, whatever it would have said.
+            Err(error) if error.cause.is_of_sample() && !error.panicked => sieve.leave_out(error, epoch),
+            Ok(()) => {
+                sieve.passed();
+                Ok(())
+            }
+            failed => failed,
+        }
     }
 
     fn deliver(&mut self, position: usize, port: usize, item: Item) -> std::result::Result<(), RunError> {
@@ -110,6 +201,9 @@ impl Sequence<'_> {
             return Ok(());
         }
         member.open_ports = member.ports;
+        if let Some(sieve) = &mut self.sieve {
+            sieve.epoch_end(epoch)?;
+        }
         self.enter(position, None, 0, |running, sink| running.epoch_end(epoch, sink))?;
         for target in 0..self.members[position].targets.len() {
             match &self.members[position].targets[target] {
@@ -131,7 +225,8 @@ impl Sequence<'_> {
         let stage = self.members[position].stage.clone();
         let meter = self.members[position].meter.clone();
         let Some(mut running) = self.members[position].running.take() else { return Err(self.stopped(position)) };
-        let started = Instant::now();
+        let (started, desks) = (Instant::now(), self.shared.desks.clone());
+        let _at_work = desks.enter(&stage, sample);
         let result = call(&stage, sample, || {
             body(running.as_mut(), &mut |item| {
                 let leaving = Instant::now();
@@ -159,6 +254,8 @@ impl Sequence<'_> {
             match self.members[position].targets.get(target) {
                 Some(&Target::Inside { position, port }) => self.deliver(position, port, item)?,
                 Some(Target::Edges(edges)) => {
+                    let mut item = item;
+                    item.until = self.until;
                     let held = Held::new(item, &self.shared.budget);
                     broadcast(edges, Message::Item(held)).map_err(|_| self.stopped(position))?;
                 }

@@ -11,6 +11,7 @@ use super::control::RunError;
 use super::edge::{Held, Message, Receiver, Sender, broadcast};
 use super::order::Reorder;
 use super::run::Shared;
+use super::sieve::Sieve;
 
 /// One stage of the chain.
 #[derive(Clone)]
@@ -21,7 +22,12 @@ pub struct Link {
 }
 
 /// What becomes of one input, once it is its turn.
-type Outcome = Result<Message, RunError>;
+enum Outcome {
+    /// It is handed on.
+    Whole(Message),
+    /// A stage failed on an item of this epoch.
+    Broken(RunError, u64),
+}
 
 /// Results on their way back, with the numbers of their inputs.
 type Done = (channel::Sender<(u64, Outcome)>, channel::Receiver<(u64, Outcome)>);
@@ -33,13 +39,14 @@ pub fn run(
     pool: Option<&rayon::ThreadPool>,
     input: &Receiver,
     outputs: &[Sender],
+    sieve: &mut Sieve<'_>,
     shared: &Shared,
 ) -> Result<(), RunError> {
     match pool.filter(|_| workers > 0) {
-        Some(pool) => Dispatcher::new(chain, workers, pool, shared).run(input, outputs),
+        Some(pool) => Dispatcher::new(chain, workers, pool, shared).run(input, outputs, sieve),
         None => {
             while let Some(message) = input.recv() {
-                if !send(outputs, apply(chain, message, shared), shared)? {
+                if !send(outputs, apply(chain, message, shared), sieve, shared)? {
                     break;
                 }
             }
@@ -71,12 +78,12 @@ impl<'a> Dispatcher<'a> {
         Self { chain, pool, shared, limit, done, order: Reorder::default(), taken: 0, given: 0, working: 0, largest: 0 }
     }
 
-    fn run(mut self, input: &Receiver, outputs: &[Sender]) -> Result<(), RunError> {
+    fn run(mut self, input: &Receiver, outputs: &[Sender], sieve: &mut Sieve<'_>) -> Result<(), RunError> {
         let mut open = true;
         loop {
             while let Some(outcome) = self.order.pop() {
                 self.given += 1;
-                if !send(outputs, outcome, self.shared)? {
+                if !send(outputs, outcome, sieve, self.shared)? {
                     return Ok(());
                 }
             }
@@ -110,7 +117,7 @@ impl<'a> Dispatcher<'a> {
         // The dispatcher itself holds a sender, so the channel is never disconnected.
         if let Ok((sequence, outcome)) = result {
             self.working -= 1;
-            if let Ok(Message::Item(held)) = &outcome {
+            if let Outcome::Whole(Message::Item(held)) = &outcome {
                 self.largest = self.largest.max(held.item.bytes);
             }
             self.order.insert(sequence, outcome);
@@ -121,7 +128,7 @@ impl<'a> Dispatcher<'a> {
         let sequence = self.taken;
         self.taken += 1;
         if let Message::EpochEnd(_) = message {
-            self.order.insert(sequence, Ok(message));
+            self.order.insert(sequence, Outcome::Whole(message));
             return;
         }
         self.working += 1;
@@ -135,29 +142,45 @@ impl<'a> Dispatcher<'a> {
 
 /// Runs the chain on one message. The input's memory is given back as soon as the chain has made something else of it.
 fn apply(chain: &[Link], message: Message, shared: &Shared) -> Outcome {
-    let Message::Item(Held { mut item, hold }) = message else { return Ok(message) };
+    let Message::Item(Held { mut item, hold }) = message else { return Outcome::Whole(message) };
+    let (epoch, until) = (item.epoch, item.until);
     for link in chain {
         if shared.control.is_cancelled() {
             let stopped = pipeline_contract::StageError::stopped();
-            return Err(RunError { stage: link.stage.to_string(), sample: None, cause: stopped, panicked: false });
+            let error = RunError { stage: link.stage.to_string(), sample: None, cause: stopped, panicked: false };
+            return Outcome::Broken(error, epoch);
         }
-        item = step(link, item, shared)?;
+        item = match step(link, item, shared) {
+            Ok(item) => item,
+            Err(error) => return Outcome::Broken(error, epoch),
+        };
     }
     drop(hold);
-    Ok(Message::Item(Held::new(item, &shared.budget)))
+    item.until = until;
+    Outcome::Whole(Message::Item(Held::new(item, &shared.budget)))
 }
 
 fn step(link: &Link, item: Item, shared: &Shared) -> Result<Item, RunError> {
     let (epoch, sample) = (item.epoch, item.sample.clone());
     let cx = ItemContext { stage: &link.stage, seed: shared.options.seed, epoch, sample: &sample };
-    let started = Instant::now();
+    let (started, _at_work) = (Instant::now(), shared.desks.enter(&link.stage, Some(&sample)));
     let result = call(&link.stage, Some(&sample), || link.map.map(item, &cx));
     link.meter.add(1, started);
     result
 }
 
-/// Hands a result on; false when nobody takes it any more.
-fn send(outputs: &[Sender], outcome: Outcome, shared: &Shared) -> Result<bool, RunError> {
-    let message = shared.tell(outcome)?;
+/// Hands a result on, or leaves it out; false when nobody takes it any more.
+fn send(outputs: &[Sender], outcome: Outcome, sieve: &mut Sieve<'_>, shared: &Shared) -> Result<bool, RunError> {
+    let message = match outcome {
+        Outcome::Broken(error, epoch) => {
+            sieve.leave_out(error, epoch)?;
+            return Ok(!shared.control.is_cancelled());
+        }
+        Outcome::Whole(message) => message,
+    };
+    match message {
+        Message::Item(_) => sieve.passed(),
+        Message::EpochEnd(epoch) => sieve.epoch_end(epoch)?,
+    }
     Ok(!shared.control.is_cancelled() && broadcast(outputs, message).is_ok())
 }

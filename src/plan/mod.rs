@@ -7,13 +7,14 @@ mod text;
 use pipeline_contract::{Fields, Result, StageError};
 use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened};
+use pipeline_training::memory::Cause;
 use pipeline_training::plan::{Fit, Forecast, Freedom, Job, StageView, calibrate, fit, rehearse};
 use serde_json::{Value, json};
 
 pub use host::Host;
 pub(crate) use text::size;
 
-use crate::spec::Pipeline;
+use crate::spec::{Checkpoints, Pipeline};
 
 /// What a run of a file will take.
 #[derive(Debug, Clone)]
@@ -29,7 +30,18 @@ pub struct Plan {
     pub reserved: Option<u64>,
     /// The host's memory.
     pub host: Host,
+    /// The run's checkpoints; `None` where it takes none.
+    pub checkpoints: Option<CheckpointSize>,
     name: String,
+}
+
+/// What checkpoints take: on the disk, and while one is written also of the host's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct CheckpointSize {
+    /// Bytes of one at most: taken in the middle of a window, it holds the gradients so far and the window's samples.
+    pub bytes: u64,
+    /// How many are on the disk at most, while the newest is written.
+    pub files: u64,
 }
 
 /// The training of a pipeline.
@@ -60,7 +72,12 @@ impl Plan {
         let device = device::open(&job.device)?;
         let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
         let host = Host::of(pipeline, job.window());
-        Ok(Self { job, device, forecast, reserved: None, host, name: pipeline.name.clone() })
+        let Checkpoints { keep, best, .. } = pipeline.settings.checkpoints;
+        let state = [Cause::Weights, Cause::Gradients, Cause::Optimizer];
+        let held = |sum: u64, cause| sum.saturating_add(forecast.peak.causes.get(cause).copied().unwrap_or(0));
+        let state = state.iter().fold(host.window, held);
+        let checkpoints = (keep > 0).then(|| CheckpointSize { bytes: state, files: keep.saturating_add(1 + u64::from(best)) });
+        Ok(Self { job, device, forecast, reserved: None, host, checkpoints, name: pipeline.name.clone() })
     }
 
     /// The same, with what a graphics device's allocator will hold: found by a dry run there, which compiles and tunes kernels.
@@ -166,6 +183,7 @@ impl Plan {
                 "saved_activations": blocks,
             },
             "host": self.host.to_json(),
+            "checkpoints": self.checkpoints,
             "settings": {
                 "micro_batch": self.job.micro_batch.0,
                 "gradient_accumulation_steps": self.job.steps,

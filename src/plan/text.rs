@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pipeline_training::plan::Fit;
 pub(crate) use pipeline_training::plan::size;
 
-use super::Plan;
+use super::{CheckpointSize, Plan};
 
 /// Alternatives that are listed; the others are in the JSON.
 const LISTED: usize = 12;
@@ -60,6 +60,9 @@ pub(super) fn plan(plan: &Plan, fit: Option<&Fit>) -> String {
     line(format!("  {:<52}{:>12}", format!("the window's {} samples, for a retry", job.window()), size(host.window)));
     if host.decoding > 0 {
         line(format!("  and {} photographs being decoded, at 4 bytes a pixel (2048 x 2048: 16 MiB)", host.decoding));
+    }
+    if let Some(CheckpointSize { bytes, files }) = plan.checkpoints {
+        line(format!("  and {0} while a checkpoint is written\n\ndisk: {files} checkpoints of {0} at most", size(bytes)));
     }
     if let Some(fit) = fit {
         alternatives(fit, &mut line);

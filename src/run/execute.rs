@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pipeline_contract::{End, Events, Fields, memory};
 use serde_json::{Value, json};
 
+use super::checkpoint::{CheckpointKeeper, Found};
 use super::folder::Folder;
-use super::metrics::Metrics;
+use super::metrics::{Mark, Metrics};
 use super::progress::Progress;
+use super::skipped::{self, Quarantine};
 use super::summary::{Memory, Status, Summary, process_peak};
-use crate::engine::{self, Control, RunError, RunOptions};
+use crate::engine::{self, Control, Keeper, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
 use crate::spec::{Pipeline, to_yaml};
@@ -23,13 +25,15 @@ pub enum Failure {
     Folder(String, io::Error),
     /// A stage failed.
     Stage(RunError),
+    /// The run was stopped, and what it would go on from could not be written.
+    Checkpoint(String),
 }
 
 impl Failure {
     /// How to mend it, where that is known.
     pub fn mend(&self) -> Option<&str> {
         match self {
-            Self::Folder(..) => None,
+            Self::Folder(..) | Self::Checkpoint(_) => None,
             Self::Stage(error) => error.cause.mend(),
         }
     }
@@ -40,11 +44,23 @@ impl fmt::Display for Failure {
         match self {
             Self::Folder(file, error) => write!(f, "can't write {file}: {error}"),
             Self::Stage(error) => error.fmt(f),
+            Self::Checkpoint(message) => f.write_str(message),
         }
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// What a run goes on from, and what it is kept with so that it can go on again.
+#[derive(Debug)]
+pub struct Going {
+    /// The file as it was read, before anything was chosen for its memory budget.
+    pub asked: Value,
+    /// The overrides that were chosen for its memory budget.
+    pub chosen: Vec<String>,
+    /// The checkpoint to go on from.
+    pub from: Option<Found>,
+}
 
 /// Runs the pipeline to its end. The summary is written however it ends; `cards` is asked then for what it says of cards.
 ///
@@ -56,25 +72,58 @@ pub fn execute(
     control: &Control,
     progress: Progress,
     cards: fn() -> Option<Value>,
+    going: Going,
 ) -> Result<Summary, Failure> {
     let written = |name: &str, result: io::Result<()>| result.map_err(|error| unwritable(folder, name, error));
-    written("resolved.yml", folder.write("resolved.yml", to_yaml(&pipeline.resolved).as_bytes()))?;
+    let Going { asked, chosen, from } = going;
+    let (mut mark, last, best, snapshot) = match from {
+        Some(Found { checkpoint, last, .. }) => (checkpoint.mark, last, checkpoint.best, Some(checkpoint.snapshot)),
+        None => (Mark::default(), 0, None, None),
+    };
+    mark.resumes += u64::from(snapshot.is_some());
+    written("resolved.yml", resolve(pipeline, folder, mark.resumes))?;
     written("graph.svg", folder.write("graph.svg", draw(&pipeline.graph, &pipeline.name, Format::Svg, None).as_bytes()))?;
-    let metrics = Metrics::create(&folder.path().join("metrics.jsonl"), control.clone(), progress)
+    let settings = &pipeline.settings;
+    let mut ledger = SkipLedger::new(settings.on_error.cap());
+    if let Some(snapshot) = &snapshot {
+        let before = skipped::before(folder, mark.bytes).map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
+        ledger = ledger.resumed(before, snapshot.position.inputs.iter().map(|input| input.epochs).min().unwrap_or(0));
+    }
+    let ledger = Arc::new(ledger);
+    let quarantine = matches!(settings.on_error, OnError::Quarantine(_)).then(|| Quarantine {
+        folder: folder.clone(),
+        run: pipeline.name.clone(),
+        skipped: ledger.clone(),
+    });
+    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
+    let checkpoints = pipeline.settings.checkpoints;
+    let keeper = if checkpoints.keep > 0 {
+        let kept = CheckpointKeeper::start(folder.path(), checkpoints, metrics.clone(), (asked, chosen), (last, best));
+        Some(Arc::new(kept.map_err(|error| unwritable(folder, "checkpoint", error))?))
+    } else {
+        None
+    };
     // What choosing settings took, before, isn't the run's.
     memory::reset_peak(memory::Side::Host);
-    let settings = &pipeline.settings;
     let options = RunOptions {
         epochs: settings.epochs,
         seed: settings.seed,
         host_memory_budget: settings.host_memory_budget,
         out: folder.path().into(),
         events: metrics.clone(),
+        keeper: keeper.clone().map(|keeper| keeper as Arc<dyn Keeper>),
+        resume: snapshot.map(|snapshot| Arc::new(Mutex::new(snapshot))),
+        skipped: ledger.clone(),
+        patience: settings.patience,
     };
     // A file that trains nothing has no plan, and needs none to run.
     let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();
+    if mark.resumes > 0 {
+        let step = mark.kept.step.get("step").cloned().unwrap_or_else(|| json!(0));
+        metrics.record("resume", Fields::from_iter([("step".to_owned(), step), ("resumes".to_owned(), json!(mark.resumes))]));
+    }
     if let Some(plan) = &plan {
         metrics.record("plan", plan.figures());
         // A fit weighs what the network takes; what an allocator makes of it is known only of the settings that were chosen.
@@ -86,6 +135,7 @@ pub fn execute(
         }
     }
     let outcome = engine::run(&pipeline.graph, options, control);
+    let checkpoint = keeper.map(|keeper| keeper.finish()).unwrap_or_default();
     let status = match &outcome {
         Ok(report) if report.end == End::Complete => Status::Complete,
         Ok(_) => Status::Interrupted,
@@ -93,6 +143,7 @@ pub fn execute(
     };
     metrics.record("end", Fields::from_iter([("status".to_owned(), json!(status))]));
     metrics.progress().finish();
+    skipped::tell(&ledger.all());
     let (kept, unwritten) = metrics.take();
     let count = |name: &str| kept.step.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (stages, edges, host_peak) = match &outcome {
@@ -104,9 +155,11 @@ pub fn execute(
         status,
         error: outcome.as_ref().err().map(ToString::to_string),
         seconds: metrics.seconds(),
+        device_idle: outcome.as_ref().ok().and_then(|report| report.device_idle),
         steps: count("step"),
         samples: count("samples"),
         eval: kept.eval.clone(),
+        skipped_samples: ledger.all(),
         memory: Memory {
             device_planned_peak: plan.as_ref().map(|plan| plan.device_peak()),
             device_measured_peak: kept.device_bytes_peak,
@@ -118,6 +171,8 @@ pub fn execute(
         },
         stages,
         edges,
+        resumes: mark.resumes,
+        checkpoint: checkpoint.path.map(|path| path.display().to_string()),
         entries: kept.entries,
     };
     let summarized = written("summary.json", folder.write("summary.json", summary.to_json().as_bytes()));
@@ -127,7 +182,22 @@ pub fn execute(
         return Err(unwritable(folder, "metrics.jsonl", error));
     }
     summarized?;
-    Ok(summary)
+    // A run that was stopped so that it can go on is worth nothing without its last checkpoint.
+    match checkpoint.failure.filter(|_| status == Status::Interrupted) {
+        Some(failure) => Err(Failure::Checkpoint(failure)),
+        None => Ok(summary),
+    }
+}
+
+/// Writes `resolved.yml`. One that said otherwise before the run went on stays beside it.
+fn resolve(pipeline: &Pipeline, folder: &Folder, resumes: u64) -> io::Result<()> {
+    let (text, path) = (to_yaml(&pipeline.resolved), folder.path().join("resolved.yml"));
+    if let Ok(before) = std::fs::read(&path)
+        && before != text.as_bytes()
+    {
+        folder.write(&format!("resolved.{resumes}.yml"), &before)?;
+    }
+    folder.write("resolved.yml", text.as_bytes())
 }
 
 fn unwritable(folder: &Folder, name: &str, error: io::Error) -> Failure {

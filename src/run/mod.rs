@@ -2,14 +2,20 @@
 //! It knows no stage: figures are named events with fields, whoever sends them.
 
 mod amount;
+mod changes;
+mod checkpoint;
 mod execute;
 mod folder;
 mod metrics;
 mod progress;
+mod skipped;
 mod summary;
 
 pub(crate) use amount::amount;
-pub use execute::{Failure, execute};
+pub use changes::{Change, Effect, compare};
+pub use checkpoint::{Checkpoint, Damage, Found, newest, read as read_checkpoint};
+pub use execute::{Failure, Going, execute};
 pub use folder::Folder;
+pub use metrics::{Kept, Mark};
 pub use progress::{LogWriter, Progress};
 pub use summary::{Memory, Status, Summary};

@@ -83,8 +83,7 @@ impl Progress {
                 let text = format!("epoch {}: {}, AUC {:.4}", whole(fields, "epoch"), state.eval, number(fields, "auc"));
                 self.line(&text);
             }
-            // A retry is a warning already.
-            "sample_skipped" => self.line(&format!("{event}: {}", Value::Object(fields.clone()))),
+            // Retries and samples that are skipped are warnings already.
             _ => {}
         }
     }
@@ -182,7 +181,8 @@ pub struct LogWriter;
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match BARS.get() {
-            Some(bars) => bars.suspend(|| io::stderr().write_all(bytes))?,
+            // Not `suspend`, which panics where the terminal has been closed.
+            Some(bars) => bars.println(String::from_utf8_lossy(bytes).trim_end_matches('\n'))?,
             None => io::stderr().write_all(bytes)?,
         }
         Ok(bytes.len())

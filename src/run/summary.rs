@@ -4,7 +4,7 @@ use pipeline_contract::Fields;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::{EdgeUse, StageTime};
+use crate::engine::{EdgeUse, Skipped, StageTime};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,18 +58,27 @@ pub struct Summary {
     pub error: Option<String>,
     /// Seconds that it took.
     pub seconds: f64,
+    /// The share, from 0 to 1, of the time from its first micro-batch to its end that the device's lane waited for its inputs;
+    /// `null` where nothing is trained, or the run failed.
+    pub device_idle: Option<f64>,
     /// Optimizer steps.
     pub steps: u64,
     /// Samples trained on.
     pub samples: u64,
     /// The last evaluation.
     pub eval: Option<Fields>,
+    /// Samples that were left out because they are broken.
+    pub skipped_samples: Vec<Skipped>,
     /// Peaks of memory.
     pub memory: Memory,
     /// Where the time went.
     pub stages: Vec<StageTime>,
     /// What queued where.
     pub edges: Vec<EdgeUse>,
+    /// How often the run has gone on from a checkpoint.
+    pub resumes: u64,
+    /// The newest checkpoint that was written since it began or went on.
+    pub checkpoint: Option<String>,
     /// What stages added, such as `weights_sha256`.
     pub entries: Fields,
 }

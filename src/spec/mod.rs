@@ -12,6 +12,7 @@ mod load;
 mod misfit;
 mod needs;
 mod node;
+mod on_error;
 mod options;
 mod overrides;
 mod references;
@@ -30,10 +31,11 @@ pub use load::{load, load_bytes, load_text};
 pub use resolved::to_yaml;
 
 use crate::diagnostic::{Diagnostic, Source};
+use crate::engine::{OnError, Patience};
 use crate::graph::Graph;
 
 /// The keys of a pipeline file.
-pub(crate) const TOP_KEYS: [&str; 5] = ["name", "seed", "dataset", "trainer", "stages"];
+pub(crate) const TOP_KEYS: [&str; 6] = ["name", "seed", "on_error", "dataset", "trainer", "stages"];
 
 /// What the `trainer:` block and the file's top level say to the engine itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +50,25 @@ pub struct Settings {
     pub memory_budget: Option<u64>,
     /// What may be chosen for the memory budget: `micro_batch`, `gradient_checkpointing`, `mixed_precision`.
     pub fit: Vec<String>,
+    /// When checkpoints are taken.
+    pub checkpoints: Checkpoints,
+    /// How long nothing may move.
+    pub patience: Patience,
+    /// What becomes of samples that a stage can't work with.
+    pub on_error: OnError,
+}
+
+/// When checkpoints are taken and how many stay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Checkpoints {
+    /// Minutes between two.
+    pub every_minutes: f64,
+    /// Optimizer steps between two; `None`: only the minutes count.
+    pub every_steps: Option<u64>,
+    /// How many stay, the newest; 0: none is taken.
+    pub keep: u64,
+    /// Whether one is also taken, and stays, after the best evaluation.
+    pub best: bool,
 }
 
 /// A file that can be run.

@@ -23,6 +23,8 @@ pub(super) enum Owner<'a> {
     Stage(&'a str),
     /// The keys of this block of the file.
     Block(&'a str),
+    /// The keys at the top of the file.
+    File,
     /// This key of the file, the default of somebody's option.
     Key(&'a str),
 }
@@ -34,6 +36,7 @@ impl Owner<'_> {
             Self::Stage(id) => format!("{} of {}", quote(path), quote(id)),
             Self::Block(block) if path.is_empty() => quote(block),
             Self::Block(block) => quote(&format!("{block}.{path}")),
+            Self::File => quote(path),
             Self::Key(key) => quote(key),
         }
     }

@@ -12,6 +12,7 @@ pub(super) fn value(top: &Top, entries: &[Entry], needs: &[Vec<Need>]) -> Value 
     let mut file = Map::new();
     file.insert("name".into(), json!(top.name));
     file.insert("seed".into(), json!(top.settings.seed));
+    file.insert("on_error".into(), top.on_error.clone());
     // What stages read of `dataset:` and `trainer:` stands in their options now; repeated here, nothing would read it.
     file.insert("trainer".into(), escaped(Value::Object(top.trainer.clone())));
     file.insert("stages".into(), (0..entries.len()).map(|at| stage(entries, needs, at)).collect());

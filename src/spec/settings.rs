@@ -1,16 +1,23 @@
 //! What the file says to the engine itself: name, seed and some keys of `trainer:`. The stages' options are not its business.
 
 use std::path::Path;
+use std::time::Duration;
 
 use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
 use serde_json::{Map, Value};
 
 use super::node::{Data, Node, quote};
+use super::on_error;
 use super::options::{Checker, Owner, Places};
 use super::references::Used;
 use super::suggest;
-use super::{Settings, TOP_KEYS};
+use super::{Checkpoints, Settings, TOP_KEYS};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::engine::Patience;
+
+fn minutes() -> OptionType {
+    OptionType::Number { min: 0.0, max: 1e6 }
+}
 
 /// What a fit may choose.
 const FIT: &[&str] = &["micro_batch", "gradient_checkpointing", "mixed_precision"];
@@ -37,12 +44,43 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
             serde_json::json!(["micro_batch", "gradient_checkpointing"]),
             "what may be chosen for the memory budget; what isn't listed stays as it is. Only mixed_precision changes results",
         ),
+        OptionSpec::new(
+            "checkpoint",
+            OptionType::Group(vec![
+                OptionSpec::new("every_minutes", minutes(), 10, "minutes between checkpoints"),
+                OptionSpec::optional("every_steps", OptionType::at_least(1), "also after so many optimizer steps"),
+                OptionSpec::new("keep", OptionType::at_least(0), 2, "so many stay, the newest; 0: none is taken"),
+                OptionSpec::new(
+                    "best",
+                    OptionType::Bool,
+                    true,
+                    "one is also taken, and stays, after the best evaluation (Dice)",
+                ),
+            ]),
+            serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
+            "when all that decides the run's future is kept, so that it can go on after it was stopped or killed",
+        ),
+        OptionSpec::new(
+            "stall",
+            OptionType::Group(vec![
+                OptionSpec::new(
+                    "warn_minutes",
+                    minutes(),
+                    5,
+                    "minutes until it is told that nothing has moved, and who works on what",
+                ),
+                OptionSpec::new("end_minutes", minutes(), 60, "minutes until the run ends for it; 0: never"),
+            ]),
+            serde_json::json!({"warn_minutes": 5, "end_minutes": 60}),
+            "how long no item may move; longer than the longest micro-batch takes",
+        ),
     ]
 }
 
 /// The keys at the top of the file that are options of the engine.
 pub(crate) fn top_keys() -> Vec<OptionSpec> {
-    vec![OptionSpec::new("seed", OptionType::Integer { min: 0, max: i64::MAX }, 0, "the seed of every random choice")]
+    let seed = OptionType::Integer { min: 0, max: i64::MAX };
+    vec![OptionSpec::new("seed", seed, 0, "the seed of every random choice"), on_error::key()]
 }
 
 /// Keys that no part of the program reads by itself, but that files have and stages refer to.
@@ -54,6 +92,8 @@ pub(super) struct Top {
     pub(super) settings: Settings,
     /// The keys of `trainer:` that the program reads, with their defaults.
     pub(super) trainer: Map<String, Value>,
+    /// The key `on_error` with its defaults.
+    pub(super) on_error: Value,
 }
 
 /// Checks everything above the stages; nothing if the engine can't have its settings.
@@ -71,7 +111,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
     let name = name(root, file, problems);
     let mut checker = Checker { root, owner: Owner::Block("trainer"), problems, used, places: Places::new() };
     let trainer = trainer(root, &mut checker);
-    checker.owner = Owner::Key("seed");
+    checker.owner = Owner::File;
     let top = checker.known(&top_keys(), root.entries(), root.spot.span, "");
     let (trainer, top) = (trainer?, top?);
     let number = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_u64);
@@ -85,8 +125,30 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
             .and_then(Value::as_array)
             .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
             .unwrap_or_default(),
+        checkpoints: checkpoints(&trainer)?,
+        patience: patience(&trainer)?,
+        on_error: on_error::read(top.get("on_error")?)?,
     };
-    Some(Top { name: name?, settings, trainer })
+    Some(Top { name: name?, settings, trainer, on_error: top.get("on_error")?.clone() })
+}
+
+/// When checkpoints are taken; `None` where the block is wrong.
+fn checkpoints(trainer: &Map<String, Value>) -> Option<Checkpoints> {
+    let block = trainer.get("checkpoint")?;
+    Some(Checkpoints {
+        every_minutes: block.get("every_minutes")?.as_f64()?,
+        every_steps: block.get("every_steps").and_then(Value::as_u64),
+        keep: block.get("keep")?.as_u64()?,
+        best: block.get("best")?.as_bool()?,
+    })
+}
+
+/// How long nothing may move; `None` where the block is wrong.
+fn patience(trainer: &Map<String, Value>) -> Option<Patience> {
+    let block = trainer.get("stall")?;
+    let minutes = |key: &str| block.get(key)?.as_f64().map(|minutes| Duration::from_secs_f64(60.0 * minutes));
+    let (warn, end) = (minutes("warn_minutes")?, minutes("end_minutes")?);
+    Some(Patience { warn, end: Some(end).filter(|end| !end.is_zero()), ..Patience::default() })
 }
 
 fn trainer(root: &Node, checker: &mut Checker<'_>) -> Option<Map<String, Value>> {

@@ -28,7 +28,7 @@ fn rename(entries: &mut [Entry], keys: &[&str], owner: &str, problems: &mut Vec<
             continue;
         };
         let is_map = matches!(entries[at].value.data, Data::Map(_));
-        let fits = is_map == ["dataset", "trainer", "with"].contains(&meant) || meant == "bound" || meant == "needs";
+        let fits = is_map == ["dataset", "trainer", "with"].contains(&meant) || ["bound", "needs", "on_error"].contains(&meant);
         if fits && entries.iter().all(|entry| entry.key != meant) {
             let problem = Diagnostic::error(entries[at].key_span, format!("{owner} has no key {}", quote(given)));
             problems.push(problem.help(format!("did you mean {}?", quote(meant))));

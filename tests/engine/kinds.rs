@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipeline::contract::{
-    Either, End, ItemContext, Map, Nothing, OptionSpec, OptionType, Output, Payload, Result, Sequential, Source, StageError,
-    StageKind,
+    Either, End, ItemContext, Map, Nothing, OptionSpec, OptionType, Output, Payload, Result, Saved, Sequential, Shelf, Source,
+    StageError, StageKind,
 };
 use serde::Deserialize;
 
@@ -87,31 +87,53 @@ struct PackOptions {
 struct Pack {
     size: usize,
     held: Vec<Packet>,
+    /// The sample that a pack is called by: the last one in it, or `pack`.
+    called: Option<String>,
 }
 
 impl Pack {
     fn flush(&mut self, out: &mut Output<'_, Packet>) -> Result<()> {
         let text = self.held.iter().map(|packet| packet.0.as_str()).collect::<Vec<_>>().join("+");
         let bytes = self.held.drain(..).map(|packet| packet.1).sum();
-        out.emit("pack", Packet(format!("[{text}]"), bytes))
+        out.emit(self.called.as_deref().unwrap_or("pack"), Packet(format!("[{text}]"), bytes))
     }
 }
 
 impl Sequential for Pack {
     type In = Packet;
     type Out = Packet;
-    fn item(&mut self, input: Packet, _: &ItemContext<'_>, out: &mut Output<'_, Packet>) -> Result<()> {
+    fn item(&mut self, input: Packet, cx: &ItemContext<'_>, out: &mut Output<'_, Packet>) -> Result<()> {
         self.held.push(input);
+        self.called.iter_mut().for_each(|called| cx.sample.clone_into(called));
         if self.held.len() == self.size { self.flush(out) } else { Ok(()) }
     }
     fn epoch_end(&mut self, _: u64, out: &mut Output<'_, Packet>) -> Result<()> {
         if self.held.is_empty() { Ok(()) } else { self.flush(out) }
     }
+    fn save(&mut self) -> Result<Saved> {
+        let mut saved = Saved::default();
+        saved.set("held", self.held.iter().map(|packet| (&packet.0, packet.1)).collect::<Vec<_>>())?;
+        Ok(saved)
+    }
+    fn restore(&mut self, saved: Saved, _: &mut Shelf) -> Result<()> {
+        self.held = saved.get::<Vec<(String, u64)>>("held")?.into_iter().map(|(text, bytes)| Packet(text, bytes)).collect();
+        Ok(())
+    }
 }
 
 /// Packs `size` packets into one; the epoch's tail is shorter.
 pub fn pack() -> StageKind {
-    StageKind::sequential("pack", "packs", |options: PackOptions, _| Ok(Pack { size: options.size, held: Vec::new() }))
+    StageKind::sequential("pack", "packs", |options: PackOptions, _| {
+        Ok(Pack { size: options.size, held: Vec::new(), called: None })
+    })
+}
+
+/// As `pack`, and says that it holds nothing back when it emits.
+pub fn gather() -> StageKind {
+    StageKind::sequential("gather", "packs", |options: PackOptions, _| {
+        Ok(Pack { size: options.size, held: Vec::new(), called: Some(String::new()) })
+    })
+    .gathers()
 }
 
 struct Join;
@@ -141,7 +163,7 @@ pub fn after() -> StageKind {
 /// As `pack`, on the device's lane.
 pub fn train() -> StageKind {
     StageKind::device("train", "packs on the device", |options: PackOptions, _| {
-        Ok(Pack { size: options.size, held: Vec::new() })
+        Ok(Pack { size: options.size, held: Vec::new(), called: None })
     })
 }
 
@@ -176,6 +198,53 @@ struct CollectOptions {
 /// Remembers what it sees.
 pub fn collect(seen: Seen) -> StageKind {
     StageKind::sequential("collect", "collects", move |options: CollectOptions, cx| {
+        Ok(Collect { seen: seen.clone(), stage: cx.stage.clone(), delay_micros: options.delay_micros })
+    })
+}
+
+struct Remember {
+    seen: Seen,
+    stage: String,
+    texts: Vec<String>,
+}
+
+impl Sequential for Remember {
+    type In = Packet;
+    type Out = Nothing;
+    fn item(&mut self, input: Packet, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+        self.texts.push(input.0);
+        Ok(())
+    }
+    fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
+        self.texts.push(format!("end of {epoch}"));
+        Ok(())
+    }
+    fn finish(&mut self, _: End) -> Result<()> {
+        let texts = self.texts.drain(..).map(|text| (self.stage.clone(), 0, text));
+        self.seen.lock().unwrap().extend(texts);
+        Ok(())
+    }
+    fn save(&mut self) -> Result<Saved> {
+        let mut saved = Saved::default();
+        saved.set("texts", &self.texts)?;
+        Ok(saved)
+    }
+    fn restore(&mut self, saved: Saved, _: &mut Shelf) -> Result<()> {
+        self.texts = saved.get("texts")?;
+        Ok(())
+    }
+}
+
+/// Remembers what it sees on the device's lane, and saves that; tells it all at the end.
+pub fn remember(seen: Seen) -> StageKind {
+    StageKind::device("remember", "remembers", move |(): (), cx| {
+        Ok(Remember { seen: seen.clone(), stage: cx.stage.clone(), texts: Vec::new() })
+    })
+}
+
+/// As `collect`, on the device's lane.
+pub fn collect_on_device(seen: Seen) -> StageKind {
+    StageKind::device("collect_on_device", "collects on the device", move |options: CollectOptions, cx| {
         Ok(Collect { seen: seen.clone(), stage: cx.stage.clone(), delay_micros: options.delay_micros })
     })
 }

@@ -2,17 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod broken;
+mod idle;
 mod kinds;
 mod random;
 mod sides;
+mod stalls;
 
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use kinds::Seen;
-use pipeline::contract::{End, NoEvents, StageKind};
-use pipeline::engine::{Control, Report, RunError, RunOptions, run};
+use pipeline::contract::{End, Events, NoEvents, StageKind};
+use pipeline::engine::{Control, Keeper, Moment, Patience, Report, RunError, RunOptions, SkipLedger, Snapshot, run};
 use pipeline::graph::{Bound, Graph, Stage, build};
 use serde_json::{Value, json};
 
@@ -29,15 +32,58 @@ pub fn graph(stages: Vec<Stage>) -> Graph {
     graph.unwrap()
 }
 
-/// Runs a graph; fails if it locks up.
-pub fn run_to_end(graph: Graph, epochs: u64, budget: u64, control: &Control) -> Result<Report, RunError> {
-    let options = RunOptions {
+fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
+    RunOptions {
         epochs,
         seed: 7,
-        host_memory_budget: budget,
+        host_memory_budget,
         out: PathBuf::from("unused"),
-        events: std::sync::Arc::new(NoEvents),
-    };
+        events: Arc::new(NoEvents),
+        keeper: None,
+        resume: None,
+        skipped: Arc::default(),
+        patience: Patience::default(),
+    }
+}
+
+/// Runs a graph; fails if it locks up.
+pub fn run_to_end(graph: Graph, epochs: u64, budget: u64, control: &Control) -> Result<Report, RunError> {
+    run_by(graph, options(epochs, budget), control)
+}
+
+/// The same, with a ledger of samples that are left out, and somebody who hears of it.
+pub fn run_with(
+    graph: Graph,
+    epochs: u64,
+    budget: u64,
+    control: &Control,
+    skipped: Arc<SkipLedger>,
+    events: Arc<dyn Events>,
+) -> Result<Report, RunError> {
+    run_by(graph, RunOptions { skipped, events, ..options(epochs, budget) }, control)
+}
+
+/// Keeps every snapshot that there is.
+#[derive(Default)]
+pub struct Kept(pub Mutex<Vec<Snapshot>>);
+
+impl Keeper for Kept {
+    fn due(&self, _: Moment) -> bool {
+        true
+    }
+    fn keep(&self, snapshot: Snapshot, _: Moment, _: f64) -> pipeline::contract::Result<()> {
+        self.0.lock().unwrap().push(snapshot);
+        Ok(())
+    }
+}
+
+/// Runs a graph whose device's lane is saved after every item, from the beginning or from a snapshot.
+pub fn run_saved(graph: Graph, epochs: u64, kept: Arc<Kept>, resume: Option<Snapshot>) -> Result<Report, RunError> {
+    let resume = resume.map(|snapshot| Arc::new(Mutex::new(snapshot)));
+    run_by(graph, RunOptions { keeper: Some(kept), resume, ..options(epochs, ROOMY) }, &Control::new())
+}
+
+fn run_by(graph: Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let (sender, receiver) = mpsc::channel();
     let control = control.clone();
     let names: Vec<_> = graph.lanes.iter().map(|lane| lane.name.clone()).collect();

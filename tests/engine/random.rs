@@ -1,23 +1,41 @@
 //! Random graphs with random delays, workers, bounds and failures, against a plain interpreter of what they should give.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pipeline::contract::stage_rng;
-use pipeline::engine::Control;
-use pipeline::graph::{Bound, Stage};
+use pipeline::engine::{Control, Snapshot};
+use pipeline::graph::{Bound, Stage, build};
 use proptest::prelude::*;
 use rand::RngExt;
 use serde_json::json;
 
 use super::kinds::{self, Seen};
-use super::{graph, run_to_end, stage};
+use super::{Kept, graph, run_saved, run_to_end, stage};
 
 #[derive(Debug, Clone)]
 enum Node {
-    Count { samples: u64 },
-    Mark { from: usize, workers: Option<usize>, delay_micros: u64 },
-    Pack { from: usize, size: usize },
-    Join { first: usize, second: usize },
+    Count {
+        samples: u64,
+    },
+    Mark {
+        from: usize,
+        workers: Option<usize>,
+        delay_micros: u64,
+    },
+    Pack {
+        from: usize,
+        size: usize,
+    },
+    /// As `Pack`, called by its last sample; the engine knows that it holds nothing back.
+    Gather {
+        from: usize,
+        size: usize,
+    },
+    Join {
+        first: usize,
+        second: usize,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +57,8 @@ fn plans() -> impl Strategy<Value = Plan> {
             nodes.push(match what {
                 0 => Node::Count { samples: number },
                 1..=4 => Node::Mark { from, workers, delay_micros },
-                5 | 6 => Node::Pack { from, size: 1 + number as usize % 5 },
+                5 => Node::Gather { from, size: 1 + number as usize % 5 },
+                6 => Node::Pack { from, size: 1 + number as usize % 5 },
                 _ => Node::Join { first: from, second },
             });
         }
@@ -65,6 +84,13 @@ fn interpret(plan: &Plan, epoch: u64) -> Vec<Vec<(String, String)>> {
                 .map(|chunk| chunk.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("+"))
                 .map(|text| ("pack".into(), format!("[{text}]")))
                 .collect(),
+            Node::Gather { from, size } => given[*from]
+                .chunks(*size)
+                .map(|chunk| {
+                    let texts: Vec<&str> = chunk.iter().map(|(_, text)| text.as_str()).collect();
+                    (chunk.last().unwrap().0.clone(), format!("[{}]", texts.join("+")))
+                })
+                .collect(),
             Node::Join { first, second } => {
                 let longest = given[*first].len().max(given[*second].len());
                 (0..longest)
@@ -78,7 +104,7 @@ fn interpret(plan: &Plan, epoch: u64) -> Vec<Vec<(String, String)>> {
     given
 }
 
-fn stages(plan: &Plan, seen: &Seen, failing: Option<usize>) -> (Vec<Stage>, Vec<usize>) {
+fn stages(plan: &Plan, failing: Option<usize>) -> (Vec<Stage>, Vec<usize>) {
     let name = |at: usize| format!("n{at}");
     let mut consumed = vec![false; plan.nodes.len()];
     let mut stages = Vec::new();
@@ -97,6 +123,10 @@ fn stages(plan: &Plan, seen: &Seen, failing: Option<usize>) -> (Vec<Stage>, Vec<
                 consumed[*from] = true;
                 stage(&name(at), &kinds::pack(), json!({"size": size}), &[&name(*from)])
             }
+            Node::Gather { from, size } => {
+                consumed[*from] = true;
+                stage(&name(at), &kinds::gather(), json!({"size": size}), &[&name(*from)])
+            }
             Node::Join { first, second } => {
                 consumed[*first] = true;
                 consumed[*second] = true;
@@ -107,8 +137,14 @@ fn stages(plan: &Plan, seen: &Seen, failing: Option<usize>) -> (Vec<Stage>, Vec<
         stages.push(made);
     }
     let ends: Vec<usize> = (0..consumed.len()).filter(|&at| !consumed[at]).collect();
+    (stages, ends)
+}
+
+/// The same with a sink on the CPU at each end.
+fn with_sinks(plan: &Plan, seen: &Seen, failing: Option<usize>) -> (Vec<Stage>, Vec<usize>) {
+    let (mut stages, ends) = stages(plan, failing);
     for &at in &ends {
-        let mut sink = stage(&format!("sink{at}"), &kinds::collect(seen.clone()), json!({}), &[&name(at)]);
+        let mut sink = stage(&format!("sink{at}"), &kinds::collect(seen.clone()), json!({}), &[&format!("n{at}")]);
         sink.bound = plan.bounds[12 + at % 12];
         stages.push(sink);
     }
@@ -121,7 +157,7 @@ proptest! {
     #[test]
     fn random_graphs_give_what_a_plain_interpreter_gives(plan in plans()) {
         let seen = Seen::default();
-        let (stages, ends) = stages(&plan, &seen, None);
+        let (stages, ends) = with_sinks(&plan, &seen, None);
         let report = run_to_end(graph(stages), plan.epochs, 1 << 30, &Control::new()).map_err(|error| TestCaseError::fail(error.to_string()))?;
         for edge in &report.edges {
             prop_assert!(edge.peak_items <= edge.bound.items, "{edge:?}");
@@ -139,6 +175,33 @@ proptest! {
     }
 
     #[test]
+    fn random_graphs_go_on_from_any_item_as_if_nothing_had_happened(plan in plans(), which in any::<prop::sample::Index>()) {
+        // At each end a pack and a sink, all of them in the device's lane, which is saved after every item.
+        let (with_device, kept) = (|seen: &Seen| {
+            let (mut all, ends) = stages(&plan, None);
+            for &at in &ends {
+                all.push(stage(&format!("pack{at}"), &kinds::train(), json!({"size": 1 + at % 4}), &[&format!("n{at}")]));
+                all.push(stage(&format!("sink{at}"), &kinds::remember(seen.clone()), json!(null), &[&format!("pack{at}")]));
+            }
+            all
+        }, Arc::new(Kept::default()));
+        let run = |resume: Option<Snapshot>| {
+            let seen = Seen::default();
+            let (built, problems) = build(with_device(&seen));
+            // Ends that can't be read in one order have no lane.
+            let Some(built) = built.filter(|_| problems.is_empty()) else { return Ok(None) };
+            run_saved(built, plan.epochs, kept.clone(), resume).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let seen = seen.lock().unwrap().clone();
+            Ok::<_, TestCaseError>(Some(seen))
+        };
+        let Some(reference) = run(None)? else { return Ok(()) };
+        let snapshots = std::mem::take(&mut *kept.0.lock().unwrap());
+        prop_assert!(!snapshots.is_empty());
+        let snapshot = snapshots[which.index(snapshots.len())].clone();
+        prop_assert_eq!(run(Some(snapshot.clone()))?, Some(reference), "from {:?}", snapshot.position);
+    }
+
+    #[test]
     fn random_graphs_with_a_failing_stage_end_with_its_error(plan in plans(), which in any::<prop::sample::Index>()) {
         let marks: Vec<usize> = (0..plan.nodes.len()).filter(|&at| matches!(plan.nodes[at], Node::Mark { .. })).collect();
         prop_assume!(!marks.is_empty());
@@ -146,7 +209,7 @@ proptest! {
         let Node::Mark { from, .. } = plan.nodes[failing] else { unreachable!() };
         let reached = (0..plan.epochs).any(|epoch| interpret(&plan, epoch)[from].iter().any(|(sample, _)| sample == "s3"));
         let seen = Seen::default();
-        let (stages, _) = stages(&plan, &seen, Some(failing));
+        let (stages, _) = with_sinks(&plan, &seen, Some(failing));
         let outcome = run_to_end(graph(stages), plan.epochs, 1 << 30, &Control::new());
         match outcome {
             Ok(_) => prop_assert!(!reached),

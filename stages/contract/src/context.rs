@@ -19,6 +19,9 @@ pub struct BuildContext {
     pub facts: Vec<Facts>,
     /// How many samples an epoch has; known once the first item has come.
     pub samples: SampleCount,
+    /// Whether the file lets broken samples be left out (`on_error`). A source then lists what is whole and tells of the rest by
+    /// [`Source::broken`](crate::Source::broken); otherwise it fails with all that is wrong at once.
+    pub skips_broken: bool,
     /// The run's folder, where stages may leave files.
     pub out: PathBuf,
     /// Where figures go.
@@ -77,6 +80,11 @@ impl SampleCount {
     /// A source says how many samples each of its epochs has.
     pub fn announce(&self, source: &str, samples: u64) {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(source.into(), samples);
+    }
+
+    /// What each source has said so far.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Samples of an epoch; `None` while, or if, a source hasn't said, and where no source is known.

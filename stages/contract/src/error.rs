@@ -11,23 +11,32 @@ pub struct StageError {
     message: String,
     help: Option<String>,
     stopped: bool,
+    of_sample: bool,
 }
 
 impl StageError {
     /// A failure with its cause.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None, stopped: false }
+        Self { message: message.into(), help: None, stopped: false, of_sample: false }
     }
 
     /// The run is ending for another reason, so this stage stops too. Not a failure of the stage.
     pub fn stopped() -> Self {
-        Self { message: "the run is stopping".into(), help: None, stopped: true }
+        Self { stopped: true, ..Self::new("the run is stopping") }
     }
 
     /// Adds how to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Says that the item in hand is at fault, and that the stage is as if it had not come: it may be left out. Only a
+    /// [`Sequential`](crate::Sequential) stage need say so; a [`Map`](crate::Map) keeps nothing that an item could spoil.
+    #[must_use]
+    pub fn of_sample(mut self) -> Self {
+        self.of_sample = true;
         self
     }
 
@@ -46,6 +55,11 @@ impl StageError {
     /// How to mend it, where that is known.
     pub fn mend(&self) -> Option<&str> {
         self.help.as_deref()
+    }
+
+    /// True when the item is at fault and the stage is as if it had not come.
+    pub fn is_of_sample(&self) -> bool {
+        self.of_sample
     }
 
     /// True when the stage only stopped because the run does.

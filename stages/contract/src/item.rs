@@ -70,6 +70,8 @@ pub struct Item {
     pub sample: Arc<str>,
     /// Bytes of host memory that the payload holds.
     pub bytes: u64,
+    /// How many items of its source's epoch went into this one and those before it; the engine sets it.
+    pub until: u64,
     name: &'static str,
     payload: Arc<dyn Any + Send + Sync>,
 }
@@ -77,7 +79,7 @@ pub struct Item {
 impl Item {
     /// Wraps a payload.
     pub fn new<T: Payload>(epoch: u64, sample: impl Into<Arc<str>>, payload: T) -> Self {
-        Self { epoch, sample: sample.into(), bytes: payload.bytes(), name: T::NAME, payload: Arc::new(payload) }
+        Self { epoch, sample: sample.into(), bytes: payload.bytes(), until: 0, name: T::NAME, payload: Arc::new(payload) }
     }
 
     /// Takes the payload out; it is copied only if another branch still holds it.

@@ -53,6 +53,8 @@ pub struct StageKind {
     pub output: Option<PortType>,
     /// True when nothing need consume the output.
     pub may_end: bool,
+    /// True of a sequential stage that emits at most one item for each that it takes and holds nothing back when it does.
+    pub gathers: bool,
     /// Its options.
     pub options: Vec<OptionSpec>,
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
@@ -136,6 +138,7 @@ impl StageKind {
             inputs,
             join: Join::Zip,
             may_end: output.is_none(),
+            gathers: false,
             output,
             options,
             example,
@@ -169,6 +172,14 @@ impl StageKind {
     #[must_use]
     pub fn may_end(mut self) -> Self {
         self.may_end = true;
+        self
+    }
+
+    /// Says that a sequential stage emits at most one item for each that it takes, and holds nothing back when it does (`batch`):
+    /// a run that goes on from a saved state needn't make anew what went before.
+    #[must_use]
+    pub fn gathers(mut self) -> Self {
+        self.gathers = true;
         self
     }
 

@@ -30,12 +30,14 @@ mod context;
 mod error;
 mod events;
 mod facts;
+pub mod files;
 mod item;
 mod kind;
 pub mod memory;
 mod option;
 mod random;
 mod registry;
+mod saved;
 mod stage;
 
 pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
@@ -44,9 +46,10 @@ pub use events::{Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
 pub use item::{Item, Payload, PortType};
 pub use kind::{Join, Lane, StageKind};
-pub use option::{DefaultValue, OptionSpec, OptionType, Variant};
+pub use option::{DefaultValue, OnResume, OptionSpec, OptionType, Variant};
 pub use random::{Rng, stage_rng};
 pub use registry::Registry;
+pub use saved::{Buffer, Saved, Shelf};
 pub use stage::{
     Either, End, ErasedMap, ErasedSequential, ErasedSource, Inputs, Map, Nothing, Output, Running, Sequential, Source,
 };

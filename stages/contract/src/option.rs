@@ -139,6 +139,20 @@ pub enum DefaultValue {
     Absent,
 }
 
+/// What it means when an option is another one in a run that goes on from a saved state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnResume {
+    /// The result is that of the undisturbed run.
+    Harmless,
+    /// The result becomes another one.
+    #[default]
+    Alters,
+    /// The result becomes another one; what was saved fits no more where the option is given now and was not, or the other way.
+    Choice,
+    /// What was saved doesn't fit any more.
+    Impossible,
+}
+
 /// One option of a kind: name, type, default, one-line doc.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptionSpec {
@@ -150,22 +164,45 @@ pub struct OptionSpec {
     pub ty: OptionType,
     /// What it is when the file doesn't say.
     pub default: DefaultValue,
+    /// What it means to change it before a run goes on.
+    pub on_resume: OnResume,
 }
 
 impl OptionSpec {
+    /// Says that a run may go on with another value of it and come to the same result.
+    #[must_use]
+    pub fn harmless(mut self) -> Self {
+        self.on_resume = OnResume::Harmless;
+        self
+    }
+
+    /// Says that a run can go on with another value of it, but not where it comes or goes: one of several to choose from.
+    #[must_use]
+    pub fn choice(mut self) -> Self {
+        self.on_resume = OnResume::Choice;
+        self
+    }
+
+    /// Says that a run can't go on with another value of it.
+    #[must_use]
+    pub fn fixed(mut self) -> Self {
+        self.on_resume = OnResume::Impossible;
+        self
+    }
+
     /// An option that the file must give.
     pub fn required(name: &'static str, ty: OptionType, doc: &'static str) -> Self {
-        Self { name, doc, ty, default: DefaultValue::Required }
+        Self { name, doc, ty, default: DefaultValue::Required, on_resume: OnResume::default() }
     }
 
     /// An option with a default.
     pub fn new(name: &'static str, ty: OptionType, default: impl Into<Value>, doc: &'static str) -> Self {
-        Self { name, doc, ty, default: DefaultValue::Value(default.into()) }
+        Self { name, doc, ty, default: DefaultValue::Value(default.into()), on_resume: OnResume::default() }
     }
 
     /// An option that may be left out.
     pub fn optional(name: &'static str, ty: OptionType, doc: &'static str) -> Self {
-        Self { name, doc, ty, default: DefaultValue::Absent }
+        Self { name, doc, ty, default: DefaultValue::Absent, on_resume: OnResume::default() }
     }
 
     /// An option whose default is a key elsewhere in the file, such as `trainer.device`.
@@ -176,6 +213,6 @@ impl OptionSpec {
         otherwise: impl Into<Value>,
         doc: &'static str,
     ) -> Self {
-        Self { name, doc, ty, default: DefaultValue::Key(key, otherwise.into()) }
+        Self { name, doc, ty, default: DefaultValue::Key(key, otherwise.into()), on_resume: OnResume::default() }
     }
 }

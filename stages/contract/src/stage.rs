@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Item, ItemContext, Payload, PortType, Result, StageError};
+use crate::{Item, ItemContext, Payload, PortType, Result, Saved, Shelf, StageError};
 
 /// Emits the samples of one epoch after the other. Runs on a thread of its own, ahead of its consumers by the edges' bounds.
 pub trait Source: 'static {
@@ -12,6 +12,12 @@ pub trait Source: 'static {
     /// How many samples each epoch has, where that is known before the first.
     fn samples(&self) -> Option<u64> {
         None
+    }
+
+    /// The samples that were found broken while they were listed, with what is wrong: asked once, before the first epoch. They
+    /// are not emitted, and [`Self::samples`] doesn't count them.
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
+        Vec::new()
     }
 
     /// Emits every sample of `epoch` (from 0), in the order in which they are to be used.
@@ -31,14 +37,15 @@ pub trait Map: Send + Sync + 'static {
     /// Turns one payload into another.
     ///
     /// # Errors
-    /// What is wrong with the sample; the engine adds its name and the stage's.
+    /// What is wrong with the sample; the engine adds its name and the stage's, and the file's `on_error` says whether the run
+    /// ends with it or goes on without the sample.
     fn map(&self, input: Self::In, cx: &ItemContext<'_>) -> Result<Self::Out>;
 }
 
 /// Sees its items in order, on one thread, and keeps state between them.
 ///
 /// Call sequence: for each epoch `item()`* then `epoch_end()`; `finish()` once, at the end or when the run is interrupted
-/// (not when it fails).
+/// (not when it fails). `restore()` comes before all others, where a run goes on from what `save()` gave.
 pub trait Sequential: 'static {
     /// What it takes: a payload, or an [`Either`] of two for a stage with two input ports.
     type In: Inputs;
@@ -48,7 +55,8 @@ pub trait Sequential: 'static {
     /// Takes one item; may emit any number.
     ///
     /// # Errors
-    /// What went wrong; the run ends with it.
+    /// What went wrong; the run ends with it. On a CPU lane an error that is [`StageError::of_sample`] may leave out the item
+    /// instead.
     fn item(&mut self, input: Self::In, cx: &ItemContext<'_>, out: &mut Output<'_, Self::Out>) -> Result<()>;
 
     /// All items of `epoch` have been seen; what is held back for it is emitted now.
@@ -64,6 +72,23 @@ pub trait Sequential: 'static {
     /// # Errors
     /// What went wrong; the run ends with it.
     fn finish(&mut self, _end: End) -> Result<()> {
+        Ok(())
+    }
+
+    /// All that decides what it does from here on; called between two items. Stages of the device's lane that keep state must
+    /// save it, or a run that goes on from there is not the run that it was.
+    ///
+    /// # Errors
+    /// What a device or the stage's own values refuse; the run goes on without having been saved.
+    fn save(&mut self) -> Result<Saved> {
+        Ok(Saved::default())
+    }
+
+    /// Takes up what [`Self::save`] gave, before the first item. Stages are restored in the order of their lane.
+    ///
+    /// # Errors
+    /// When that is of another stage.
+    fn restore(&mut self, _saved: Saved, _shelf: &mut Shelf) -> Result<()> {
         Ok(())
     }
 }
@@ -147,6 +172,8 @@ impl<'a, T: Payload> Output<'a, T> {
 pub trait ErasedSource {
     /// See [`Source::samples`].
     fn samples(&self) -> Option<u64>;
+    /// See [`Source::broken`].
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)>;
     /// See [`Source::epoch`].
     ///
     /// # Errors
@@ -180,6 +207,16 @@ pub trait ErasedSequential {
     /// # Errors
     /// As there.
     fn finish(&mut self, end: End) -> Result<()>;
+    /// See [`Sequential::save`].
+    ///
+    /// # Errors
+    /// As there.
+    fn save(&mut self) -> Result<Saved>;
+    /// See [`Sequential::restore`].
+    ///
+    /// # Errors
+    /// As there.
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()>;
 }
 
 pub(crate) struct Typed<S>(pub(crate) S);
@@ -187,6 +224,10 @@ pub(crate) struct Typed<S>(pub(crate) S);
 impl<S: Source> ErasedSource for Typed<S> {
     fn samples(&self) -> Option<u64> {
         self.0.samples()
+    }
+
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
+        self.0.broken()
     }
 
     fn epoch(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
@@ -213,6 +254,14 @@ impl<S: Sequential> ErasedSequential for Typed<S> {
 
     fn finish(&mut self, end: End) -> Result<()> {
         self.0.finish(end)
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        self.0.restore(saved, shelf)
     }
 }
 

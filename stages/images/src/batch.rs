@@ -19,7 +19,7 @@ const MOST: i64 = 1 << 16;
 /// Declares `batch`.
 pub fn kind() -> StageKind {
     StageKind::sequential("batch", "puts pairs together into one micro-batch", |options: Options, _| {
-        Ok(Batching { size: options.size, drop_last: options.drop_last, held: None })
+        Ok(Batching { size: options.size, drop_last: options.drop_last, held: None, usual: None })
     })
     .option(OptionSpec::new(
         "size",
@@ -35,6 +35,7 @@ pub fn kind() -> StageKind {
         facts.set("drop_last", options.drop_last, "drop_last");
         Checked::facts(facts)
     })
+    .gathers()
     .example("- {id: batch, use: batch, with: {size: 4}}")
 }
 
@@ -42,6 +43,9 @@ struct Batching {
     size: usize,
     drop_last: bool,
     held: Option<Batch>,
+    /// The run's first pair and its height and width, which all others must have where batches hold more than one: so that a
+    /// pair of another size is the one at fault, wherever in a batch it comes.
+    usual: Option<(Arc<str>, usize, usize)>,
 }
 
 impl Sequential for Batching {
@@ -50,6 +54,10 @@ impl Sequential for Batching {
 
     fn item(&mut self, pair: ImagePair, cx: &ItemContext<'_>, out: &mut Output<'_, Batch>) -> Result<()> {
         let sample: Arc<str> = cx.sample.into();
+        if self.size > 1 {
+            let size = (sample.clone(), pair.height, pair.width);
+            fits(self.usual.get_or_insert(size), &sample, &pair)?;
+        }
         let full = match &mut self.held {
             None => {
                 let held = self.held.insert(start(sample, pair, self.size)?);
@@ -96,15 +104,21 @@ fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
     Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, normalization })
 }
 
+/// Whether a pair has the size of the others. Nothing is changed where it hasn't.
+fn fits((first, height, width): &(Arc<str>, usize, usize), sample: &str, pair: &ImagePair) -> Result<()> {
+    if (*height, *width) == (pair.height, pair.width) {
+        return Ok(());
+    }
+    let (other_width, other_height) = (pair.width, pair.height);
+    Err(StageError::new(format!(
+        "batches need pairs of one size: {first}, the first, has {width} x {height} pixels, {sample} has {other_width} x {other_height}"
+    ))
+    .help("put a `resize` stage before `batch`, or set its `size` to 1")
+    .of_sample())
+}
+
 fn join(batch: &mut Batch, sample: Arc<str>, pair: &ImagePair) -> Result<()> {
     let first = &batch.samples[0];
-    if (batch.height, batch.width) != (pair.height, pair.width) {
-        return Err(StageError::new(format!(
-            "a batch needs pairs of one size: {first} has {} x {} pixels, {sample} has {} x {}",
-            batch.width, batch.height, pair.width, pair.height
-        ))
-        .help("put a `resize` stage before `batch`, or set its `size` to 1"));
-    }
     if batch.normalization != pair.normalization {
         return Err(StageError::new(format!("a batch needs pairs of one normalisation: {first} and {sample} differ"))
             .help("put one `normalize` stage before `batch`"));
@@ -157,7 +171,8 @@ mod tests {
     #[test]
     fn other_sizes_are_refused_by_name() {
         let error = batches(json!({"size": 2}), vec![distinct(2, 3), distinct(4, 3)]).unwrap_err();
-        for part in ["a has 3 x 2", "b has 3 x 4"] {
+        assert!(error.is_of_sample(), "and the batch is as it was");
+        for part in ["a, the first, has 3 x 2", "b has 3 x 4"] {
             assert!(error.message().contains(part), "{error}");
         }
         assert!(error.mend().unwrap().contains("`resize`"));

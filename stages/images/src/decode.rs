@@ -18,6 +18,8 @@ struct Options {
 ///
 /// Formats: PNG, JPEG, TIFF, GIF, PPM, PGM and PBM, recognised by content. The orientation that a camera wrote into a
 /// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
+///
+/// A black photograph is broken; an empty mask is not, since there are photographs on which nobody could draw a vessel.
 pub fn kind() -> StageKind {
     StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, _| {
         Ok(Decode { max_pixels: options.max_pixels })
@@ -34,6 +36,9 @@ pub fn kind() -> StageKind {
 struct Decode {
     max_pixels: u64,
 }
+
+/// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
+const BLACK: u8 = 5;
 
 impl Map for Decode {
     type In = SampleFiles;
@@ -69,7 +74,13 @@ fn pair(photo: Opened<'_>, vessels: Opened<'_>) -> Result<ImagePair> {
         ))
         .help("export the mask at the image's size, or exclude this sample"));
     }
-    Ok(ImagePair { height, width, image: photo.rgb()?, mask: vessels.mask()?, normalization: Normalization::default() })
+    let shown = photo.path.display().to_string();
+    let pixels = photo.rgb()?;
+    if pixels.iter().all(|&value| value <= BLACK) {
+        return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
+            .help("nothing can be learnt from it: exclude this sample"));
+    }
+    Ok(ImagePair { height, width, image: pixels, mask: vessels.mask()?, normalization: Normalization::default() })
 }
 
 #[cfg(test)]
@@ -140,7 +151,7 @@ mod tests {
     #[test]
     fn masks_of_every_depth_are_channel_0_above_half() {
         let dir = tempdir().unwrap();
-        let image = saved(dir.path(), "image.png", RgbImage::new(4, 1), ImageFormat::Png);
+        let image = saved(dir.path(), "image.png", RgbImage::from_pixel(4, 1, Rgb([90; 3])), ImageFormat::Png);
         let values = [0_u8, 127, 128, 255];
         let at = |x: u32, _| values[x as usize];
         let wide = [0_u16, 32767, 32768, 65535];
@@ -193,7 +204,7 @@ mod tests {
     #[test]
     fn broken_files_are_named_with_the_mend() {
         let dir = tempdir().unwrap();
-        let good = saved(dir.path(), "good.png", RgbImage::new(40, 30), ImageFormat::Png);
+        let good = saved(dir.path(), "good.png", RgbImage::from_pixel(40, 30, Rgb([90; 3])), ImageFormat::Png);
         let other = saved(dir.path(), "other.png", RgbImage::new(30, 40), ImageFormat::Png);
         let write = |name: &str, bytes: &[u8]| {
             std::fs::write(dir.path().join(name), bytes).unwrap();
@@ -226,6 +237,32 @@ mod tests {
         let error = decoded(&good, &good, 1199).unwrap_err();
         assert!(error.message().contains("40 x 30") && error.mend().unwrap().contains("max_pixels"), "{error}");
         assert!(decoded(&good, &good, 1200).is_ok());
+    }
+
+    #[test]
+    fn a_black_photograph_is_broken_and_an_empty_mask_is_not() {
+        let dir = tempdir().unwrap();
+        let mask = saved(dir.path(), "mask.png", GrayImage::new(20, 20), ImageFormat::Png);
+        let photo = |value: u8, format| saved(dir.path(), "photo", RgbImage::from_pixel(20, 20, Rgb([value; 3])), format);
+        for (value, format) in [(0, ImageFormat::Png), (5, ImageFormat::Png), (1, ImageFormat::Jpeg)] {
+            let error = decoded(&photo(value, format), &mask, MANY).unwrap_err();
+            assert!(error.message().contains("is black") && error.mend().unwrap().contains("exclude"), "{error}");
+        }
+        // One bright pixel is no black photograph.
+        let mut dark = RgbImage::new(20, 20);
+        dark.put_pixel(19, 19, Rgb([0, 6, 0]));
+        let dark = saved(dir.path(), "dark.png", dark, ImageFormat::Png);
+        assert!(decoded(&dark, &mask, MANY).unwrap().mask.iter().all(|&value| value == 0));
+    }
+
+    #[test]
+    fn a_file_longer_than_its_pixels_can_be_is_not_read() {
+        let dir = tempdir().unwrap();
+        let path = saved(dir.path(), "long.jpg", RgbImage::from_pixel(20, 20, Rgb([90; 3])), ImageFormat::Jpeg);
+        // A file with a hole takes no place on the disk.
+        std::fs::File::options().append(true).open(&path).unwrap().set_len(65 << 20).unwrap();
+        let error = decoded(&path, &path, 400).unwrap_err();
+        assert!(error.message().contains("bytes, more than") && error.mend().unwrap().contains("max_pixels"), "{error}");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_contract::{OptionSpec, OptionType, Result, StageError, StageKind};
+use pipeline_contract::{OptionSpec, OptionType, StageKind};
 use serde::Deserialize;
 
 use crate::SampleFiles;
+use crate::exclude::{Exclude, exclude_option};
 use crate::folder::{images_by_stem, name};
-use crate::listing::{Listing, limit_option, natural, shuffle_option};
-use crate::problems::Problems;
+use crate::found::Found;
+use crate::listing::{limit_option, shuffle_option};
 
 /// The names of the folders of images and of masks; the first that fits is taken.
 const LAYOUTS: [[&str; 2]; 4] =
@@ -20,7 +21,7 @@ struct Options {
     split: Split,
     shuffle: bool,
     limit: Option<usize>,
-    exclude: Vec<String>,
+    exclude: Exclude,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize)]
@@ -34,14 +35,10 @@ enum Split {
 /// Declares `fives`.
 pub fn kind() -> StageKind {
     StageKind::source("fives", "lists the pairs of a folder in the layout of the FIVES data set", |options: Options, cx| {
-        let samples = list(&options.root, options.split)?;
-        let known = samples.len();
-        let samples: Vec<_> = samples.into_iter().filter(|(id, _)| !options.exclude.iter().any(|given| names(given, id))).collect();
-        if samples.is_empty() {
-            return Err(StageError::new(format!("`exclude` leaves none of the {known} pairs")).help("shorten the list"));
-        }
-        let limit = options.limit.unwrap_or(usize::MAX);
-        Ok(Listing::new(samples.into_iter().take(limit).collect(), options.shuffle, cx))
+        let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
+        list(&options.root, options.split, &mut found);
+        let help = if found.is_empty() { missing_data(&options.root) } else { PARTNERS.into() };
+        found.listing(&help, options.limit, options.shuffle, cx)
     })
     .option(OptionSpec::required(
         "root",
@@ -51,35 +48,18 @@ pub fn kind() -> StageKind {
     .option(OptionSpec::new("split", OptionType::Choice(&["train", "test", "all"]), "train", "which folder under root is listed"))
     .option(shuffle_option())
     .option(limit_option())
-    .option(OptionSpec::new(
-        "exclude",
-        OptionType::List { of: Box::new(OptionType::Text), min: 0, max: usize::MAX },
-        Vec::<String>::new(),
-        "samples to leave out, such as train/17_A or 17_A",
-    ))
+    .option(exclude_option())
     .example("- {id: files, use: fives, with: {root: data/FIVES, split: train, shuffle: true}}")
 }
 
-/// Whether `given` in the file means this sample: its id or its last part.
-fn names(given: &str, id: &str) -> bool {
-    given == id || id.rsplit('/').next() == Some(given)
-}
-
-/// All pairs of a split in natural order, or everything that is wrong with the folder.
-fn list(root: &Path, split: Split) -> Result<Vec<(String, SampleFiles)>> {
-    let mut problems = Problems::default();
-    let mut samples = Vec::new();
-    if root.is_dir() {
-        for (prefix, folder) in folders(root, split) {
-            pairs(&prefix, &folder, &mut samples, &mut problems);
-        }
-    } else {
-        problems.add(format!("there is no folder {}", root.display()));
+/// All pairs of a split, and everything that is wrong with the folder.
+fn list(root: &Path, split: Split, found: &mut Found) {
+    if !root.is_dir() {
+        return found.problems.add(format!("there is no folder {}", root.display()));
     }
-    let help = if samples.is_empty() { missing_data(root) } else { PARTNERS.into() };
-    problems.finish(&help)?;
-    samples.sort_by(|(left, _), (right, _)| natural(left, right));
-    Ok(samples)
+    for (prefix, folder) in folders(root, split) {
+        pairs(&prefix, &folder, found);
+    }
 }
 
 const PARTNERS: &str =
@@ -111,32 +91,33 @@ fn folders(root: &Path, split: Split) -> Vec<(String, PathBuf)> {
 }
 
 /// Adds the pairs of one folder that holds a folder of images and one of masks.
-fn pairs(prefix: &str, folder: &Path, samples: &mut Vec<(String, SampleFiles)>, problems: &mut Problems) {
+fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
     let Some([images, masks]) =
         LAYOUTS.map(|names| names.map(|name| folder.join(name))).into_iter().find(|both| both.iter().all(|path| path.is_dir()))
     else {
-        return problems.add(what_is_there(folder));
+        return found.problems.add(what_is_there(folder));
     };
-    let (photos, mut vessels) = (images_by_stem(&images, problems), images_by_stem(&masks, problems));
-    for (path, found) in [(&images, photos.len()), (&masks, vessels.len())] {
-        if found == 0 {
-            problems.add(format!("no image in {}", path.display()));
+    let id = |stem: &str| format!("{prefix}{stem}");
+    let mut files = |folder: &Path| {
+        let (files, twice) = images_by_stem(folder, &mut found.problems);
+        if files.is_empty() {
+            found.problems.add(format!("no image in {}", folder.display()));
         }
-    }
+        let twice = twice.into_iter().map(|(stem, names)| (id(&stem), names)).collect();
+        found.incomplete(&format!("two files of one name in {}", folder.display()), twice);
+        files
+    };
+    let (photos, mut vessels) = (files(&images), files(&masks));
     let mut alone = Vec::new();
     for (stem, image) in photos {
         match vessels.remove(&stem) {
-            Some(mask) => samples.push((format!("{prefix}{stem}"), SampleFiles::Pair { image, mask })),
-            None => alone.push(name(&image)),
+            Some(mask) => found.pair(id(&stem), SampleFiles::Pair { image, mask }),
+            None => alone.push((id(&stem), name(&image))),
         }
     }
-    let sorted = |mut names: Vec<String>| {
-        names.sort_by(|left, right| natural(left, right));
-        names
-    };
-    problems.add_names(&format!("no mask in {} for", masks.display()), &sorted(alone));
-    let alone = vessels.values().map(|path| name(path)).collect();
-    problems.add_names(&format!("no image in {} for the masks", images.display()), &sorted(alone));
+    found.incomplete(&format!("no mask in {} for", masks.display()), alone);
+    let alone = vessels.iter().map(|(stem, path)| (id(stem), name(path))).collect();
+    found.incomplete(&format!("no image in {} for the masks", images.display()), alone);
 }
 
 fn what_is_there(folder: &Path) -> String {
@@ -149,11 +130,13 @@ fn what_is_there(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipeline_contract::{BuildContext, Running, StageError};
     use serde_json::json;
     use tempfile::tempdir;
 
     use super::*;
-    use crate::testing::{emitted, real, write_grey, write_rgb};
+    use crate::listing::natural;
+    use crate::testing::{build, context, emitted, real, write_grey, write_rgb};
 
     fn pair(root: &Path, split: &str, [images, masks]: [&str; 2], stem: &str) {
         write_rgb(&root.join(split).join(images).join(format!("{stem}.png")), 4, 4);
@@ -234,6 +217,56 @@ mod tests {
             assert!(error.message().contains(part), "{part} is not in {error}");
         }
         assert!(error.mend().unwrap().contains("same name"));
+    }
+
+    /// What a source that may leave samples out lists, and what it found broken.
+    fn whole_and_broken(given: serde_json::Value) -> (Vec<String>, Vec<(String, String)>) {
+        let cx = BuildContext { skips_broken: true, ..context() };
+        let Running::Source(mut source) = build(&kind(), given, &cx).unwrap() else { panic!() };
+        let broken = source.broken().into_iter().map(|(id, error)| (id.to_string(), error.message().to_owned())).collect();
+        let mut ids = Vec::new();
+        source
+            .epoch(0, &mut |item| {
+                ids.push(item.sample.to_string());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(source.samples(), Some(ids.len() as u64));
+        (ids, broken)
+    }
+
+    #[test]
+    fn incomplete_samples_are_broken_each_once_where_they_may_be_left_out() {
+        let dir = tempdir().unwrap();
+        for stem in ["1_A", "2_A", "3_A"] {
+            pair(dir.path(), "train", LAYOUTS[0], stem);
+        }
+        write_rgb(&dir.path().join("train/Original/4_A.png"), 4, 4);
+        write_grey(&dir.path().join("train/Ground truth/5_A.png"), 4, 4);
+        // Which of the two is the image of the mask?
+        write_rgb(&dir.path().join("train/Original/2_A.jpg"), 4, 4);
+        let (whole, broken) = whole_and_broken(json!({"root": dir.path()}));
+        assert_eq!(whole, ["train/1_A", "train/3_A"]);
+        let expected = [("train/2_A", "2_A.jpg and 2_A.png"), ("train/4_A", "no mask"), ("train/5_A", "no image")];
+        assert_eq!(broken.len(), 3, "{broken:?}");
+        for ((id, error), (name, part)) in broken.iter().zip(expected) {
+            assert!(id == name && error.contains(part), "{id}: {error}");
+        }
+        // Behind the limit nobody looks; what is excluded isn't there.
+        let (whole, broken) = whole_and_broken(json!({"root": dir.path(), "limit": 1}));
+        assert_eq!((whole.len(), broken.len()), (1, 0));
+        let list = dir.path().join("quarantine.txt");
+        std::fs::write(&list, "# x\ntrain/2_A\tfiles: twice\ntrain/4_A\ntrain/5_A\n").unwrap();
+        let (whole, broken) = whole_and_broken(json!({"root": dir.path(), "exclude": list}));
+        assert_eq!((whole.len(), broken.len()), (2, 0));
+        assert_eq!(
+            ids(json!({"root": dir.path(), "exclude": list}), 0),
+            ["train/1_A", "train/3_A"],
+            "nothing is left to fail of"
+        );
+        // A folder without any image is no matter of single samples.
+        let cx = BuildContext { skips_broken: true, ..context() };
+        assert!(build(&kind(), json!({"root": dir.path().join("nowhere")}), &cx).is_err());
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::problems::Problems;
 /// Extensions of the formats that `decode` reads.
 const EXTENSIONS: [&str; 10] = ["png", "jpg", "jpeg", "tif", "tiff", "gif", "ppm", "pgm", "pbm", "pnm"];
 
-/// The image files directly in `folder`, by stem. Two files of one stem are a problem; other files are named in a warning.
-pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> BTreeMap<String, PathBuf> {
+/// The image files directly in `folder`, by stem, and the stems that two files have, with their names. Other files are named in
+/// a warning.
+pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> (BTreeMap<String, PathBuf>, Vec<(String, String)>) {
     let (mut images, mut twice) = (BTreeMap::<String, PathBuf>::new(), Vec::new());
     for path in paths(folder, problems) {
         if !is_image(&path) {
@@ -18,12 +19,14 @@ pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> BTreeMap
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match images.get(&stem) {
-            Some(first) => twice.push(format!("{} and {}", name(first), name(&path))),
+            Some(first) => {
+                let names = format!("{} and {}", name(first), name(&path));
+                twice.push((stem, names));
+            }
             None => drop(images.insert(stem, path)),
         }
     }
-    problems.add_names(&format!("two files of one name in {}", folder.display()), &twice);
-    images
+    (images, twice)
 }
 
 /// What a folder holds, in the order of the names.

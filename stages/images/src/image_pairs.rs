@@ -1,12 +1,15 @@
 //! `image_pairs`: image and mask files of any layout, joined by what their patterns capture. Lists files; reads none of them.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pipeline_contract::{Checked, Finding, OptionSpec, OptionType, Place, Result, StageError, StageKind};
+use pipeline_contract::{Checked, Finding, OptionSpec, OptionType, Place, StageError, StageKind};
 
 use crate::SampleFiles;
-use crate::listing::{Listing, limit_option, natural, shuffle_option};
+use crate::exclude::exclude_option;
+use crate::found::Found;
+use crate::listing::{limit_option, shuffle_option};
 use crate::pair_rules::{Options, Rules};
 use crate::pattern::{Captures, Pattern};
 use crate::problems::{Problems, listed};
@@ -18,9 +21,10 @@ pub fn kind() -> StageKind {
         || OptionType::AnyOf(vec![OptionType::Text, OptionType::List { of: Box::new(OptionType::Text), min: 1, max: 64 }]);
     StageKind::source("image_pairs", "lists image and mask files that patterns join", |options: Options, cx| {
         let rules = Rules::read(&options).map_err(|(_, wrong)| StageError::new(wrong))?;
-        let samples = rules.list(&options.root)?;
-        let limit = options.limit.unwrap_or(usize::MAX);
-        Ok(Listing::new(samples.into_iter().take(limit).collect(), options.shuffle, cx))
+        let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
+        rules.list(&options.root, &mut found);
+        let help = "correct the patterns, or add the missing files and move the others away";
+        found.listing(help, options.limit, options.shuffle, cx)
     })
     .option(OptionSpec::new("root", OptionType::Path, ".", "the folder that the patterns start from"))
     .option(OptionSpec::required(
@@ -33,6 +37,7 @@ pub fn kind() -> StageKind {
     .option(OptionSpec::optional("except", some_text(), "captures to leave out, such as child=09,10"))
     .option(shuffle_option())
     .option(limit_option())
+    .option(exclude_option())
     .check::<Options>(|options, _| {
         let findings = Rules::read(options).err().map(|(option, wrong)| Finding::error(Place::Option(option.into()), wrong));
         Checked { findings: findings.into_iter().collect(), ..Checked::default() }
@@ -43,58 +48,65 @@ pub fn kind() -> StageKind {
 }
 
 /// A file that fits a pattern.
-struct Found {
+struct File {
     name: String,
     path: PathBuf,
     captures: Captures,
 }
 
 impl Rules {
-    /// All pairs in natural order, or everything that is wrong.
-    fn list(&self, root: &Path) -> Result<Vec<(String, SampleFiles)>> {
-        let mut problems = Problems::default();
-        let images = gather(&self.images, &self.masks, root, "image", &mut problems);
-        let masks = gather(&self.masks, &self.images, root, "mask", &mut problems);
+    /// All pairs, and everything that is wrong.
+    fn list(&self, root: &Path, found: &mut Found) {
+        let images = gather(&self.images, &self.masks, root, "image", &mut found.problems);
+        let masks = gather(&self.masks, &self.images, root, "mask", &mut found.problems);
         for choice in self.only.iter().chain(&self.except) {
             if !images.iter().any(|image| choice.fits(&image.captures)) {
                 tracing::warn!("`{}` fits none of the {} images", choice.text, images.len());
             }
         }
-        let by_key = |files: &[Found], problems: &mut Problems| {
-            let (mut keys, mut twice) = (BTreeMap::new(), Vec::new());
-            for (at, file) in files.iter().enumerate() {
-                if let Some(first) = keys.insert(self.key(&file.captures), at) {
-                    twice.push(format!("{} and {}", files[first].name, file.name));
-                }
-            }
-            problems.add_names("two files of the same captures", &twice);
-            keys
-        };
-        let (image_of, mask_of) = (by_key(&images, &mut problems), by_key(&masks, &mut problems));
+        let (image_of, mask_of) = (self.by_key(&images, found), self.by_key(&masks, found));
         let alone = masks.iter().filter(|mask| !image_of.contains_key(&self.key(&mask.captures)));
-        problems.add_names("masks without an image", &alone.map(|mask| mask.name.clone()).collect::<Vec<_>>());
-        let (mut samples, mut alone) = (Vec::new(), Vec::new());
+        found.incomplete("masks without an image", alone.map(|mask| (self.id(mask), mask.name.clone())).collect());
+        let mut alone = Vec::new();
+        let mut ids = BTreeSet::new();
+        let mut same = Vec::new();
         for image in images.iter().filter(|image| keeps(&self.only, &self.except, &image.captures)) {
+            let id = self.id(image);
+            // One of two files of the same captures: told already.
+            if found.is_broken(&id) {
+                continue;
+            }
+            if !ids.insert(id.clone()) && !found.is_excluded(&id) {
+                same.push(id.clone());
+            }
             match mask_of.get(&self.key(&image.captures)) {
                 Some(&mask) => {
-                    samples.push((
-                        self.id(image),
-                        SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone() },
-                    ));
+                    found.pair(id, SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone() });
                 }
-                None => alone.push(image.name.clone()),
+                None => alone.push((id, image.name.clone())),
             }
         }
-        problems.add_names("images without a mask", &alone);
-        samples.sort_by(|(left, _), (right, _)| natural(left, right));
-        let same: Vec<String> = samples.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| two[0].0.clone()).collect();
-        problems.add_names("two samples would have one id (their captures joined by `_`)", &same);
-        if samples.is_empty() && problems.is_empty() {
+        found.incomplete("images without a mask", alone);
+        found.problems.add_names("two samples would have one id (their captures joined by `_`)", &same);
+        if found.is_empty() && found.problems.is_empty() {
             let there: Vec<String> = images.iter().map(|image| self.id(image)).collect();
-            problems.add(format!("`only` and `except` leave none of the {} pairs {}", there.len(), listed(&there)));
+            found.problems.add(format!("`only` and `except` leave none of the {} pairs {}", there.len(), listed(&there)));
         }
-        problems.finish("correct the patterns, or add the missing files and move the others away")?;
-        Ok(samples)
+    }
+
+    /// Files by what joins them; of two with the same captures the first.
+    fn by_key(&self, files: &[File], found: &mut Found) -> BTreeMap<Vec<String>, usize> {
+        let (mut keys, mut twice) = (BTreeMap::new(), Vec::new());
+        for (at, file) in files.iter().enumerate() {
+            match keys.entry(self.key(&file.captures)) {
+                Entry::Vacant(place) => drop(place.insert(at)),
+                Entry::Occupied(first) => {
+                    twice.push((self.id(file), format!("{} and {}", files[*first.get()].name, file.name)));
+                }
+            }
+        }
+        found.incomplete("two files of the same captures", twice);
+        keys
     }
 
     /// What joins an image and a mask: the values of the masks' captures.
@@ -103,7 +115,7 @@ impl Rules {
     }
 
     /// The sample's id: its captures in the order of the pattern.
-    fn id(&self, image: &Found) -> String {
+    fn id(&self, image: &File) -> String {
         self.images[0]
             .names
             .iter()
@@ -114,7 +126,7 @@ impl Rules {
 }
 
 /// The files that fit `wanted` and don't fit one of `others` better.
-fn gather(wanted: &[Pattern], others: &[Pattern], root: &Path, what: &str, problems: &mut Problems) -> Vec<Found> {
+fn gather(wanted: &[Pattern], others: &[Pattern], root: &Path, what: &str, problems: &mut Problems) -> Vec<File> {
     let mut found = BTreeMap::new();
     for pattern in wanted {
         let (files, wrong) = pattern.files(root);
@@ -123,7 +135,7 @@ fn gather(wanted: &[Pattern], others: &[Pattern], root: &Path, what: &str, probl
         let before = found.len();
         for (name, path) in &files {
             if let Some(captures) = pattern.captures(name).filter(|_| !better(name)) {
-                found.entry(name.clone()).or_insert(Found { name: name.clone(), path: path.clone(), captures });
+                found.entry(name.clone()).or_insert(File { name: name.clone(), path: path.clone(), captures });
             }
         }
         if found.len() == before {
@@ -146,8 +158,10 @@ mod tests {
     use serde_json::{Value, json};
     use tempfile::{TempDir, tempdir};
 
+    use pipeline_contract::Result;
+
     use super::*;
-    use crate::testing::{defaults, emitted, real, write_grey, write_rgb};
+    use crate::testing::{build, context, defaults, emitted, real, write_grey, write_rgb};
 
     fn list(given: Value) -> Result<Vec<(String, SampleFiles)>> {
         emitted(&kind(), given, 0)
@@ -238,6 +252,26 @@ mod tests {
         for part in ["no image fits `{id}.bmp`", "Image_01L.jpg", "no mask fits `sub/{id}.png`", "sub"] {
             assert!(error.message().contains(part), "{part} is not in {error}");
         }
+    }
+
+    #[test]
+    fn incomplete_samples_may_be_left_out_or_excluded() {
+        let dir = chase();
+        let root = dir.path().join("CHASE_DB1");
+        std::fs::remove_file(root.join("Image_01L_1stHO.png")).unwrap();
+        std::fs::remove_file(root.join("Image_10L.jpg")).unwrap();
+        write_rgb(&root.join("Image_01R.jpeg"), 4, 4);
+        let mut given = json!({"root": root, "image": "Image_{id}.jp*g", "mask": "Image_{id}_1stHO.png"});
+        let cx = pipeline_contract::BuildContext { skips_broken: true, ..context() };
+        let pipeline_contract::Running::Source(mut source) = build(&kind(), given.clone(), &cx).unwrap() else { panic!() };
+        let broken: Vec<String> = source.broken().iter().map(|(id, error)| format!("{id}: {error}")).collect();
+        let expected = ["01L: images without a mask", "01R: two files", "10L: masks without an image"];
+        assert_eq!((broken.len(), source.samples()), (3, Some(1)), "{broken:?}");
+        assert!(broken.iter().zip(expected).all(|(said, expected)| said.starts_with(expected)), "{broken:?}");
+        given["exclude"] = json!(["01L", "01R", "10L"]);
+        assert_eq!(ids(given.clone()), ["2L"]);
+        given["exclude"] = json!(["01L", "01R", "10L", "2L"]);
+        assert!(list(given).unwrap_err().message().contains("`exclude` leaves none of the"));
     }
 
     #[test]

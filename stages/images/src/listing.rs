@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use pipeline_contract::{BuildContext, OptionSpec, OptionType, Output, Result, Rng, Source};
+use pipeline_contract::{BuildContext, OptionSpec, OptionType, Output, Result, Rng, Source, StageError};
 use rand::RngExt;
 
 use crate::SampleFiles;
@@ -11,6 +11,7 @@ use crate::SampleFiles;
 /// A source of samples that are known before the run starts.
 pub(crate) struct Listing {
     samples: Vec<(Arc<str>, SampleFiles)>,
+    broken: Vec<(Arc<str>, StageError)>,
     shuffle: bool,
     cx: BuildContext,
 }
@@ -19,7 +20,13 @@ impl Listing {
     /// Emits `samples` in their order, or shuffled.
     pub(crate) fn new(samples: Vec<(String, SampleFiles)>, shuffle: bool, cx: &BuildContext) -> Self {
         let samples = samples.into_iter().map(|(id, files)| (id.into(), files)).collect();
-        Self { samples, shuffle, cx: cx.clone() }
+        Self { samples, broken: Vec::new(), shuffle, cx: cx.clone() }
+    }
+
+    /// The same, with samples that were found broken.
+    pub(crate) fn with_broken(mut self, broken: Vec<(String, StageError)>) -> Self {
+        self.broken = broken.into_iter().map(|(id, error)| (id.into(), error)).collect();
+        self
     }
 }
 
@@ -28,6 +35,10 @@ impl Source for Listing {
 
     fn samples(&self) -> Option<u64> {
         Some(self.samples.len() as u64)
+    }
+
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
+        std::mem::take(&mut self.broken)
     }
 
     fn epoch(&mut self, epoch: u64, out: &mut Output<'_, SampleFiles>) -> Result<()> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::exclude::Exclude;
 use crate::pattern::Pattern;
 use crate::select::Choice;
 use crate::values::texts;
@@ -22,6 +23,7 @@ pub(crate) struct Options {
     pub(crate) except: Vec<String>,
     pub(crate) shuffle: bool,
     pub(crate) limit: Option<usize>,
+    pub(crate) exclude: Exclude,
 }
 
 /// The options, read.

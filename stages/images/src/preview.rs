@@ -26,16 +26,19 @@ pub fn kind() -> StageKind {
     StageKind::sequential(
         "preview",
         "writes a contact sheet of the first pairs into the run's folder",
-        |options: Options, cx| Ok(Preview { path: cx.out.join(&options.file), options, cells: Vec::new(), done: false }),
+        |options: Options, cx| {
+            let path = cx.out.join(&options.file);
+            // A run's folder is its own: a sheet that is there is this run's, from before it was stopped and went on.
+            let done = path.exists();
+            Ok(Preview { path, options, cells: Vec::new(), done })
+        },
     )
-    .option(OptionSpec::new(
-        "pairs",
-        OptionType::Integer { min: 1, max: 256 },
-        8,
-        "how many pairs of the first epoch are shown",
-    ))
-    .option(OptionSpec::new("columns", OptionType::Integer { min: 1, max: 16 }, 4, "how many pairs stand in a row"))
-    .option(OptionSpec::new("file", OptionType::Path, "preview.png", "the sheet's name in the run's folder, a PNG"))
+    .option(
+        OptionSpec::new("pairs", OptionType::Integer { min: 1, max: 256 }, 8, "how many pairs of the first epoch are shown")
+            .harmless(),
+    )
+    .option(OptionSpec::new("columns", OptionType::Integer { min: 1, max: 16 }, 4, "how many pairs stand in a row").harmless())
+    .option(OptionSpec::new("file", OptionType::Path, "preview.png", "the sheet's name in the run's folder, a PNG").harmless())
     .check::<Options>(|options, _| {
         let png = options.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
         let finding = (!png || !stays_inside(&options.file)).then(|| {

@@ -21,8 +21,13 @@ pub(crate) struct Opened<'a> {
     pub(crate) width: usize,
 }
 
-/// Working memory that a decoder may take beside the pixels, in bytes.
+/// Working memory that a decoder may take beside the pixels, in bytes: for what a header holds, and for what is being unpacked.
 const WORKING: u64 = 64 << 20;
+
+/// Bytes of a pixel in the widest colour type, four channels of 32 bit.
+const WIDEST: u64 = 16;
+
+const RAISE: &str = "raise `max_pixels` of the decode stage if the file is right; otherwise exclude this sample";
 
 const DAMAGED: &str = "the file is cut off or damaged: copy or download it again, or exclude this sample";
 
@@ -45,16 +50,15 @@ pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<'static>> {
 /// As [`open`], of a file that is called `name` in messages.
 pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_pixels: u64) -> Result<Opened<'a>> {
     let (shown, unreadable) = (name.display(), |error| unreadable(name, error));
-    // 16 bytes a pixel is the widest colour type, four channels of 32 bit.
-    let most = max_pixels.saturating_mul(16).saturating_add(WORKING);
+    let most = max_pixels.saturating_mul(WIDEST).saturating_add(WORKING);
     let length = file.seek(SeekFrom::End(0)).and_then(|length| file.rewind().map(|()| length)).map_err(unreadable)?;
     if length == 0 {
         return Err(StageError::new(format!("{shown} is empty (0 bytes)")).help(DAMAGED));
     }
     // Some decoders read the whole file first.
     if length > most {
-        return Err(StageError::new(format!("{shown} has {length} bytes, more than an image of {max_pixels} pixels takes"))
-            .help("raise `max_pixels` of the decode stage if the file is right"));
+        return Err(StageError::new(format!("{shown} has {length} bytes, more than an image of {max_pixels} pixels can have"))
+            .help(RAISE));
     }
     let guessed = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
     let Some(format) = guessed.format().filter(ImageFormat::reading_enabled) else {
@@ -84,8 +88,7 @@ pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_p
         return Err(StageError::new(format!("{shown} has no pixels: it is {width} x {height}")).help(DAMAGED));
     }
     if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}"))
-            .help("raise `max_pixels` of the decode stage if the file is right"));
+        return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}")).help(RAISE));
     }
     decoder.set_limits(at_most(decoder.total_bytes().saturating_add(WORKING))).map_err(|error| broken(name, &error))?;
     Ok(Opened { path: name.into(), decoder: Box::new(decoder), height: height as usize, width: width as usize })

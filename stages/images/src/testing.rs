@@ -19,6 +19,7 @@ pub(crate) fn context() -> BuildContext {
         epochs: 3,
         facts: Vec::new(),
         samples: SampleCount::default(),
+        skips_broken: false,
         out: std::env::temp_dir(),
         events: Arc::new(NoEvents),
     }

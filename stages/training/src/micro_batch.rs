@@ -1,5 +1,5 @@
 //! What one forward and backward pass takes: images and masks in the host's memory, as the image stages left them.
-//! Pixels become floats in the arithmetic, on the way to the device.
+//! 8-bit pixels stay bytes as far as the device, where the arithmetic makes floats of them.
 
 use std::ops::Range;
 use std::sync::Arc;

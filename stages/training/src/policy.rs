@@ -50,6 +50,18 @@ impl LossScale {
         self.scale
     }
 
+    /// How many good steps in a row there were since the scale last changed.
+    pub fn good_steps(&self) -> u64 {
+        self.good
+    }
+
+    /// Goes on where another run's scale was; a precision that has no scale stays without.
+    pub fn resume(&mut self, scale: f64, good_steps: u64) {
+        if self.dynamic {
+            (self.scale, self.good) = (scale.max(Self::FLOOR), good_steps);
+        }
+    }
+
     /// True where an overflow is expected now and then and costs a window.
     pub fn is_dynamic(&self) -> bool {
         self.dynamic

@@ -1,9 +1,12 @@
 //! A network in training: layers, tensors, loss, the policies of its passes and the window that is open. The stages of the
 //! device's thread share one; `verify` uses the same. It makes gradients; it never changes weights (that is the optimizer's).
 
+mod not_finite;
 mod passes;
 mod retry;
+mod saved;
 
+use not_finite::NotFinite;
 pub(crate) use passes::values;
 use retry::Retry;
 
@@ -31,6 +34,8 @@ pub struct Trainee {
     pub loss: Loss,
     /// How passes are made.
     pub setting: Setting,
+    /// How they were meant to be made, before memory was refused.
+    asked: Setting,
     /// The loss scale of float16.
     pub scale: LossScale,
     /// What the device holds, by cause.
@@ -40,6 +45,8 @@ pub struct Trainee {
     most_evaluated: usize,
     /// What was tried again and not told yet.
     retries: Vec<Retry>,
+    /// A window that wasn't finite and isn't told yet.
+    broken: Option<NotFinite>,
     _weights: Charge,
 }
 
@@ -71,11 +78,13 @@ impl Trainee {
             state,
             loss,
             setting,
+            asked: setting,
             scale,
             ledger,
             window,
             most_evaluated: usize::MAX,
             retries,
+            broken: None,
             _weights: weights,
         })
     }

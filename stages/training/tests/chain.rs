@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use common::options;
 use pipeline_contract::{
-    BuildContext, End, ErasedSequential, Events, Facts, Fields, Item, ItemContext, Result, Running, SampleCount, Severity,
-    StageKind, stage_rng,
+    BuildContext, End, ErasedSequential, Events, Facts, Fields, Item, ItemContext, Result, Running, SampleCount, Saved,
+    Severity, Shelf, StageKind, stage_rng,
 };
 use pipeline_images::{Batch, Normalization};
 use pipeline_training::kinds;
@@ -51,6 +51,7 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
         epochs: 4,
         facts: vec![known],
         samples: SampleCount::default(),
+        skips_broken: false,
         out: out.into(),
         events: events.clone(),
     };
@@ -107,6 +108,13 @@ fn fan(exporter: Box<dyn ErasedSequential>, tester: Box<dyn ErasedSequential>) -
         fn finish(&mut self, end: End) -> Result<()> {
             self.0.finish(end)?;
             self.1.finish(end)
+        }
+        fn save(&mut self) -> Result<Saved> {
+            self.1.save()
+        }
+        fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+            self.0.restore(Saved::default(), shelf)?;
+            self.1.restore(saved, shelf)
         }
     }
     Box::new(Fan(exporter, tester))

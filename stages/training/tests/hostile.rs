@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::cpu;
 use pipeline_contract::Facts;
+use pipeline_training::Precision;
 use pipeline_training::network::{UNet, UNetConfig};
 use pipeline_training::verify::verify_bytes;
 use pipeline_training::weights::{load_file, parse, read};
@@ -44,7 +45,7 @@ fn a_header_that_lies_is_refused() {
     ] {
         let bytes = file(&tensor(shape, offsets), data);
         assert!(read(&network(), &bytes, &cpu()).is_err(), "{shape} {offsets}");
-        assert!(verify_bytes(&bytes, "cpu").is_err(), "{shape} {offsets}");
+        assert!(verify_bytes(&bytes, "cpu", Precision::Float32).is_err(), "{shape} {offsets}");
     }
     assert!(parse(&file(&" ".repeat(2 << 20), 0)).is_err());
 }
@@ -58,7 +59,7 @@ fn a_reference_of_an_endless_size_is_refused() {
         for norm in ["group", "batch", "instance", "none"] {
             let metadata =
                 format!(r#"{{"__metadata__":{{"base":"{base}","depth":"{depth}","size":"{size}","norm":"{norm}"}}}}"#);
-            assert!(verify_bytes(&file(&metadata, 0), "cpu").is_err(), "{base} {depth} {size} {norm}");
+            assert!(verify_bytes(&file(&metadata, 0), "cpu", Precision::Float32).is_err(), "{base} {depth} {size} {norm}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::fixtures;
+use pipeline_training::Precision;
 use pipeline_training::verify;
 use safetensors::SafeTensors;
 
@@ -23,10 +24,10 @@ fn changed(from: &Path, tensor: &str, to: &Path) {
 #[test]
 fn the_fixtures_pass() {
     let Some(folder) = fixtures() else { return eprintln!("skipped: no fixtures beside this checkout") };
-    for name in ["unet_group", "unet_batch"] {
-        let report = verify(&folder.join(format!("{name}.safetensors")), "cpu").expect("a reference");
+    for (name, precision) in ["unet_group", "unet_batch"].into_iter().flat_map(|name| Precision::ALL.map(|one| (name, one))) {
+        let report = verify(&folder.join(format!("{name}.safetensors")), "cpu", precision).expect("a reference");
         assert!(report.ok(), "{}", report.all());
-        assert!(report.rows.len() > 150 && report.worst().len() == 11, "{report}");
+        assert!(report.rows.len() > 150 && report.worst().len() == 12, "{report}");
     }
 }
 
@@ -37,12 +38,12 @@ fn a_changed_fixture_fails() {
     let path = temporary.path().join("changed.safetensors");
     for (tensor, group) in [("grad.down.1.conv2.weight", "grad"), ("full.head.weight", "full.weights"), ("logits", "logits")] {
         changed(&folder.join("unet_group.safetensors"), tensor, &path);
-        let report = verify(&path, "cpu").expect("still a reference");
+        let report = verify(&path, "cpu", Precision::Float32).expect("still a reference");
         let failed: Vec<_> = report.rows.iter().filter(|row| !row.ok()).map(|row| row.group.as_str()).collect();
         assert_eq!(failed, [group], "{tensor}");
     }
     changed(&folder.join("unet_group.safetensors"), "init.down.0.conv1.weight", &path);
-    assert!(!verify(&path, "cpu").expect("still a reference").ok());
+    assert!(!verify(&path, "cpu", Precision::Float32).expect("still a reference").ok());
 }
 
 #[test]
@@ -65,13 +66,13 @@ fn broken_files_are_errors() {
         (about("8", "3", "group", "4611686018427387904"), "no tensor"),
     ] {
         std::fs::write(&path, bytes).expect("written");
-        let error = verify(&path, "cpu").expect_err(part);
+        let error = verify(&path, "cpu", Precision::Float32).expect_err(part);
         assert!(error.message().contains(part), "{error} lacks {part:?}");
     }
     let Some(folder) = fixtures() else { return eprintln!("skipped: no fixtures beside this checkout") };
     let whole = std::fs::read(folder.join("unet_batch.safetensors")).expect("the fixture");
     for length in [7, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).expect("written");
-        verify(&path, "cpu").expect_err("half a file");
+        verify(&path, "cpu", Precision::Float32).expect_err("half a file");
     }
 }

@@ -91,4 +91,7 @@ pub(crate) trait Arithmetic {
     /// All zeros.
     fn zeros(&mut self, channels: usize, area: Area) -> Tried<Self::Data>;
     fn add(&mut self, sum: &mut Map<Self::Data>, other: &Map<Self::Data>) -> Tried<()>;
+    /// The sum of squares of a map's own values, in float64. Not finite where one of them isn't, nor one of what its norm
+    /// multiplies and adds: a ReLU would hide that from whoever reads the map. For a look at what went wrong, not for training.
+    fn squares(&mut self, input: Input<'_, Self>) -> Tried<f64>;
 }

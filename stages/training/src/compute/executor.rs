@@ -202,6 +202,12 @@ impl<A: Arithmetic> Executor<A> {
         Ok(logits)
     }
 
+    /// The sum of squares of a map's values, and how many they are.
+    pub fn squares(&mut self, input: Input<'_, A>) -> Tried<(f64, u64)> {
+        let count = input.map.area.values(input.map.channels) as u64;
+        Ok((self.arithmetic.squares(input)?, count))
+    }
+
     /// The sum of two gradients of one map.
     pub fn add(&mut self, sum: Option<Map<A::Data>>, other: Map<A::Data>) -> Made<A> {
         let Some(mut sum) = sum else { return Ok(other) };

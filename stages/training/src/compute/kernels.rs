@@ -12,8 +12,8 @@ use pipeline_kernels as kernels;
 use pipeline_kernels::{Area, View};
 
 use self::norm::Moments;
-pub(super) use self::values::planes;
-use self::values::{Store, Values, with, zeros};
+use self::values::{Store, Values, zeros};
+pub(super) use self::values::{fit, planes, squares, tables, with};
 use super::{Arithmetic, Images, Input, Map, Operation, Pass, Precision, read, write};
 use crate::loss::Loss;
 use crate::memory::Tried;
@@ -224,5 +224,12 @@ impl Arithmetic for Kernels<'_> {
     fn add(&mut self, sum: &mut Map<Values>, other: &Map<Values>) -> Done {
         with!(self.precision, E => values::add(E::of_mut(&mut sum.data), E::of(&other.data)));
         Ok(())
+    }
+
+    fn squares(&mut self, input: Input<'_, Self>) -> Tried<f64> {
+        let norm = input.norm.map_or(0.0, |(_, moments)| squares(moments.affine.as_flattened()));
+        let data = &input.map.data;
+        let sum = with!(data.precision(), E => squares(E::of(data)));
+        Ok(if norm.is_finite() { sum } else { norm })
     }
 }

@@ -87,7 +87,8 @@ impl Operation {
         let wide = |channels: usize, area: Area| area.values(channels) as u64 * 4;
         let narrowed = |values: usize| if precision == Precision::Float32 { 0 } else { values as u64 * 2 };
         match self {
-            Self::Images { area } => wide(3, area),
+            // The bytes as they came, and each as an integer.
+            Self::Images { area } => area.values(3) as u64 + wide(3, area),
             Self::Convolve { inputs, outputs, area, views } | Self::ConvolveWeight { inputs, outputs, area, views } => {
                 map(inputs, area) * if views > 1 { 2 } else { 1 } + narrowed(inputs * outputs * 9)
             }

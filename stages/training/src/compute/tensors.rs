@@ -1,6 +1,7 @@
 //! The arithmetic on any device, by burn's tensors: what a graphics device runs. Maps are in the chosen precision, and so
 //! are convolutions; statistics, losses and all sums over pixels are float32.
 
+mod bytes;
 mod norm;
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use burn::tensor::{DType, Device, Tensor};
 use pipeline_contract::StageError;
 use pipeline_kernels::Area;
 
+pub(crate) use self::bytes::every_pixel;
 pub(crate) use self::norm::Moments;
 use super::{Arithmetic, Images, Input, Map, Pass, Precision};
 use crate::device::device_memory;
@@ -123,9 +125,17 @@ impl Arithmetic for Tensors<'_> {
     }
 
     fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Tensor<4>> {
-        let planes = super::kernels::planes(images, area)?;
         let Area { batch, height, width } = area;
-        Ok(self.narrow(upload(planes, &self.device()).reshape([batch, 3, height, width])))
+        match images {
+            Images::Pixels(pixels, normalization) => {
+                super::kernels::fit(pixels.len(), area)?;
+                Ok(bytes::images(pixels, normalization, area, self.precision, &self.device()))
+            }
+            Images::Planes(_) => {
+                let planes = super::kernels::planes(images, area)?;
+                Ok(self.narrow(upload(planes, &self.device()).reshape([batch, 3, height, width])))
+            }
+        }
     }
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
@@ -220,8 +230,7 @@ impl Arithmetic for Tensors<'_> {
 
     fn loss(&mut self, loss: Loss, logits: &mut Map<Tensor<4>>, masks: &[u8], scale: f32) -> Done {
         let Area { batch, height, width } = logits.area;
-        let masks = masks.iter().map(|&mask| if mask != 0 { 1.0 } else { 0.0 }).collect();
-        let masks = upload(masks, &self.device()).reshape([batch, height * width]);
+        let masks = bytes::masks(masks, &self.device()).reshape([batch, height * width]);
         let mut losses = None;
         logits.data.inplace(|logits| {
             let z = logits.reshape([batch, height * width]);
@@ -243,5 +252,23 @@ impl Arithmetic for Tensors<'_> {
         let other = other.data.clone();
         sum.data.inplace(|sum| sum + other);
         Ok(())
+    }
+
+    fn squares(&mut self, input: Input<'_, Self>) -> Tried<f64> {
+        // In the host's memory: float32 doesn't hold the squares of what is about to overflow, and compilers of graphics
+        // devices may take it that nothing is infinite.
+        let squares = |tensor: Tensor<4>| match tensor.try_into_vec_as::<f32>() {
+            Ok(values) => Ok(super::kernels::squares(&values)),
+            Err(error) => Err(StageError::new(format!("the device failed: {error:?}"))),
+        };
+        let norm = match input.norm {
+            None => 0.0,
+            Some((norm, moments)) => {
+                let (scale, shift) = norm::affine(self.state, norm, moments);
+                squares(scale)? + squares(shift)?
+            }
+        };
+        let sum = squares(input.map.data.clone())?;
+        Ok(if norm.is_finite() { sum } else { norm })
     }
 }

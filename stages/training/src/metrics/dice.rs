@@ -17,6 +17,16 @@ impl MeanDice {
         self.images += 1;
     }
 
+    /// Goes on with the sum over so many images.
+    pub fn resume(sum: f64, images: u64) -> Self {
+        Self { sum, images }
+    }
+
+    /// The sum over the images.
+    pub fn sum(&self) -> f64 {
+        self.sum
+    }
+
     /// How many images there were.
     pub fn images(&self) -> u64 {
         self.images

@@ -23,6 +23,20 @@ impl Default for RocAuc {
 }
 
 impl RocAuc {
+    /// What was counted: the bins of vessel, then those of background.
+    pub fn counts(&self) -> Vec<u64> {
+        [&self.positive[..], &self.negative].concat()
+    }
+
+    /// Goes on with what was counted; `None` where there are not as many bins.
+    pub fn from_counts(mut counts: Vec<u64>) -> Option<Self> {
+        if counts.len() != 2 * BINS {
+            return None;
+        }
+        let negative = counts.split_off(BINS);
+        Some(Self { positive: counts, negative })
+    }
+
     /// Counts one pixel: its logit, and whether it is vessel.
     pub fn add(&mut self, logit: f32, truth: bool) {
         let place = (logit.clamp(-LIMIT, LIMIT) + LIMIT) * (BINS as f32 / (2.0 * LIMIT));

@@ -107,6 +107,14 @@ impl Block {
         Ok((Feature { map, norm: Some((*norm, moments)) }, kept))
     }
 
+    /// All that the block made on a forward pass that kept it: what the prelude gave, what its convolutions gave.
+    pub(super) fn made<'a, A: Arithmetic>(&'a self, output: &'a Feature<A>, kept: &'a Kept<A>) -> Vec<Input<'a, A>> {
+        let prelude = kept.prelude.iter().map(|map| Input { map, norm: None });
+        let norms = self.layers.iter().map(|(_, norm)| norm).zip(&kept.moments);
+        let inner = kept.inner.iter().zip(norms).map(|(map, norm)| Input { map, norm: Some(norm) });
+        prelude.chain(inner).chain([output.input()]).collect()
+    }
+
     /// Takes the block's output and its gradient, adds the gradients of the block's tensors to the window's sums, and those
     /// of its inputs to `deltas`.
     pub(super) fn backward<A: Arithmetic>(

@@ -90,11 +90,11 @@ impl Blocks {
         Ok((logits, tape))
     }
 
-    fn is_read_after(&self, block: usize, index: usize) -> bool {
+    pub(super) fn is_read_after(&self, block: usize, index: usize) -> bool {
         self.blocks[index + 1..].iter().any(|later| later.inputs.contains(&Source::Block(block)))
     }
 
-    fn last<'a, A: Arithmetic>(&self, features: &'a [Option<Feature<A>>]) -> Tried<Input<'a, A>> {
+    pub(super) fn last<'a, A: Arithmetic>(&self, features: &'a [Option<Feature<A>>]) -> Tried<Input<'a, A>> {
         features.last().and_then(Option::as_ref).map(Feature::input).ok_or_else(broken)
     }
 

@@ -6,6 +6,8 @@ mod blocks;
 mod config;
 mod layers;
 mod layout;
+mod norms;
+pub(crate) mod saved;
 mod state;
 mod unet;
 
@@ -15,6 +17,7 @@ pub(crate) use config::NORMS;
 pub use config::UNetConfig;
 pub use layers::{Convolution, Head, Norm, NormKind, Running, Upsample};
 pub use layout::{Init, Layout, Role, TensorSpec};
+pub(crate) use norms::BlockNorm;
 pub use state::State;
 pub(crate) use state::{upload, zeros};
 pub use unet::UNet;

@@ -2,6 +2,7 @@
 //! Learning rates come from outside (`schedule`); state is named by the network's tensors, for checkpoints.
 
 mod adam;
+mod saved;
 mod sgd;
 mod step;
 

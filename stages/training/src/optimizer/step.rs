@@ -33,11 +33,11 @@ impl Rule {
 
 /// What an optimizer keeps for the weights, one tensor each, in the order of the trained tensors; made with the first step.
 #[derive(Debug, Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Adam's running means of the gradients, or SGD's buffers.
-    first: Vec<Tensor<1>>,
+    pub first: Vec<Tensor<1>>,
     /// Adam's running means of their squares.
-    second: Vec<Tensor<1>>,
+    pub second: Vec<Tensor<1>>,
     charge: Option<Charge>,
 }
 
@@ -46,9 +46,9 @@ struct Memory {
 pub struct Optimizer {
     rule: Rule,
     clip_norm: Option<f64>,
-    memory: Memory,
-    steps: u64,
-    discarded: u64,
+    pub(super) memory: Memory,
+    pub(super) steps: u64,
+    pub(super) discarded: u64,
 }
 
 /// What a step measured.
@@ -115,16 +115,8 @@ impl Optimizer {
         if !finite && trainee.scale.is_dynamic() {
             return self.discard(trainee, Figures { losses, grad_norm, loss_scale, skipped: true });
         }
-        if let Some(at) = losses.iter().position(|loss| !loss.is_finite()) {
-            let sample = samples.get(at).map_or("?", |sample| sample);
-            let message = format!("the loss of sample {sample} is {} in step {}", losses[at], self.steps + 1);
-            return Err(
-                StageError::new(message).help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
-            );
-        }
         if !finite {
-            let message = format!("the gradient of step {} is not finite (samples {})", self.steps + 1, samples.join(", "));
-            return Err(StageError::new(message).help("take a smaller lr"));
+            return Err(trainee.not_finite(self.steps + 1, samples, losses));
         }
         // `clip_grad_norm_`, after unscaling: the factor is max_norm / (norm + 1e-6), at most 1.
         let clip = self.clip_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));
@@ -191,7 +183,7 @@ impl Optimizer {
     }
 
     /// Makes the optimizer's memory before the first step.
-    fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
+    pub(super) fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
         if self.memory.charge.is_some() {
             return Ok(());
         }

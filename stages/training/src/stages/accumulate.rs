@@ -1,8 +1,11 @@
 //! `accumulate`: gathers micro-batches into windows, one optimizer step each. The last window of an epoch may be shorter.
 //! It only sums; the mean over the window's samples is the optimizer's.
 
+use std::sync::Arc;
+
 use pipeline_contract::{
-    Checked, End, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, StageKind,
+    Checked, End, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Saved, Sequential, Shelf,
+    StageKind,
 };
 use serde::Deserialize;
 
@@ -82,5 +85,22 @@ impl Sequential for Accumulate {
             Some(window) => window.network.lock()?.forget(),
             None => Ok(()),
         }
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        let mut saved = Saved::default();
+        let samples: &[Arc<str>] = self.window.as_ref().map_or(&[], |window| &window.samples);
+        saved.set("samples", samples.iter().map(|sample| &**sample).collect::<Vec<_>>())?;
+        saved.set("micro_batches", self.window.as_ref().map_or(0, |window| window.micro_batches))?;
+        Ok(saved)
+    }
+
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        let (samples, micro_batches) = (saved.get::<Vec<String>>("samples")?, saved.count("micro_batches")? as usize);
+        if let (1.., Some(network)) = (micro_batches, shelf.find()) {
+            let samples = samples.into_iter().map(Into::into).collect();
+            self.window = Some(Window { samples, micro_batches, network });
+        }
+        Ok(())
     }
 }

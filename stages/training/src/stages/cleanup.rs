@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use pipeline_contract::{BuildContext, Events, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, StageKind};
+use pipeline_contract::{
+    BuildContext, Events, ItemContext, OptionSpec, OptionType, Output, Result, Saved, Sequential, Shelf, StageKind,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -31,13 +33,16 @@ pub(super) fn kind() -> StageKind {
     StageKind::device("cleanup", "gives unused memory of the device back", |options: Options, cx: &BuildContext| {
         Ok(Cleanup { options, events: cx.events.clone(), started: false, network: None })
     })
-    .option(OptionSpec::new(
-        "when",
-        OptionType::list(OptionType::Choice(&["start", "epoch_end"])),
-        serde_json::json!(["start", "epoch_end"]),
-        "moments: after the first step (start), after the last step of an epoch (epoch_end)",
-    ))
-    .option(OptionSpec::optional("every", OptionType::at_least(1), "also after every so many steps"))
+    .option(
+        OptionSpec::new(
+            "when",
+            OptionType::list(OptionType::Choice(&["start", "epoch_end"])),
+            serde_json::json!(["start", "epoch_end"]),
+            "moments: after the first step (start), after the last step of an epoch (epoch_end)",
+        )
+        .harmless(),
+    )
+    .option(OptionSpec::optional("every", OptionType::at_least(1), "also after every so many steps").harmless())
     .may_end()
     .example("- {id: clean, use: cleanup, with: {when: [start, epoch_end]}}")
 }
@@ -85,5 +90,17 @@ impl Sequential for Cleanup {
             Some(network) if self.options.when.contains(&Moment::EpochEnd) => clean(network, &*self.events, "epoch_end"),
             _ => Ok(()),
         }
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        let mut saved = Saved::default();
+        saved.set("started", self.started)?;
+        Ok(saved)
+    }
+
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        self.started = saved.get("started")?;
+        self.network = shelf.find();
+        Ok(())
     }
 }

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
     BuildContext, Checked, Either, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output, Place,
-    Result, Sequential, StageError, StageKind,
+    Result, Saved, Sequential, Shelf, StageError, StageKind,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Step;
+use super::figures::Figures;
 use super::optimizer_step::fields;
-use super::predictions::{Predicted, Predictions, write_tensors};
-use crate::metrics::{Confusion, MeanDice, RocAuc};
+use super::predictions::{Predicted, write_tensors};
+use crate::metrics::Confusion;
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::trainee::Shared;
 
@@ -36,18 +37,24 @@ pub(super) fn kind() -> StageKind {
             0.5,
             "a pixel is vessel when its probability is above this",
         ))
-        .option(OptionSpec::new(
-            "pictures",
-            OptionType::Integer { min: 0, max: 64 },
-            4,
-            "test images that are drawn with mask and prediction into predictions.png, from the first",
-        ))
-        .option(OptionSpec::new(
-            "tensors",
-            OptionType::Bool,
-            false,
-            "also writes these images, their masks and probabilities as predictions.safetensors",
-        ))
+        .option(
+            OptionSpec::new(
+                "pictures",
+                OptionType::Integer { min: 0, max: 64 },
+                4,
+                "test images that are drawn with mask and prediction into predictions.png, from the first",
+            )
+            .harmless(),
+        )
+        .option(
+            OptionSpec::new(
+                "tensors",
+                OptionType::Bool,
+                false,
+                "also writes these images, their masks and probabilities as predictions.safetensors",
+            )
+            .harmless(),
+        )
         .join(Join::InTurn)
         .check(check)
         .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
@@ -74,16 +81,6 @@ struct Evaluate {
     events: Arc<dyn Events>,
     network: Option<Shared>,
     figures: Figures,
-}
-
-/// What is gathered over the test images of an epoch.
-#[derive(Default)]
-struct Figures {
-    pooled: Confusion,
-    dice: MeanDice,
-    roc: RocAuc,
-    predictions: Predictions,
-    tensors: Vec<Predicted>,
 }
 
 impl Evaluate {
@@ -172,5 +169,16 @@ impl Sequential for Evaluate {
             write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
         }
         predictions.write(&self.out.join("predictions.png"))
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        let _host = memory::enter(Side::Host);
+        self.figures.save()
+    }
+
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        let _host = memory::enter(Side::Host);
+        (self.figures, self.network) = (Figures::restore(saved)?, shelf.find());
+        Ok(())
     }
 }

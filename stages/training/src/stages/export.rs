@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pipeline_contract::{
     BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result,
-    Sequential, StageKind, stays_inside,
+    Saved, Sequential, Shelf, StageKind, stays_inside,
 };
 use serde::Deserialize;
 
@@ -26,12 +26,10 @@ pub(super) fn kind() -> StageKind {
         "writes the trained weights as safetensors, under PyTorch's names",
         |o: Options, cx: &BuildContext| Ok(Export { path: cx.out.join(o.file), events: cx.events.clone(), network: None }),
     )
-    .option(OptionSpec::new(
-        "file",
-        OptionType::Path,
-        "model.safetensors",
-        "the file's name in the run's folder, a .safetensors",
-    ))
+    .option(
+        OptionSpec::new("file", OptionType::Path, "model.safetensors", "the file's name in the run's folder, a .safetensors")
+            .harmless(),
+    )
     .check(|options: &Options, _: &[Facts]| {
         // The ending keeps it off the run's own files.
         let safetensors = options.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
@@ -69,6 +67,11 @@ impl Sequential for Export {
         let saved = weights::save(&trainee.network, &trainee.state, &self.path)?;
         self.events.summarize("weights_sha256", saved.sha256.into());
         self.events.summarize("parameters", saved.parameters.into());
+        Ok(())
+    }
+
+    fn restore(&mut self, _: Saved, shelf: &mut Shelf) -> Result<()> {
+        self.network = shelf.find();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod accumulate;
 mod cleanup;
 mod evaluate;
 mod export;
+mod figures;
 mod kinds;
 mod optimizer_step;
 mod predictions;

@@ -3,13 +3,16 @@
 
 use std::time::Instant;
 
-use pipeline_contract::{BuildContext, End, Fields, ItemContext, Output, Result, Sequential, StageError, StageKind};
+use pipeline_contract::{
+    BuildContext, End, Fields, ItemContext, Output, Result, Saved, Sequential, Shelf, StageError, StageKind,
+};
 use serde_json::json;
 
 use super::Step;
 use super::rules::{self, Options};
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
+use crate::trainee::Shared;
 use crate::window::Window;
 
 pub(super) fn kind() -> StageKind {
@@ -38,18 +41,26 @@ struct OptimizerStep {
     cx: BuildContext,
     samples: u64,
     epoch: Epoch,
+    /// Known once a window has come.
+    network: Option<Shared>,
 }
 
 /// What is gathered over an epoch.
 struct Epoch {
     started: Instant,
+    /// Seconds of it that went by before the run was stopped and went on.
+    before: f64,
     loss: f64,
     samples: u64,
 }
 
 impl Epoch {
     fn start() -> Self {
-        Self { started: Instant::now(), loss: 0.0, samples: 0 }
+        Self { started: Instant::now(), before: 0.0, loss: 0.0, samples: 0 }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
     }
 }
 
@@ -58,7 +69,7 @@ impl OptimizerStep {
         let (rule, lr) = options.rule()?;
         let optimizer = Optimizer::new(rule, options.clip_norm());
         let cx = cx.clone();
-        Ok(Self { options, lr, optimizer, schedule: None, cx, samples: 0, epoch: Epoch::start() })
+        Ok(Self { options, lr, optimizer, schedule: None, cx, samples: 0, epoch: Epoch::start(), network: None })
     }
 }
 
@@ -68,6 +79,7 @@ impl Sequential for OptimizerStep {
 
     fn item(&mut self, input: Window, cx: &ItemContext<'_>, out: &mut Output<'_, Step>) -> Result<()> {
         let (network, count) = (input.network.clone(), input.samples.len() as u64);
+        self.network = Some(network.clone());
         let schedule = match self.schedule {
             Some(schedule) => schedule,
             None => *self.schedule.insert(self.options.schedule(self.lr, &self.cx)?),
@@ -109,8 +121,8 @@ impl Sequential for OptimizerStep {
     }
 
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Step>) -> Result<()> {
-        let Epoch { started, loss, samples } = std::mem::replace(&mut self.epoch, Epoch::start());
-        let seconds = started.elapsed().as_secs_f64();
+        let done = std::mem::replace(&mut self.epoch, Epoch::start());
+        let (seconds, Epoch { loss, samples, .. }) = (done.seconds(), done);
         self.cx.events.record(
             "epoch",
             fields(json!({
@@ -127,6 +139,32 @@ impl Sequential for OptimizerStep {
         self.cx.events.summarize("steps", self.optimizer.steps().into());
         self.cx.events.summarize("samples", self.samples.into());
         self.cx.events.summarize("skipped_windows", self.optimizer.discarded().into());
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        let mut saved = Saved::default();
+        // Without a window there is nothing yet that the file doesn't say.
+        if let Some(network) = &self.network {
+            self.optimizer.save(&mut saved, &*network.lock()?)?;
+            saved.set("samples", self.samples)?;
+            saved.set("epoch_samples", self.epoch.samples)?;
+            saved.set_float("epoch_loss", self.epoch.loss);
+            saved.set_float("epoch_seconds", self.epoch.seconds());
+        }
+        Ok(saved)
+    }
+
+    fn restore(&mut self, mut saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        if saved.values.is_empty() {
+            return Ok(());
+        }
+        let network: Shared = shelf.find().ok_or_else(|| StageError::new("the network of what was saved isn't there"))?;
+        self.optimizer.restore(&mut saved, &mut *network.lock()?)?;
+        self.samples = saved.count("samples")?;
+        let (loss, before) = (saved.get_float("epoch_loss")?, saved.get_float("epoch_seconds")?);
+        self.epoch = Epoch { before, loss, samples: saved.count("epoch_samples")?, ..Epoch::start() };
+        self.network = Some(network);
         Ok(())
     }
 }

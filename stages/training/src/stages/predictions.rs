@@ -57,6 +57,16 @@ pub(super) fn write_tensors(path: &Path, images: &[Predicted]) -> Result<()> {
 pub(super) struct Predictions(Vec<RgbImage>);
 
 impl Predictions {
+    /// Goes on with these rows.
+    pub(super) fn of(rows: Vec<RgbImage>) -> Self {
+        Self(rows)
+    }
+
+    /// The rows, one an image.
+    pub(super) fn rows(&self) -> &[RgbImage] {
+        &self.0
+    }
+
     /// How many images there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()

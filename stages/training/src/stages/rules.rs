@@ -98,25 +98,30 @@ pub(super) fn declare(kind: StageKind) -> StageKind {
             .option(least())
             .option(total()),
     ];
-    kind.option(OptionSpec::optional("adamw", adam(0.01, "this times lr is taken off the weight"), "AdamW, as in PyTorch"))
-        .option(OptionSpec::optional(
-            "adam",
-            adam(0.0, "this times the weight is added to the gradient"),
-            "Adam, as in PyTorch",
-        ))
-        .option(OptionSpec::optional("sgd", sgd, "stochastic gradient descent, as in PyTorch"))
-        .option(OptionSpec::new(
-            "schedule",
-            OptionType::Variant(schedules),
-            serde_json::json!({"constant": {}}),
-            "how the learning rate changes from step to step",
-        ))
-        .option(OptionSpec::optional("clip_norm", number(1e-12), "largest L2 norm of a window's gradient over all weights"))
-        .check(check)
+    kind.option(
+        OptionSpec::optional("adamw", adam(0.01, "this times lr is taken off the weight"), "AdamW, as in PyTorch").choice(),
+    )
+    .option(
+        OptionSpec::optional("adam", adam(0.0, "this times the weight is added to the gradient"), "Adam, as in PyTorch")
+            .choice(),
+    )
+    .option(OptionSpec::optional("sgd", sgd, "stochastic gradient descent, as in PyTorch").choice())
+    .option(OptionSpec::new(
+        "schedule",
+        OptionType::Variant(schedules),
+        serde_json::json!({"constant": {}}),
+        "how the learning rate changes from step to step",
+    ))
+    .option(OptionSpec::optional("clip_norm", number(1e-12), "largest L2 norm of a window's gradient over all weights"))
+    .check(check)
 }
 
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
-    let facts = inputs.first().cloned().unwrap_or_default();
+    let mut facts = inputs.first().cloned().unwrap_or_default();
+    if !matches!(options.shape(), (Shape::Constant, _) | (_, Some(_))) {
+        // How long the run is decides every step then.
+        facts.set("whole_run", 1u64, "schedule");
+    }
     let mut findings = Vec::new();
     if let Err(error) = options.rule() {
         let finding = Finding::error(Place::Stage, error.message());

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use pipeline_contract::{
-    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, StageError,
-    StageKind, Variant,
+    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Saved, Sequential,
+    Shelf, StageError, StageKind, Variant,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
@@ -76,12 +76,15 @@ pub(super) fn kind() -> StageKind {
             "norm after each convolution; batch sees one micro-batch at a time, whatever is accumulated",
         ));
     StageKind::device("train_step", "computes loss and gradients of a micro-batch", TrainStep::build)
-        .option(OptionSpec::new(
-            "model",
-            OptionType::Variant(vec![unet]),
-            serde_json::json!({"unet": {"base": 32, "depth": 5, "norm": "group"}}),
-            "the network",
-        ))
+        .option(
+            OptionSpec::new(
+                "model",
+                OptionType::Variant(vec![unet]),
+                serde_json::json!({"unet": {"base": 32, "depth": 5, "norm": "group"}}),
+                "the network",
+            )
+            .fixed(),
+        )
         .option(OptionSpec::new(
             "loss",
             OptionType::Choice(LOSSES),
@@ -109,28 +112,39 @@ pub(super) fn kind() -> StageKind {
             "none",
             "what the backward pass makes again instead of keeping: nothing, the inside of blocks, all it can",
         ))
-        .option(OptionSpec::from_key(
-            "loss_scale",
-            OptionType::Number { min: 1.0, max: 1.1e12 },
-            "trainer.loss_scale",
-            LossScale::START,
-            "where fp16's dynamic loss scale starts",
-        ))
-        .option(OptionSpec::from_key(
-            "memory_budget",
-            OptionType::Bytes,
-            "trainer.memory_budget",
-            0,
-            "device memory beyond which an allocation is refused and a smaller setting taken; 0: no limit",
-        ))
-        .option(OptionSpec::from_key(
-            "memory_pool",
-            OptionType::Choice(device::MEMORY_POOLS),
-            "trainer.memory_pool",
-            "adaptive",
-            "how a wgpu device's allocator divides memory: pages shared by tensors, or one for each",
-        ))
-        .option(OptionSpec::optional("init", OptionType::Path, "a .safetensors file of the same network to start from"))
+        .option(
+            OptionSpec::from_key(
+                "loss_scale",
+                OptionType::Number { min: 1.0, max: 1.1e12 },
+                "trainer.loss_scale",
+                LossScale::START,
+                "where fp16's dynamic loss scale starts",
+            )
+            .harmless(),
+        )
+        .option(
+            OptionSpec::from_key(
+                "memory_budget",
+                OptionType::Bytes,
+                "trainer.memory_budget",
+                0,
+                "device memory beyond which an allocation is refused and a smaller setting taken; 0: no limit",
+            )
+            .harmless(),
+        )
+        .option(
+            OptionSpec::from_key(
+                "memory_pool",
+                OptionType::Choice(device::MEMORY_POOLS),
+                "trainer.memory_pool",
+                "adaptive",
+                "how a wgpu device's allocator divides memory: pages shared by tensors, or one for each",
+            )
+            .harmless(),
+        )
+        .option(
+            OptionSpec::optional("init", OptionType::Path, "a .safetensors file of the same network to start from").harmless(),
+        )
         .check(check)
         .example("- {id: train, use: train_step, with: {model: {unet: {base: 32, depth: 5, norm: group}}, loss: bce_dice}}")
 }
@@ -261,5 +275,16 @@ impl Sequential for TrainStep {
         drop(trainee);
         added?;
         out.emit(cx.sample, Gradients { samples, network: self.network.clone() })
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        self.network.lock()?.save()
+    }
+
+    /// Leaves the network for the stages after this one.
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        self.network.lock()?.restore(saved)?;
+        shelf.leave(self.network.clone());
+        Ok(())
     }
 }

@@ -119,7 +119,7 @@ pub(crate) fn values<const D: usize>(ledger: &Ledger, tensor: Tensor<D>) -> Trie
 }
 
 /// Runs work on a device whose backend panics when it can't have memory.
-fn guarded<T>(ledger: &Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
+pub(super) fn guarded<T>(ledger: &Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(failure(ledger, message.unwrap_or("it didn't say why")))

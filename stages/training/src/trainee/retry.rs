@@ -141,10 +141,14 @@ impl Trainee {
         self.retries.len()
     }
 
-    /// Records what was tried again since the last call, a `retry` event each. Epochs count from 0.
+    /// Records what was tried again since the last call, a `retry` event each, and a window that wasn't finite as `not_finite`.
+    /// Epochs count from 0.
     pub fn tell(&mut self, events: &dyn Events, epoch: u64) {
         for retry in self.retries.drain(..) {
             events.record("retry", retry.figures(epoch + 1));
+        }
+        if let Some(broken) = self.broken.take() {
+            events.record("not_finite", broken.figures(epoch));
         }
     }
 

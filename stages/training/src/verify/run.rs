@@ -9,7 +9,8 @@ use pipeline_contract::Result;
 
 use super::reference::Reference;
 use super::report::{Kind, Report, Row};
-use crate::device;
+use crate::compute::{Precision, every_pixel};
+use crate::device::{self, Opened};
 use crate::loss::Loss;
 use crate::memory::Ledger;
 use crate::network::{Role, State};
@@ -19,16 +20,36 @@ use crate::trainee::{Shared, Trainee};
 use crate::weights;
 use crate::window::{Gradients, Window};
 
-/// What the float32 figures may differ by from PyTorch's in float64.
-const GRADIENT: f64 = 1e-4;
-/// A tensor's gradient that is smaller than this share of the whole gradient is measured against that share: where a norm
-/// cancels a scale (one channel, say) the exact gradient is almost zero and float32 leaves only rounding of it.
-const FLOOR: f64 = 1e-4;
-const LOSS: f64 = 1e-5;
-/// AdamW divides by roots of small means, which magnifies rounding.
-const LOSS_ADAMW: f64 = 1e-4;
-const WEIGHTS: f64 = 1e-4;
-const WEIGHTS_ADAMW: f64 = 5e-4;
+/// What the figures of a precision may differ by from PyTorch's in float64.
+#[derive(Clone, Copy)]
+struct Tolerances {
+    /// Logits, relative L2.
+    logits: f64,
+    /// The gradient of each tensor, relative L2. PyTorch's own autocast is off by up to 4e-2 in fp16 and 9e-2 in bf16 here.
+    gradient: f64,
+    /// A tensor's gradient that is smaller than this share of the whole gradient is measured against that share: where a norm
+    /// cancels a scale (one channel, say) the exact gradient is almost zero and only rounding of it is left. Half precision
+    /// rounds any tensor's gradient by what the maps' rounding makes of it, so there each is measured against the whole.
+    floor: f64,
+    /// Losses, relative.
+    loss: f64,
+    /// Losses under AdamW, which divides by roots of small means and so magnifies rounding.
+    loss_adamw: f64,
+    /// Weights and statistics after a run, absolute.
+    weights: f64,
+    weights_adamw: f64,
+}
+
+impl Tolerances {
+    fn of(precision: Precision) -> Self {
+        let (logits, gradient, floor, loss, loss_adamw, weights, weights_adamw) = match precision {
+            Precision::Float32 => (1e-4, 1e-4, 1e-4, 1e-5, 1e-4, 1e-4, 5e-4),
+            Precision::Float16 => (2e-2, 6e-2, 1.0, 2e-3, 2e-3, 5e-3, 2e-2),
+            Precision::BFloat16 => (8e-2, 2.5e-1, 1.0, 8e-3, 8e-3, 2e-2, 5e-2),
+        };
+        Self { logits, gradient, floor, loss, loss_adamw, weights, weights_adamw }
+    }
+}
 
 /// One of the four training runs of a reference: its windows, each a list of micro-batches, each a range of samples.
 struct Run {
@@ -56,93 +77,136 @@ fn runs() -> [Run; 4] {
 /// The largest reference that is read, in bytes. A reference is a small network's.
 const LARGEST: u64 = 1 << 30;
 
-/// Compares this build on the device of a name with the reference file at `path`.
+/// Compares this build on the device of a name, in a precision, with the reference file at `path`.
 ///
 /// # Errors
-/// When the file can't be read or is no reference, or the device can't be had. Differences are no error: see [`Report::ok`].
-pub fn verify(path: &Path, device: &str) -> Result<Report> {
+/// When the file can't be read or is no reference, the device can't be had or can't do the precision. Differences are no error:
+/// see [`Report::ok`].
+pub fn verify(path: &Path, device: &str, precision: Precision) -> Result<Report> {
     let bytes = weights::read_file(path, LARGEST)?;
-    verify_bytes(&bytes, device).map_err(|error| error.context(path.display()))
+    verify_bytes(&bytes, device, precision).map_err(|error| error.context(path.display()))
 }
 
 /// As [`verify`], with the bytes of a reference file.
 ///
 /// # Errors
 /// As those of [`verify`].
-pub fn verify_bytes(bytes: &[u8], device: &str) -> Result<Report> {
+pub fn verify_bytes(bytes: &[u8], device: &str, precision: Precision) -> Result<Report> {
     let opened = device::open(device)?;
-    compare(bytes, &opened.device, &opened.description)
+    device::supports(&opened, precision)?;
+    compare(bytes, &opened, precision)
 }
 
-fn compare(bytes: &[u8], device: &Device, description: &str) -> Result<Report> {
+fn compare(bytes: &[u8], opened: &Opened, precision: Precision) -> Result<Report> {
     let reference = Reference::open(bytes)?;
-    let mut rows = Vec::new();
-    pass(&reference, device, &mut rows)?;
+    let case = Case { reference, device: &opened.device, precision, tolerances: Tolerances::of(precision) };
+    let mut rows = vec![case.pixels()?];
+    case.pass(&mut rows)?;
     for run in runs() {
-        train(&reference, &run, device, &mut rows)?;
+        case.train(&run, &mut rows)?;
     }
-    Ok(Report { about: format!("{}, against PyTorch, on {description}", reference.about()), rows })
+    let (about, precision) = (case.reference.about(), precision.name());
+    Ok(Report { about: format!("{about}, mixed_precision {precision}, against PyTorch, on {}", opened.description), rows })
 }
 
-fn share(reference: &Reference<'_>, device: &Device) -> Result<Shared> {
-    let state = reference.start(device)?;
-    let network = reference.network.clone();
-    Ok(Shared::new(Trainee::new(network, state, Loss::BceDice, Setting::default(), Ledger::default())?))
+/// What is compared.
+struct Case<'a> {
+    reference: Reference<'a>,
+    device: &'a Device,
+    precision: Precision,
+    tolerances: Tolerances,
 }
 
-/// Logits, loss and gradients of the first two samples.
-fn pass(reference: &Reference<'_>, device: &Device, rows: &mut Vec<Row>) -> Result<()> {
-    let (network, batch) = (share(reference, device)?, reference.samples(0..2)?);
-    let mut trainee = network.lock()?;
-    let logits = trainee.logits(&batch)?;
-    rows.push(row("logits", "x[0:2]", Kind::RelativeL2, GRADIENT, &widen(&logits), &reference.logits()?));
-    trainee.add_or_retry(batch)?;
-    let losses = trainee.losses().iter().map(weights::values).collect::<Result<Vec<_>>>()?.concat();
-    let loss = [widen(&losses).iter().sum::<f64>() / 2.0];
-    rows.push(row("loss", "x[0:2]", Kind::Relative, LOSS, &loss, &reference.values("loss", &[1])?));
-    let specs = || reference.network.layout().of(Role::Trained);
-    let expected =
-        specs().map(|spec| reference.values(&format!("grad.{}", spec.name), &spec.shape)).collect::<Result<Vec<_>>>()?;
-    let floor = FLOOR * norm(expected.iter().flatten().copied());
-    for ((spec, gradient), expected) in specs().zip(trainee.gradients()).zip(&expected) {
-        let mean: Vec<f64> = widen(&weights::values(gradient)?).iter().map(|value| value / 2.0).collect();
-        let mut row = row("grad", &spec.name, Kind::RelativeL2, GRADIENT, &mean, expected);
-        let size = norm(expected.iter().copied());
-        if size < floor {
-            row.error *= size.max(f64::MIN_POSITIVE) / floor;
+impl Case<'_> {
+    fn share(&self) -> Result<Shared> {
+        let (state, network) = (self.reference.start(self.device)?, self.reference.network.clone());
+        let setting = Setting { precision: self.precision, ..Setting::default() };
+        Ok(Shared::new(Trainee::new(network, state, Loss::BceDice, setting, Ledger::default())?))
+    }
+
+    /// Every 8-bit value of every channel as the device makes a float of it, against the formula, in the precision: the same to
+    /// the last bit.
+    fn pixels(&self) -> Result<Row> {
+        let (actual, expected) = every_pixel(self.device, self.precision)?;
+        Ok(row(
+            "pixels",
+            "0 to 255, 3 channels",
+            Kind::Absolute,
+            f64::from(f32::MIN_POSITIVE),
+            &widen(&actual),
+            &widen(&expected),
+        ))
+    }
+
+    /// Logits, loss and gradients of the first two samples.
+    fn pass(&self, rows: &mut Vec<Row>) -> Result<()> {
+        let (reference, tolerances) = (&self.reference, &self.tolerances);
+        let (network, batch) = (self.share()?, reference.samples(0..2)?);
+        let mut trainee = network.lock()?;
+        let logits = trainee.logits(&batch)?;
+        rows.push(row("logits", "x[0:2]", Kind::RelativeL2, tolerances.logits, &widen(&logits), &reference.logits()?));
+        trainee.add_or_retry(batch)?;
+        let losses = trainee.losses().iter().map(weights::values).collect::<Result<Vec<_>>>()?.concat();
+        let loss = [widen(&losses).iter().sum::<f64>() / 2.0];
+        rows.push(row("loss", "x[0:2]", Kind::Relative, tolerances.loss, &loss, &reference.values("loss", &[1])?));
+        let specs = || reference.network.layout().of(Role::Trained);
+        let expected =
+            specs().map(|spec| reference.values(&format!("grad.{}", spec.name), &spec.shape)).collect::<Result<Vec<_>>>()?;
+        let floor = tolerances.floor * norm(expected.iter().flatten().copied());
+        let samples = 2.0 * trainee.scale.scale();
+        for ((spec, gradient), expected) in specs().zip(trainee.gradients()).zip(&expected) {
+            let mean: Vec<f64> = widen(&weights::values(gradient)?).iter().map(|value| value / samples).collect();
+            let mut row = row("grad", &spec.name, Kind::RelativeL2, tolerances.gradient, &mean, expected);
+            let size = norm(expected.iter().copied());
+            if size < floor {
+                row.error *= size.max(f64::MIN_POSITIVE) / floor;
+            }
+            rows.push(row);
         }
-        rows.push(row);
+        Ok(())
     }
-    Ok(())
-}
 
-/// A training run: its losses, and its weights and statistics at the end.
-fn train(reference: &Reference<'_>, run: &Run, device: &Device, rows: &mut Vec<Row>) -> Result<()> {
-    let (rate, loss, tolerance) = match run.rule {
-        Rule::Sgd(_) => (0.05, LOSS, WEIGHTS),
-        Rule::Adam(_) => (1e-3, LOSS_ADAMW, WEIGHTS_ADAMW),
-    };
-    let (network, mut optimizer) = (share(reference, device)?, Optimizer::new(run.rule, None));
-    let expected = reference.values(&format!("{}.losses", run.name), &[run.windows.len()])?;
-    let (group, mut steps) = (format!("{}.losses", run.name), 0);
-    for (micro_batches, expected) in run.windows.iter().zip(expected) {
-        let mut window: Option<Window> = None;
+    /// A training run: its losses, and its weights and statistics at the end.
+    fn train(&self, run: &Run, rows: &mut Vec<Row>) -> Result<()> {
+        let (reference, tolerances) = (&self.reference, &self.tolerances);
+        let (rate, loss, tolerance) = match run.rule {
+            Rule::Sgd(_) => (0.05, tolerances.loss, tolerances.weights),
+            Rule::Adam(_) => (1e-3, tolerances.loss_adamw, tolerances.weights_adamw),
+        };
+        let (network, mut optimizer) = (self.share()?, Optimizer::new(run.rule, None));
+        let expected = reference.values(&format!("{}.losses", run.name), &[run.windows.len()])?;
+        let (group, mut steps) = (format!("{}.losses", run.name), 0);
+        for (micro_batches, expected) in run.windows.iter().zip(expected) {
+            let figures = loop {
+                let Some(window) = self.window(&network, micro_batches)? else { break None };
+                let figures = optimizer.step(&window, rate)?;
+                // A window that overflowed float16 is none: here it is made again, under the lower loss scale.
+                if !figures.skipped {
+                    break Some(figures);
+                }
+            };
+            let Some(figures) = figures else { continue };
+            steps += 1;
+            rows.push(row(&group, &format!("step {steps}"), Kind::Relative, loss, &[figures.loss()], &[expected]));
+        }
+        let (group, trainee) = (format!("{}.weights", run.name), network.lock()?);
+        for ((name, expected), actual) in reference.after(run.name)?.into_iter().zip(state(&reference.network, &trainee.state))
+        {
+            rows.push(row(&group, &name, Kind::Absolute, tolerance, &actual?, &expected));
+        }
+        Ok(())
+    }
+
+    fn window(&self, network: &Shared, micro_batches: &[Range<usize>]) -> Result<Option<Window>> {
+        let mut window = None;
         for samples in micro_batches {
-            let batch = reference.samples(samples.clone())?;
+            let batch = self.reference.samples(samples.clone())?;
             let samples = batch.samples.clone();
             network.lock()?.add_or_retry(batch)?;
             Window::gather(&mut window, Gradients { samples, network: network.clone() });
         }
-        let Some(window) = window else { continue };
-        let figures = optimizer.step(&window, rate)?;
-        steps += 1;
-        rows.push(row(&group, &format!("step {steps}"), Kind::Relative, loss, &[figures.loss()], &[expected]));
+        Ok(window)
     }
-    let (group, trainee) = (format!("{}.weights", run.name), network.lock()?);
-    for ((name, expected), actual) in reference.after(run.name)?.into_iter().zip(state(&reference.network, &trainee.state)) {
-        rows.push(row(&group, &name, Kind::Absolute, tolerance, &actual?, &expected));
-    }
-    Ok(())
 }
 
 /// Every tensor's values, in the order of the layout.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use pipeline_contract::{DefaultValue, OptionSpec, OptionType, StageKind, stage_rng};
+use pipeline_images::Normalization;
 use pipeline_training::loss::Loss;
 use pipeline_training::memory::Ledger;
 use pipeline_training::micro_batch::{MicroBatch, Pixels};
@@ -36,6 +37,17 @@ pub fn samples(count: usize, size: usize, seed: u64) -> MicroBatch {
     let pixels = (0..count * 3 * size * size).map(|_| rng.random()).collect();
     let masks = (0..count * size * size).map(|_| u8::from(rng.random::<f32>() < 0.3)).collect();
     MicroBatch { samples: names(0..count), height: size, width: size, pixels: Pixels::Floats(pixels), masks }
+}
+
+/// The same images as 8-bit pixels, which a normalisation makes floats of again.
+pub fn as_bytes(batch: &MicroBatch) -> MicroBatch {
+    let Pixels::Floats(floats) = &batch.pixels else { panic!("floats are drawn") };
+    let pixels = batch.height * batch.width;
+    let byte = |image: &[f32], at: usize, channel: usize| (image[channel * pixels + at] * 255.0) as u8;
+    let image = |image: &[f32]| -> Vec<u8> { (0..3 * pixels).map(|at| byte(image, at / 3, at % 3)).collect() };
+    let bytes = floats.chunks(3 * pixels).flat_map(image).collect();
+    let normalization = Normalization { mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25] };
+    MicroBatch { pixels: Pixels::Bytes(bytes, normalization), ..batch.clone() }
 }
 
 /// Samples `from..to` of a micro-batch.

@@ -3,6 +3,7 @@
 use bytemuck::Zeroable;
 use half::{bf16, f16};
 use pipeline_contract::StageError;
+use pipeline_images::Normalization;
 use pipeline_kernels::{Area, Element};
 
 use crate::compute::{Images, Precision};
@@ -96,9 +97,34 @@ macro_rules! with {
         }
     };
 }
-pub(super) use with;
+pub(in crate::compute) use with;
 
-/// `[batch, 3, height, width]` of images; 8-bit pixels become `(pixel / 255 - mean) / std`.
+/// Refuses images that are not as many values as their area says.
+///
+/// # Errors
+/// Then; a bug of who made them.
+pub(in crate::compute) fn fit(held: usize, area: Area) -> Tried<()> {
+    if held == area.values(3) && held > 0 {
+        return Ok(());
+    }
+    let Area { batch, height, width } = area;
+    let message = format!("a batch of {batch} images of {height} x {width} doesn't hold as many pixels");
+    Err(StageError::new(message).into())
+}
+
+/// What each 8-bit pixel becomes, `(pixel / 255 - mean) / std`, a table of 256 a channel: no division per pixel, and each value
+/// exactly as in the formula.
+pub(in crate::compute) fn tables<E: Store>(normalization: &Normalization) -> [Vec<E>; 3] {
+    std::array::from_fn(|channel| {
+        let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
+        let wide: Vec<f32> = (0..=255u8).map(|pixel| (f32::from(pixel) / 255.0 - mean) / std).collect();
+        let mut table = vec![E::zeroed(); 256];
+        E::narrow(&wide, &mut table);
+        table
+    })
+}
+
+/// `[batch, 3, height, width]` of images; 8-bit pixels by [`tables`].
 ///
 /// # Errors
 /// When there are not as many values as the area says, a bug of who made them; or no memory.
@@ -108,23 +134,12 @@ pub(in crate::compute) fn planes<E: Store>(images: Images<'_>, area: Area) -> Tr
         Images::Pixels(values, _) => values.len(),
         Images::Planes(values) => values.len(),
     };
-    if held != count || count == 0 {
-        let Area { batch, height, width } = area;
-        let message = format!("a batch of {batch} images of {height} x {width} doesn't hold as many pixels");
-        return Err(StageError::new(message).into());
-    }
+    fit(held, area)?;
     let mut out = zeros(count)?;
     match images {
         Images::Planes(values) => E::narrow(values, &mut out),
         Images::Pixels(values, normalization) => {
-            // One table a channel: 256 values instead of a division per pixel, and each exactly as in the formula.
-            let tables: [Vec<E>; 3] = std::array::from_fn(|channel| {
-                let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
-                let wide: Vec<f32> = (0..=255u8).map(|pixel| (f32::from(pixel) / 255.0 - mean) / std).collect();
-                let mut table = vec![E::zeroed(); 256];
-                E::narrow(&wide, &mut table);
-                table
-            });
+            let tables = tables::<E>(normalization);
             for (image, planes) in values.chunks_exact(pixels * 3).zip(out.chunks_exact_mut(pixels * 3)) {
                 for (channel, (plane, table)) in planes.chunks_exact_mut(pixels).zip(&tables).enumerate() {
                     for (value, pixel) in plane.iter_mut().zip(image.as_chunks::<3>().0) {
@@ -135,6 +150,18 @@ pub(in crate::compute) fn planes<E: Store>(images: Images<'_>, area: Area) -> Tr
         }
     }
     Ok(out)
+}
+
+/// The sum of squares in float64, which holds those of all float32 values.
+pub(in crate::compute) fn squares<E: Element>(values: &[E]) -> f64 {
+    let mut wide = [0.0; 256];
+    let mut sum = 0.0;
+    for values in values.chunks(256) {
+        let wide = &mut wide[..values.len()];
+        E::widen(values, wide);
+        sum += wide.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>();
+    }
+    sum
 }
 
 /// Adds two maps, rounding once.

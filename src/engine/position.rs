@@ -1,0 +1,152 @@
+//! Where a lane stands between two items, and all that its stages save there: enough to go on from, and no more. What queues
+//! before the lane is not part of it; it is made again.
+
+use std::collections::BTreeMap;
+
+use pipeline_contract::{Result, Saved};
+use serde::{Deserialize, Serialize};
+
+/// A lane with what its stages saved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Where the lane stood.
+    pub position: Position,
+    /// How many samples the sources said that their epochs have.
+    pub samples: BTreeMap<String, u64>,
+    /// What each stage of the lane saved, in the lane's order, by its id.
+    pub stages: Vec<(String, Saved)>,
+}
+
+impl Snapshot {
+    /// Bytes of memory that the stages' buffers hold.
+    pub fn bytes(&self) -> u64 {
+        self.stages.iter().map(|(_, saved)| saved.bytes()).sum()
+    }
+}
+
+/// Where a lane stands between two items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// How far each edge into the lane was read.
+    pub inputs: Vec<InputPosition>,
+    /// Which group of edges is read, and whose turn it is in there.
+    pub turn: (usize, usize),
+    /// For each stage of the lane, how many of its ports are in the middle of an epoch or before it.
+    pub open_ports: Vec<usize>,
+}
+
+/// How far an edge was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputPosition {
+    /// The edge, by the ids of its stages.
+    pub from: String,
+    /// The stage that it feeds.
+    pub to: String,
+    /// Epochs that have ended.
+    pub epochs: u64,
+    /// Items taken since.
+    pub items: u64,
+    /// How many items of the source's epoch these were made of, and the ones that were dropped on the way.
+    pub until: u64,
+    /// The last item's sample.
+    pub sample: String,
+    /// True while it waits for the other edges to end their epoch.
+    pub ended: bool,
+}
+
+impl InputPosition {
+    /// An item was taken.
+    pub fn took(&mut self, sample: &str, until: u64) {
+        self.items += 1;
+        self.until = until;
+        sample.clone_into(&mut self.sample);
+    }
+
+    /// The epoch has ended.
+    pub fn epoch_ended(&mut self) {
+        (self.epochs, self.items, self.until) = (self.epochs + 1, 0, 0);
+    }
+}
+
+/// Decides when a lane is saved, and keeps what it saved. Called on the lane's thread, between two items.
+pub trait Keeper: Send + Sync {
+    /// True when the lane should be saved now.
+    fn due(&self, moment: Moment) -> bool;
+
+    /// Keeps a snapshot, whose copying to the host's memory took so many seconds.
+    ///
+    /// # Errors
+    /// When it can't be kept and the run is worth nothing without; what is only late is no error.
+    fn keep(&self, snapshot: Snapshot, moment: Moment, copied: f64) -> Result<()>;
+}
+
+/// When a lane is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The run goes on.
+    Running,
+    /// The run was asked to stop, and does so now.
+    Stopped,
+    /// All epochs are done.
+    Complete,
+}
+
+/// Where a source begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Start {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Items of that epoch that are not emitted again.
+    pub items: u64,
+    /// The sample that the last of them must belong to, at the end of a list of samples.
+    pub sample: Option<String>,
+    /// How many samples an epoch must have.
+    pub samples: Option<u64>,
+}
+
+/// What of an edge was read before the run went on, and is made and thrown away again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Stale {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Items made of no more than so many items of the source's epoch.
+    Until(u64, u64),
+    /// The next so many items of an epoch.
+    Items(u64, u64),
+}
+
+impl Stale {
+    /// Whether an item of this epoch was read before.
+    pub fn covers(&mut self, epoch: u64, until: Option<u64>) -> bool {
+        match (self, until) {
+            (Self::Nothing, _) => false,
+            (Self::Until(at, _) | Self::Items(at, _), _) if epoch < *at => true,
+            (Self::Until(at, read), Some(until)) => epoch == *at && until <= *read,
+            (Self::Items(at, left), Some(_)) => {
+                let covered = epoch == *at && *left > 0;
+                *left -= u64::from(covered);
+                covered
+            }
+            // The end of the epoch that is being read.
+            (_, None) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_stale_and_nothing_else() {
+        let mut until = Stale::Until(2, 4);
+        assert!(until.covers(1, Some(9)) && until.covers(1, None), "an epoch before");
+        assert!(until.covers(2, Some(2)) && until.covers(2, Some(4)));
+        assert!(!until.covers(2, Some(6)) && !until.covers(2, None) && !until.covers(3, Some(2)));
+        let mut items = Stale::Items(2, 2);
+        assert!(items.covers(1, Some(0)) && items.covers(2, Some(0)) && items.covers(2, Some(0)));
+        assert!(!items.covers(2, Some(0)) && !items.covers(2, None));
+        assert!(!Stale::Nothing.covers(0, Some(0)));
+    }
+}

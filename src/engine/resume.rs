@@ -1,0 +1,148 @@
+//! How the lanes of a graph begin when a run goes on from a snapshot of one of them: where each source starts, and what of each
+//! edge was read before.
+
+use std::collections::HashMap;
+
+use petgraph::Direction;
+use petgraph::graph::{EdgeIndex, NodeIndex};
+use petgraph::visit::{Dfs, EdgeRef, Reversed};
+use pipeline_contract::Lane as LaneKind;
+
+use super::position::{InputPosition, Snapshot, Stale, Start};
+use crate::graph::Graph;
+
+/// The lane that is saved: the device's, which holds all that isn't made anew from the sources.
+pub(super) const SAVED: LaneKind = LaneKind::Device;
+
+/// Where everything begins. Of a run that doesn't go on from anything: at the beginning.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    starts: HashMap<NodeIndex, Start>,
+    edges: HashMap<EdgeIndex, (Stale, InputPosition)>,
+    /// The epoch of sources that don't feed the saved lane.
+    epoch: u64,
+}
+
+impl Beginning {
+    /// Where a run begins that goes on from a snapshot. Edges that the snapshot doesn't know begin at the beginning.
+    pub fn of(graph: &Graph, snapshot: &Snapshot) -> Self {
+        let mut beginning = Self::default();
+        let inputs = &snapshot.position.inputs;
+        beginning.epoch = inputs.iter().map(|input| input.epochs).min().unwrap_or(0);
+        let mut wanted: HashMap<NodeIndex, Vec<(Start, Path)>> = HashMap::new();
+        let mut joined: Vec<Vec<NodeIndex>> = Vec::new();
+        let saved = graph.lanes.iter().filter(|lane| lane.kind == SAVED);
+        for edge in saved.flat_map(|lane| &lane.reading.edges) {
+            let Some((from, to)) = graph.dag.edge_endpoints(*edge) else { continue };
+            let same = |input: &&InputPosition| input.from == graph.stage(from).id && input.to == graph.stage(to).id;
+            let Some(input) = inputs.iter().find(same) else { continue };
+            let path = path(graph, from);
+            let stale = match path {
+                Path::Maps(_) | Path::Gathers(_) => Stale::Until(input.epochs, input.until),
+                Path::Else => Stale::Items(input.epochs, input.items),
+            };
+            beginning.edges.insert(*edge, (stale, input.clone()));
+            match path {
+                Path::Maps(source) | Path::Gathers(source) => {
+                    let sample = (input.until > 0).then(|| input.sample.clone());
+                    let start = Start { epoch: input.epochs, items: input.until, sample, samples: None };
+                    wanted.entry(source).or_default().push((start, path));
+                }
+                Path::Else => {
+                    let sources = sources_above(graph, from);
+                    for &source in &sources {
+                        let start = Start { epoch: input.epochs, ..Start::default() };
+                        wanted.entry(source).or_default().push((start, path));
+                    }
+                    joined.push(sources);
+                }
+            }
+        }
+        for (source, wanted) in wanted {
+            let samples = snapshot.samples.get(&graph.stage(source).id).copied();
+            beginning.starts.insert(source, Start { samples, ..earliest(wanted) });
+        }
+        beginning.together(&joined);
+        beginning
+    }
+
+    /// Lets sources whose items meet in a stage begin in the same epoch, so that they meet as they did.
+    fn together(&mut self, joined: &[Vec<NodeIndex>]) {
+        // Each round settles at least one source for good.
+        for _ in 0..self.starts.len() {
+            for sources in joined {
+                let epoch = sources.iter().filter_map(|source| self.starts.get(source)).map(|start| start.epoch).min();
+                for source in sources {
+                    if let (Some(start), Some(epoch)) = (self.starts.get_mut(source), epoch) {
+                        (start.epoch, start.items, start.sample) = (epoch, 0, None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where a source begins.
+    pub fn start(&self, source: NodeIndex) -> Start {
+        self.starts.get(&source).cloned().unwrap_or(Start { epoch: self.epoch, ..Start::default() })
+    }
+
+    /// How far an edge was read, and what of it comes again.
+    pub fn edge(&self, graph: &Graph, edge: EdgeIndex) -> (Stale, InputPosition) {
+        let id = |node| graph.stage(node).id.clone();
+        self.edges.get(&edge).cloned().unwrap_or_else(|| {
+            let (from, to) = graph.dag.edge_endpoints(edge).map(|(from, to)| (id(from), id(to))).unwrap_or_default();
+            (Stale::Nothing, InputPosition { from, to, ..InputPosition::default() })
+        })
+    }
+}
+
+/// How items come from a source to an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    /// Each by itself.
+    Maps(NodeIndex),
+    /// Some of them put together, with nothing held back then: what comes depends on where the source begins.
+    Gathers(NodeIndex),
+    /// Otherwise.
+    Else,
+}
+
+fn path(graph: &Graph, mut node: NodeIndex) -> Path {
+    let mut gathers = false;
+    loop {
+        let kind = &graph.stage(node).kind;
+        match kind.lane {
+            LaneKind::Source if gathers => return Path::Gathers(node),
+            LaneKind::Source => return Path::Maps(node),
+            LaneKind::Workers => {}
+            LaneKind::Sequential if kind.gathers => gathers = true,
+            LaneKind::Sequential | LaneKind::Device => return Path::Else,
+        }
+        let mut above = graph.dag.edges_directed(node, Direction::Incoming).map(|edge| edge.source());
+        node = match (above.next(), above.next()) {
+            (Some(node), None) => node,
+            _ => return Path::Else,
+        };
+    }
+}
+
+/// Where a source begins that feeds several edges, each of which was read so far. Where items are put together, an edge can only
+/// go on where it was itself, or at the beginning of an epoch.
+fn earliest(wanted: Vec<(Start, Path)>) -> Start {
+    let gathers = wanted.iter().any(|(_, path)| matches!(path, Path::Gathers(_)));
+    let mut starts: Vec<Start> = wanted.into_iter().map(|(start, _)| start).collect();
+    starts.sort_by_key(|start| (start.epoch, start.items));
+    starts.dedup_by_key(|start| (start.epoch, start.items));
+    match &starts[..] {
+        [first, _, ..] if gathers => Start { epoch: first.epoch, ..Start::default() },
+        [first, ..] => first.clone(),
+        [] => Start::default(),
+    }
+}
+
+fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<NodeIndex> {
+    let reversed = Reversed(&graph.dag);
+    let mut above = Dfs::new(reversed, node);
+    let nodes = std::iter::from_fn(|| above.next(reversed));
+    nodes.filter(|&node| graph.stage(node).kind.lane == LaneKind::Source).collect()
+}

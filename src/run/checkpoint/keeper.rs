@@ -1,0 +1,198 @@
+//! When a checkpoint is taken and who writes it: a thread of its own, so that the device's lane waits only for the copy to the
+//! host's memory. While one is being written no other is taken.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use pipeline_contract::memory::{self, Side};
+use pipeline_contract::{Events as _, Fields, Result, StageError, files};
+use serde_json::{Value, json};
+
+use super::listing::{BEST, FOLDER, name, rotate};
+use super::{Checkpoint, file};
+use crate::engine::{Keeper, Moment, Snapshot};
+use crate::run::metrics::Metrics;
+use crate::spec::Checkpoints;
+
+/// Takes the checkpoints of one run.
+pub struct CheckpointKeeper {
+    settings: Checkpoints,
+    metrics: Arc<Metrics>,
+    asked: Value,
+    chosen: Vec<String>,
+    state: Mutex<State>,
+    busy: Arc<AtomicBool>,
+    written: Arc<Mutex<Written>>,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// What decides when the next one is due.
+struct State {
+    last: Instant,
+    step: u64,
+    number: u64,
+    best: Option<f64>,
+}
+
+/// What became of the last one.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// The newest file that is on the disk.
+    pub path: Option<PathBuf>,
+    /// Why the last one could not be written, if it couldn't.
+    pub failure: Option<String>,
+}
+
+struct Writer {
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+struct Job {
+    checkpoint: Checkpoint,
+    step: u64,
+    best: bool,
+    copied: f64,
+}
+
+impl CheckpointKeeper {
+    /// Starts the thread that writes into `checkpoint/` of the run's folder. Numbers go on after `number`; `best` is the best test
+    /// Dice so far.
+    ///
+    /// # Errors
+    /// When the folder can't be made, or the thread not be started.
+    pub fn start(
+        run: &Path,
+        settings: Checkpoints,
+        metrics: Arc<Metrics>,
+        (asked, chosen): (Value, Vec<String>),
+        (number, best): (u64, Option<f64>),
+    ) -> io::Result<Self> {
+        let folder = run.join(FOLDER);
+        fs::create_dir_all(&folder)?;
+        files::sweep(&folder)?;
+        let (busy, written) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Written::default())));
+        let (jobs, received) = channel();
+        let shared = (metrics.clone(), busy.clone(), written.clone());
+        let keep = settings.keep;
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+            let _side = memory::enter(Side::Host);
+            write_all(&folder, keep, &received, &shared);
+        })?;
+        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, best });
+        let writer = Mutex::new(Some(Writer { jobs, thread }));
+        Ok(Self { settings, metrics, asked, chosen, state, busy, written, writer })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all is on the disk and says what became of the last one.
+    pub fn finish(&self) -> Written {
+        if let Some(Writer { jobs, thread }) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(jobs);
+            if thread.join().is_err() {
+                written(&self.written).failure.get_or_insert("the thread that writes it panicked".to_owned());
+            }
+        }
+        written(&self.written).clone()
+    }
+
+    /// Whether the last evaluation was better than all before.
+    fn is_best(&self, state: &State) -> Option<f64> {
+        let dice = self.metrics.dice().filter(|_| self.settings.best)?;
+        state.best.is_none_or(|best| dice > best).then_some(dice)
+    }
+
+    fn is_time(&self, state: &State) -> bool {
+        let steps = self.metrics.step().saturating_sub(state.step);
+        self.settings.every_steps.is_some_and(|every| steps >= every)
+            || state.last.elapsed().as_secs_f64() >= 60.0 * self.settings.every_minutes
+    }
+}
+
+fn written(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper for CheckpointKeeper {
+    fn due(&self, moment: Moment) -> bool {
+        let state = self.state();
+        moment != Moment::Running
+            || (!self.busy.load(Ordering::SeqCst) && (self.is_time(&state) || self.is_best(&state).is_some()))
+    }
+
+    fn keep(&self, snapshot: Snapshot, _: Moment, copied: f64) -> Result<()> {
+        let _host = memory::enter(Side::Host);
+        let mut state = self.state();
+        let best = self.is_best(&state);
+        state.best = best.or(state.best);
+        (state.last, state.step) = (Instant::now(), self.metrics.step());
+        state.number += 1;
+        let checkpoint = Checkpoint {
+            snapshot,
+            mark: self.metrics.mark(),
+            asked: self.asked.clone(),
+            chosen: self.chosen.clone(),
+            best: state.best,
+            number: state.number,
+        };
+        drop(state);
+        self.busy.store(true, Ordering::SeqCst);
+        let job = Job { checkpoint, step: self.metrics.step(), best: best.is_some(), copied };
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = || StageError::new("the thread that writes checkpoints is gone");
+        writer.as_ref().ok_or_else(gone)?.jobs.send(job).map_err(|_| gone())
+    }
+}
+
+fn write_all(
+    folder: &Path,
+    keep: u64,
+    jobs: &Receiver<Job>,
+    (metrics, busy, outcome): &(Arc<Metrics>, Arc<AtomicBool>, Arc<Mutex<Written>>),
+) {
+    for job in jobs {
+        let started = Instant::now();
+        // What a checkpoint says of the figures must be on the disk before it is.
+        let result = metrics.sync().and_then(|()| write(folder, keep, &job));
+        match result {
+            Ok((path, bytes)) => {
+                let seconds = started.elapsed().as_secs_f64();
+                let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let fields = json!({
+                    "file": file, "step": job.step, "bytes": bytes, "copy_seconds": job.copied, "write_seconds": seconds,
+                });
+                metrics.record("checkpoint", fields.as_object().cloned().unwrap_or_else(Fields::new));
+                tracing::debug!("checkpoint {} of {bytes} bytes in {seconds:.2} s", path.display());
+                *written(outcome) = Written { path: Some(path), failure: None };
+            }
+            Err(error) => {
+                let message = format!("a checkpoint can't be written into {}: {error}", folder.display());
+                tracing::warn!("{message}; the run goes on, and tries again with the next");
+                written(outcome).failure = Some(message);
+            }
+        }
+        busy.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Writes what a job asks for. The oldest goes only when the new one is there.
+fn write(folder: &Path, keep: u64, job: &Job) -> io::Result<(PathBuf, u64)> {
+    let path = folder.join(name(job.checkpoint.number, job.step));
+    let bytes = file::write(&path, &job.checkpoint)?;
+    if job.best {
+        // One file under two names; where that can't be, a copy.
+        let linked = |beside: &Path| fs::hard_link(&path, beside).or_else(|_| fs::copy(&path, beside).map(drop));
+        files::replace_by(&folder.join(BEST), linked)?;
+    }
+    rotate(folder, keep)?;
+    Ok((path, bytes))
+}

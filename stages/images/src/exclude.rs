@@ -1,0 +1,119 @@
+//! The option `exclude` of the sources that read files: samples that are left out, named in the file or in a run's
+//! `quarantine.txt`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use pipeline_contract::{OptionSpec, OptionType, Result, StageError};
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::Value;
+
+/// The option as the file gives it.
+#[derive(Debug)]
+pub(crate) enum Exclude {
+    /// Samples by name.
+    Samples(Vec<String>),
+    /// A file with a sample a line.
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for Exclude {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        match Value::deserialize(from)? {
+            Value::String(path) => Ok(Self::File(path.into())),
+            list => serde_json::from_value(list).map(Self::Samples).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// Declares the option.
+pub(crate) fn exclude_option() -> OptionSpec {
+    let samples = OptionType::List { of: Box::new(OptionType::Text), min: 0, max: usize::MAX };
+    OptionSpec::new(
+        "exclude",
+        OptionType::AnyOf(vec![samples, OptionType::Path]),
+        Vec::<String>::new(),
+        "samples to leave out, such as [train/17_A, 18_A]; or a file that names one a line, such as a run's quarantine.txt",
+    )
+}
+
+impl Exclude {
+    /// The samples that it names.
+    ///
+    /// # Errors
+    /// When its file can't be read.
+    pub(crate) fn read(self) -> Result<Excluded> {
+        let path = match self {
+            Self::Samples(samples) => return Ok(Excluded(samples.into_iter().collect())),
+            Self::File(path) => path,
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            StageError::new(format!("`exclude`: {} can't be read: {error}", path.display()))
+                .help("name a file with a sample a line, such as a run's quarantine.txt; samples themselves stand in brackets: [17_A]")
+        })?;
+        Ok(Excluded(text.lines().filter_map(sample).collect()))
+    }
+}
+
+/// The sample of a line: what stands before the first tab. Nothing of an empty line or a comment.
+fn sample(line: &str) -> Option<String> {
+    let name = line.split('\t').next().unwrap_or_default().trim();
+    if name.is_empty() || name.starts_with('#') {
+        return None;
+    }
+    let (mut text, mut rest) = (String::new(), name.chars());
+    while let Some(letter) = rest.next() {
+        match (letter, rest.clone().next()) {
+            ('\\', Some(escaped @ ('\\' | '#' | 't' | 'n' | 'r'))) => {
+                rest.next();
+                text.push(match escaped {
+                    't' => '\t',
+                    'n' => '\n',
+                    'r' => '\r',
+                    same => same,
+                });
+            }
+            _ => text.push(letter),
+        }
+    }
+    Some(text)
+}
+
+/// Samples to leave out.
+#[derive(Debug, Default)]
+pub(crate) struct Excluded(BTreeSet<String>);
+
+impl Excluded {
+    /// Whether this sample is meant: by its id or by its id's last part.
+    pub(crate) fn holds(&self, id: &str) -> bool {
+        self.0.contains(id) || id.rsplit('/').next().is_some_and(|last| self.0.contains(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_file_names_a_sample_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("quarantine.txt");
+        std::fs::write(&path, "# a comment\n\ntrain/17_A\tdecode: cut off\n 18_A \r\n\\#19\\t\\\\_A\tdecode: #\n").unwrap();
+        let Excluded(names) = serde_json::from_value::<Exclude>(json!(path)).unwrap().read().unwrap();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["#19\t\\_A", "18_A", "train/17_A"]);
+    }
+
+    #[test]
+    fn a_name_is_an_id_or_its_last_part() {
+        let excluded = serde_json::from_value::<Exclude>(json!(["train/1_A", "2_A"])).unwrap().read().unwrap();
+        assert!(excluded.holds("train/1_A") && excluded.holds("test/2_A") && !excluded.holds("test/1_A"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_empty_list() {
+        let error = serde_json::from_value::<Exclude>(json!("17_A")).unwrap().read().unwrap_err();
+        assert!(error.message().contains("17_A") && error.mend().unwrap().contains("brackets"), "{error}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What looking for samples has found: whole pairs, samples that lack a part, and what is wrong with the folder as a whole.
+//! Shared by the sources that read files.
+
+use std::cmp::Ordering;
+
+use pipeline_contract::{BuildContext, Result, StageError};
+
+use crate::SampleFiles;
+use crate::exclude::Excluded;
+use crate::listing::{Listing, natural};
+use crate::problems::Problems;
+
+/// What was found so far. Samples that are excluded are as if they weren't there.
+pub(crate) struct Found {
+    /// Whole pairs with their ids.
+    pub(crate) samples: Vec<(String, SampleFiles)>,
+    /// What is wrong with all of it.
+    pub(crate) problems: Problems,
+    broken: Vec<(String, StageError)>,
+    excluded: Excluded,
+    /// How many samples were left out because they are excluded.
+    left_out: usize,
+    skips_broken: bool,
+}
+
+impl Found {
+    /// Nothing yet. Without `skips_broken` an incomplete sample is a problem of the whole folder.
+    pub(crate) fn new(excluded: Excluded, skips_broken: bool) -> Self {
+        Self { samples: Vec::new(), problems: Problems::default(), broken: Vec::new(), excluded, left_out: 0, skips_broken }
+    }
+
+    /// A whole pair.
+    pub(crate) fn pair(&mut self, id: String, files: SampleFiles) {
+        if self.excluded.holds(&id) {
+            self.left_out += 1;
+        } else if !self.is_broken(&id) {
+            self.samples.push((id, files));
+        }
+    }
+
+    /// Samples of which `what` is wrong: their ids, and what is shown of each.
+    pub(crate) fn incomplete(&mut self, what: &str, mut which: Vec<(String, String)>) {
+        which.retain(|(id, _)| !self.excluded.holds(id));
+        which.sort_by(|(_, left), (_, right)| natural(left, right));
+        if !self.skips_broken {
+            let names: Vec<String> = which.into_iter().map(|(_, name)| name).collect();
+            return self.problems.add_names(what, &names);
+        }
+        for (id, name) in which {
+            if !self.is_broken(&id) {
+                let error = StageError::new(format!("{what}: {name}")).help("add what is missing, or exclude this sample");
+                self.broken.push((id, error));
+            }
+        }
+    }
+
+    /// Whether a sample is excluded.
+    pub(crate) fn is_excluded(&self, id: &str) -> bool {
+        self.excluded.holds(id)
+    }
+
+    /// What is wrong with one sample is told once: a file that is there twice may lack its partner, too.
+    pub(crate) fn is_broken(&self, id: &str) -> bool {
+        self.broken.iter().any(|(broken, _)| broken == id)
+    }
+
+    /// True when nothing was found of which a sample could be made, whole or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.broken.is_empty() && self.left_out == 0
+    }
+
+    /// The first `limit` pairs in natural order as a source, or everything that is wrong.
+    pub(crate) fn listing(mut self, help: &str, limit: Option<usize>, shuffle: bool, cx: &BuildContext) -> Result<Listing> {
+        self.problems.finish(help)?;
+        if self.samples.is_empty() && self.broken.is_empty() {
+            let known = self.left_out;
+            return Err(StageError::new(format!("`exclude` leaves none of the {known} pairs")).help("shorten the list"));
+        }
+        self.samples.sort_by(|(left, _), (right, _)| natural(left, right));
+        self.broken.sort_by(|(left, _), (right, _)| natural(left, right));
+        if let Some(limit) = limit.filter(|&limit| limit < self.samples.len()) {
+            self.samples.truncate(limit);
+            let last = self.samples.last().map(|(id, _)| id.clone()).unwrap_or_default();
+            self.broken.retain(|(id, _)| natural(id, &last) == Ordering::Less);
+        }
+        Ok(Listing::new(self.samples, shuffle, cx).with_broken(self.broken))
+    }
+}

@@ -1,0 +1,38 @@
+//! An optimizer as it is kept in a checkpoint: its running means, and how many steps it has made.
+//! Which rule it follows is the file's business.
+
+use pipeline_contract::{Result, Saved};
+
+use super::Optimizer;
+use crate::network::saved;
+use crate::trainee::Trainee;
+
+impl Optimizer {
+    /// Keeps all that decides the next step.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub(crate) fn save(&self, kept: &mut Saved, trainee: &Trainee) -> Result<()> {
+        let engine = trainee.state.engine();
+        saved::keep(kept, "first", &self.memory.first, engine)?;
+        saved::keep(kept, "second", &self.memory.second, engine)?;
+        kept.set("steps", self.steps)?;
+        kept.set("discarded", self.discarded)
+    }
+
+    /// Takes up what [`Self::save`] kept.
+    ///
+    /// # Errors
+    /// When it is of another network or another rule, or memory is refused.
+    pub(crate) fn restore(&mut self, kept: &mut Saved, trainee: &mut Trainee) -> Result<()> {
+        (self.steps, self.discarded) = (kept.count("steps")?, kept.count("discarded")?);
+        if self.steps == 0 {
+            return Ok(());
+        }
+        self.remember(trainee)?;
+        let device = trainee.state.device();
+        self.memory.first = saved::take_like(kept, "first", &self.memory.first, device)?;
+        self.memory.second = saved::take_like(kept, "second", &self.memory.second, device)?;
+        Ok(())
+    }
+}

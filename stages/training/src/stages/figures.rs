@@ -1,0 +1,74 @@
+//! What `evaluate` gathers over the test images of an epoch, and how that is kept when the run is saved in the middle of it.
+
+use image::RgbImage;
+use pipeline_contract::{Buffer, Result, Saved, StageError};
+
+use super::predictions::{Predicted, Predictions};
+use crate::metrics::{Confusion, MeanDice, RocAuc};
+
+/// What is gathered over the test images of an epoch.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub pooled: Confusion,
+    pub dice: MeanDice,
+    pub roc: RocAuc,
+    pub predictions: Predictions,
+    pub tensors: Vec<Predicted>,
+}
+
+impl Figures {
+    /// Keeps all of it; of an epoch without a test image so far, nothing.
+    pub(super) fn save(&self) -> Result<Saved> {
+        let mut saved = Saved::default();
+        if self.dice.images() == 0 {
+            return Ok(saved);
+        }
+        let Confusion { true_positive, false_positive, false_negative, true_negative } = self.pooled;
+        saved.set("pooled", [true_positive, false_positive, false_negative, true_negative])?;
+        saved.set("images", self.dice.images())?;
+        saved.set_float("dice", self.dice.sum());
+        saved.keep("roc", Buffer::Counts(self.roc.counts()));
+        saved.set("pictures", self.predictions.rows().iter().map(RgbImage::dimensions).collect::<Vec<_>>())?;
+        for (at, picture) in self.predictions.rows().iter().enumerate() {
+            saved.keep(format!("picture.{at}"), Buffer::Bytes(picture.as_raw().clone()));
+        }
+        saved.set("tensors", self.tensors.iter().map(|image| (&image.name, image.side)).collect::<Vec<_>>())?;
+        for (at, image) in self.tensors.iter().enumerate() {
+            saved.keep(format!("tensor.{at}.image"), Buffer::Bytes(image.image.clone()));
+            saved.keep(format!("tensor.{at}.mask"), Buffer::Bytes(image.mask.clone()));
+            saved.keep(format!("tensor.{at}.probabilities"), Buffer::Floats(image.probabilities.clone()));
+        }
+        Ok(saved)
+    }
+
+    /// What [`Self::save`] kept.
+    pub(super) fn restore(mut saved: Saved) -> Result<Self> {
+        if saved.values.is_empty() {
+            return Ok(Self::default());
+        }
+        let [true_positive, false_positive, false_negative, true_negative] = saved.counts("pooled")?;
+        let misfit = || StageError::new("the saved figures of the evaluation don't fit each other");
+        let mut pictures = Vec::new();
+        for (at, (width, height)) in saved.get::<Vec<(u32, u32)>>("pictures")?.into_iter().enumerate() {
+            let bytes = saved.take_bytes(&format!("picture.{at}"))?;
+            pictures.push(RgbImage::from_raw(width, height, bytes).ok_or_else(misfit)?);
+        }
+        let mut tensors = Vec::new();
+        for (at, (name, side)) in saved.get::<Vec<(String, [usize; 2])>>("tensors")?.into_iter().enumerate() {
+            tensors.push(Predicted {
+                name,
+                image: saved.take_bytes(&format!("tensor.{at}.image"))?,
+                mask: saved.take_bytes(&format!("tensor.{at}.mask"))?,
+                probabilities: saved.take_floats(&format!("tensor.{at}.probabilities"))?,
+                side,
+            });
+        }
+        Ok(Self {
+            pooled: Confusion { true_positive, false_positive, false_negative, true_negative },
+            dice: MeanDice::resume(saved.get_float("dice")?, saved.count("images")?),
+            roc: RocAuc::from_counts(saved.take_counts("roc")?).ok_or_else(misfit)?,
+            predictions: Predictions::of(pictures),
+            tensors,
+        })
+    }
+}

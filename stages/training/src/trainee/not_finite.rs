@@ -1,0 +1,156 @@
+//! What is said of a window whose losses or gradients aren't finite: whose they are, and in which block it began. The window's
+//! micro-batches are still there then, and the weights as they were, so the forward pass is made once more and looked at;
+//! training itself pays nothing for it.
+
+use std::sync::Arc;
+
+use pipeline_contract::{Fields, StageError};
+use pipeline_kernels::Area;
+use serde_json::{Value, json};
+
+use super::Trainee;
+use super::passes::guarded;
+use crate::compute::{Engine, Executor, Images, Kernels, Tensors};
+use crate::memory::Tried;
+use crate::network::BlockNorm;
+
+/// More are counted in the error; the event has all.
+const MOST_NAMED: usize = 16;
+
+/// A window that isn't finite.
+#[derive(Debug, Clone)]
+pub(super) struct NotFinite {
+    step: u64,
+    samples: Vec<Arc<str>>,
+    losses: Vec<f32>,
+    /// In the order of the forward pass; or why nobody could look.
+    blocks: Result<Vec<BlockNorm>, String>,
+}
+
+/// JSON knows neither infinity nor NaN.
+fn number(value: f64) -> Value {
+    if value.is_finite() { json!(value) } else { Value::Null }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
+    let names: Vec<&str> = names.map(AsRef::as_ref).collect();
+    match names.len().checked_sub(MOST_NAMED).filter(|&more| more > 0) {
+        Some(more) => format!("{} and {more} more", names[..MOST_NAMED].join(", ")),
+        None => names.join(", "),
+    }
+}
+
+impl NotFinite {
+    /// The fields of a `not_finite` event. Epochs count from 0.
+    pub(super) fn figures(&self, epoch: u64) -> Fields {
+        let block = |block: &BlockNorm| json!({"name": block.name.as_ref(), "rms": number(block.rms())});
+        let blocks = self.blocks.iter().flatten().map(block).collect::<Vec<_>>();
+        let broken = self.broken().map(AsRef::as_ref).collect::<Vec<&str>>();
+        Fields::from_iter([
+            ("epoch".to_owned(), json!(epoch + 1)),
+            ("step".to_owned(), json!(self.step)),
+            ("samples".to_owned(), json!(self.samples.iter().map(AsRef::as_ref).collect::<Vec<&str>>())),
+            ("losses".to_owned(), self.losses.iter().map(|&loss| number(f64::from(loss))).collect()),
+            ("not_finite".to_owned(), json!(broken)),
+            ("blocks".to_owned(), json!(blocks)),
+        ])
+    }
+
+    /// The samples whose losses aren't finite.
+    fn broken(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.samples.iter().zip(&self.losses).filter(|(_, loss)| !loss.is_finite()).map(|(sample, _)| sample)
+    }
+
+    /// Where it began, in words.
+    fn place(&self) -> String {
+        let blocks = match &self.blocks {
+            Ok(blocks) => blocks,
+            Err(why) => return format!("in which block it began can't be told: {why}"),
+        };
+        match blocks.iter().position(|block| !block.squares.is_finite()) {
+            Some(0) => "the images themselves are not finite".to_owned(),
+            Some(first) => {
+                let (before, block) = (&blocks[first - 1], &blocks[first]);
+                format!("it begins in block {}, after {} with an RMS of {:.3e}", block.name, before.name, before.rms())
+            }
+            None => {
+                let largest = blocks.iter().max_by(|a, b| a.rms().total_cmp(&b.rms()));
+                let largest = largest
+                    .map_or_else(String::new, |block| format!(" (the largest RMS is {:.3e}, in {})", block.rms(), block.name));
+                format!("the activations of all blocks are finite{largest}: it begins behind them")
+            }
+        }
+    }
+
+    fn error(&self) -> StageError {
+        let Self { step, samples, losses, .. } = self;
+        let (window, place) = (listed(samples.iter()), self.place());
+        let infinite = losses.iter().find(|loss| !loss.is_finite());
+        let Some(infinite) = infinite else {
+            let message =
+                format!("the gradient of step {step} is not finite, though the losses are (samples {window}); {place}");
+            return StageError::new(message).help("take a smaller lr, or clip_norm: 1");
+        };
+        let whose = match samples.len() > 1 && self.broken().count() == samples.len() {
+            true => format!("each sample is {infinite} in step {step} (samples {window})"),
+            false => {
+                format!("sample {} is {infinite} in step {step}, whose samples are {window}", listed(self.broken()))
+            }
+        };
+        StageError::new(format!("the loss of {whose}; {place}"))
+            .help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
+    }
+}
+
+impl Trainee {
+    /// The error of the open window, which would have become this step and isn't finite. What it found out is told with the
+    /// next [`Self::tell`].
+    pub(crate) fn not_finite(&mut self, step: u64, samples: &[Arc<str>], losses: Vec<f32>) -> StageError {
+        let blocks = self.window_norms().map_err(|fault| StageError::from(fault).message().to_owned());
+        let found = NotFinite { step, samples: samples.to_vec(), losses, blocks };
+        let error = found.error();
+        self.broken = Some(found);
+        error
+    }
+
+    /// The norms over all micro-batches of the open window, in the parts that training makes of them.
+    fn window_norms(&self) -> Tried<Vec<BlockNorm>> {
+        let mut sums: Vec<BlockNorm> = Vec::new();
+        for batch in &self.window.journal {
+            let (count, most) = (batch.samples.len(), self.setting.samples.max(1));
+            for start in (0..count).step_by(most) {
+                let (images, _, area) = batch.part(start..count.min(start.saturating_add(most)))?;
+                let norms = self.norms(images, area)?;
+                if sums.is_empty() {
+                    sums = norms;
+                    continue;
+                }
+                for (sum, norm) in sums.iter_mut().zip(norms) {
+                    sum.squares += norm.squares;
+                    sum.count += norm.count;
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    fn norms(&self, images: Images<'_>, area: Area) -> Tried<Vec<BlockNorm>> {
+        let (blocks, precision, ledger) = (self.network.blocks(), self.setting.precision, self.ledger.clone());
+        // The tensors are shared; what batch norm notes of this pass is thrown away.
+        let state = &mut self.state.clone();
+        match state.engine() {
+            Engine::Kernels => {
+                let arithmetic = Kernels { state, gradients: &mut [], losses: Vec::new(), precision };
+                let mut e = Executor::new(arithmetic, Engine::Kernels, precision, ledger);
+                let images = e.images(images, area)?;
+                blocks.norms(&mut e, images)
+            }
+            Engine::Tensors => guarded(&ledger.clone(), || {
+                let arithmetic = Tensors { state, gradients: &mut [], losses: Vec::new(), precision };
+                let mut e = Executor::new(arithmetic, Engine::Tensors, precision, ledger);
+                let images = e.images(images, area)?;
+                blocks.norms(&mut e, images)
+            }),
+        }
+    }
+}

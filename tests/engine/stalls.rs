@@ -1,0 +1,81 @@
+//! Stages that hang: the run says who works on what and which queues are full, ends, and doesn't wait for what never returns.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use pipeline::contract::{Events, Fields, ItemContext, Map, Result, StageKind};
+use pipeline::engine::{Control, Patience, RunOptions};
+use pipeline::graph::Bound;
+use serde_json::{Value, json};
+
+use super::kinds::{self, Packet, Seen};
+use super::{ROOMY, graph, options, run_by, stage};
+
+/// A map that never returns from one of its samples.
+struct Hang(&'static str);
+
+impl Map for Hang {
+    type In = Packet;
+    type Out = Packet;
+    fn map(&self, input: Packet, cx: &ItemContext<'_>) -> Result<Packet> {
+        if cx.sample == self.0 {
+            loop {
+                std::thread::park();
+            }
+        }
+        Ok(input)
+    }
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<(String, Fields)>>);
+
+impl Events for Heard {
+    fn record(&self, event: &str, fields: Fields) {
+        self.0.lock().unwrap().push((event.into(), fields));
+    }
+    fn summarize(&self, _: &str, _: Value) {}
+}
+
+#[test]
+fn a_stage_that_hangs_is_named_and_left_behind() {
+    for workers in [0, 2] {
+        let hang = StageKind::map("hang", "hangs", |(): (), _| Ok(Hang("s3")));
+        let mut stages = vec![
+            stage("files", &kinds::count(), json!({"samples": 40, "bytes": 10}), &[]),
+            stage("slow", &hang, json!(null), &["files"]),
+            stage("sink", &kinds::collect(Seen::default()), json!({}), &["slow"]),
+        ];
+        stages[1].workers = Some(workers);
+        stages[1].bound = Some(Bound { items: 3, bytes: 1000 });
+        let heard = Arc::new(Heard::default());
+        let ms = Duration::from_millis;
+        let patience = Patience { warn: ms(60), end: Some(ms(300)), leave: ms(200) };
+        let options = RunOptions { events: heard.clone(), patience, ..options(1, ROOMY) };
+        let started = Instant::now();
+        let error = run_by(graph(stages), options, &Control::new()).unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(20), "the hanging stage held up the end");
+        assert_eq!((error.stage.as_str(), error.sample.as_deref()), ("slow", Some("s3")));
+        let said = error.cause.to_string();
+        for part in ["nothing has moved for", "stage `slow` has worked on sample s3 for", "full: files -> slow (3 items)"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let heard = heard.0.lock().unwrap();
+        let stalls: Vec<_> = heard.iter().filter(|(event, _)| event == "stall").collect();
+        assert_eq!(stalls.len(), 1, "told once: {stalls:?}");
+    }
+}
+
+#[test]
+fn a_slow_run_is_no_stall() {
+    let stages = vec![
+        stage("files", &kinds::count(), json!({"samples": 30, "bytes": 10}), &[]),
+        stage("sink", &kinds::collect(Seen::default()), json!({"delay_micros": 20_000}), &["files"]),
+    ];
+    let heard = Arc::new(Heard::default());
+    let patience = Patience { warn: Duration::from_millis(400), end: Some(Duration::from_millis(500)), ..Patience::default() };
+    let options = RunOptions { events: heard.clone(), patience, ..options(1, ROOMY) };
+    // Longer than its patience in all, but something always moves.
+    run_by(graph(stages), options, &Control::new()).unwrap();
+    assert!(heard.0.lock().unwrap().is_empty());
+}

@@ -1,0 +1,166 @@
+//! Runs that are stopped, killed and damaged, and go on: the same weights to the byte, each step once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{checkpoints, complete, files, metrics, of, outcome, run, said, signal, started, until};
+
+/// A checkpoint after every micro-batch, as far as the disk follows.
+const OFTEN: &str = "trainer.checkpoint={every_minutes: 0, keep: 3}";
+
+fn steps(count: usize) -> impl Fn(&Path) -> bool {
+    move |out: &Path| of(&metrics(out), "step").len() >= count
+}
+
+#[test]
+fn a_scheduler_stops_a_run_and_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
+    complete(&reference, &[], &[]);
+    for (count, name, code) in [(1, "TERM", 75), (2, "HUP", 75), (4, "INT", 130)] {
+        // Begun by the same command that goes on with it.
+        let child = until(&out, &[], &["--resume"], steps(count));
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(said(&output).contains("--resume"), "{}", said(&output));
+        let last = metrics(&out).pop().unwrap();
+        assert_eq!((last["event"].as_str(), last["status"].as_str()), (Some("end"), Some("interrupted")));
+    }
+    let output = complete(&out, &["dataset.drawn.num_workers=0"], &["--resume"]);
+    assert!(said(&output).contains("going on from checkpoint/"), "{}", said(&output));
+    assert!(said(&output).contains("stages.decode.workers: "), "more or fewer workers are named: {}", said(&output));
+    assert_eq!(outcome(&out), outcome(&reference));
+    let summary: serde_json::Value = serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
+    assert_eq!((summary["resumes"].as_u64(), summary["steps"].as_u64()), (Some(3), Some(12)));
+    assert_eq!(of(&metrics(&out), "resume").len(), 3);
+}
+
+#[test]
+fn a_finished_run_goes_on_with_more_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
+    complete(&reference, &[], &[]);
+    complete(&out, &["trainer.num_epochs=2"], &[]);
+    let output = complete(&out, &[], &["--resume"]);
+    assert!(said(&output).contains("trainer.num_epochs: 2 -> 4"), "{}", said(&output));
+    assert_eq!(outcome(&out).0, outcome(&reference).0);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
+    complete(&reference, &[], &[]);
+    let mut child = until(&out, &[OFTEN], &[], |out| checkpoints(out).len() >= 3 && steps(5)(out));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let newest = out.join("checkpoint").join(checkpoints(&out).pop().unwrap());
+    let mut bytes = fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let output = complete(&out, &[], &["--resume"]);
+    assert!(said(&output).contains("is passed over: the sum of"), "{}", said(&output));
+    assert_eq!(outcome(&out), outcome(&reference));
+}
+
+#[test]
+fn a_changed_file_goes_on_only_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let child = until(&out, &[], &[], steps(2));
+    signal(&child, "TERM");
+    child.wait_with_output().unwrap();
+    let before = metrics(&out);
+    let refused = |set: &str, what: &[&str]| {
+        let output = run(&out, &[set], &["--resume"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        what.iter().for_each(|what| assert!(said(&output).contains(what), "{what}: {}", said(&output)));
+        assert_eq!(metrics(&out), before, "nothing was touched");
+    };
+    refused("stages.optim.with.clip_norm=0.25", &["alter the result", "stages.optim.with.clip_norm", "--allow-changed"]);
+    refused("stages.train.with.model={unet: {base: 4, depth: 3}}", &["can't go on", "stages.train.with.model"]);
+    let output = complete(&out, &["stages.optim.with.clip_norm=0.25"], &["--resume", "--allow-changed"]);
+    assert!(said(&output).contains("will not be that of the run as it began"), "{}", said(&output));
+    assert!(out.join("resolved.1.yml").exists(), "what the run began with stays");
+    assert_eq!(of(&metrics(&out), "step").len(), 12);
+}
+
+#[test]
+fn two_runs_never_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut child = until(&out, &[], &[], steps(1));
+    for more in [&["--resume"][..], &[]] {
+        let output = run(&out, &[], more).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert!(said(&output).contains(&format!("process {} is running in it", child.id())), "{}", said(&output));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    complete(&out, &[], &["--resume"]);
+}
+
+#[test]
+fn half_precision_and_momentum_go_on_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["trainer.mixed_precision=fp16", "stages.optim.with={sgd: {lr: 0.05, momentum: 0.9}, schedule: cosine}", OFTEN];
+    let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
+    complete(&reference, &set, &[]);
+    for count in [1, 3, 6] {
+        let mut child = until(&out, &set, &["--resume"], steps(count));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    complete(&out, &set, &["--resume"]);
+    assert_eq!(outcome(&out), outcome(&reference));
+}
+
+#[test]
+fn another_data_set_is_refused_and_the_old_one_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, reference, out) = (folder.path().join("data"), folder.path().join("reference"), folder.path().join("run"));
+    let small = files(&data);
+    assert!(small.run(&reference, &[], &[]).status().unwrap().success());
+    let child = started(small.run(&out, &[], &[]), &out, steps(3));
+    signal(&child, "TERM");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(75));
+    // One photograph less.
+    let originals = data.join("train/Original");
+    let first = fs::read_dir(&originals).unwrap().next().unwrap().unwrap().file_name();
+    let (image, mask) = (originals.join(&first), data.join("train/Ground truth").join(&first));
+    let (aside, other) = (folder.path().join("aside"), folder.path().join("other"));
+    fs::rename(&image, &aside).unwrap();
+    fs::rename(&mask, &other).unwrap();
+    let output = small.run(&out, &[], &["--resume"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("the data set has changed"), "{}", said(&output));
+    fs::rename(&aside, &image).unwrap();
+    fs::rename(&other, &mask).unwrap();
+    let output = small.run(&out, &[], &["--resume"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(outcome(&out), outcome(&reference));
+}
+
+#[test]
+fn what_was_chosen_for_a_budget_stays_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let small = files(&data);
+    let set = ["trainer.memory_budget=64MiB", "trainer.fit_may_change=[micro_batch, gradient_checkpointing]"];
+    let child = started(small.run(&out, &set, &[]), &out, steps(2));
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert!(said(&output).contains("of device memory: micro-batch"), "it was chosen: {}", said(&output));
+    let chosen = fs::read(out.join("resolved.yml")).unwrap();
+    let output = small.run(&out, &set, &["--resume"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!said(&output).contains("of device memory: micro-batch"), "not again: {}", said(&output));
+    assert_eq!(fs::read(out.join("resolved.yml")).unwrap(), chosen);
+}

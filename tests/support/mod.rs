@@ -1,0 +1,151 @@
+//! The binary as a user runs it, on small data: for tests that stop runs and go on with them.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// A pipeline made small.
+#[derive(Debug, Clone)]
+pub struct Small {
+    file: &'static str,
+    set: Vec<String>,
+}
+
+/// The quickstart on 10 drawn eyes of 96 x 96 in windows of 4, 4 and 2, four epochs: 12 steps, batch norm so that statistics move.
+pub fn drawn() -> Small {
+    let set = [
+        "dataset.drawn.pairs=10",
+        "dataset.drawn.test_pairs=3",
+        "dataset.drawn.image_size=96",
+        "trainer.num_epochs=4",
+        "dataset.drawn.batch_size=1",
+        "trainer.gradient_accumulation_steps=4",
+        "stages.train.with.model={unet: {base: 8, depth: 3, norm: batch}}",
+    ];
+    Small { file: "pipelines/quickstart.yml", set: set.map(str::to_owned).into() }
+}
+
+/// The photographs of CHASE_DB1, shrunk, in micro-batches of two, with momentum, a falling learning rate and a preview on the side.
+pub fn photographs() -> Option<Small> {
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/CHASE_DB1");
+    if !data.is_dir() {
+        eprintln!("no photographs at {}: drawn eyes only", data.display());
+        return None;
+    }
+    let set = [
+        &format!("dataset.CHASE_DB1.data_root={}", data.display()),
+        "dataset.CHASE_DB1.image_size=64",
+        "trainer.device=cpu",
+        "trainer.num_epochs=2",
+        "stages.train.with.model={unet: {base: 8, depth: 3}}",
+    ];
+    Some(Small { file: "pipelines/chase_db1.yml", set: set.map(str::to_owned).into() })
+}
+
+/// Photographs in files, in the layout of FIVES, drawn into `folder`: eight to train on and two to test, 64 x 64.
+pub fn files(folder: &Path) -> Small {
+    let mut sample = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    sample.arg("sample").arg(folder).args(["--pairs", "8", "--size", "64"]);
+    assert!(sample.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let set = [
+        &format!("dataset.FIVES.data_root={}", folder.display()),
+        "dataset.FIVES.image_size=64",
+        "trainer.device=cpu",
+        "trainer.num_epochs=4",
+        "trainer.mixed_precision='no'",
+        // What is chosen is chosen by time, and may be another thing in another run.
+        "trainer.fit_may_change=[]",
+        "stages.train.with.model={unet: {base: 8, depth: 3}}",
+    ];
+    Small { file: "pipelines/fives.yml", set: set.map(str::to_owned).into() }
+}
+
+/// A command that runs the drawn pipeline into `out`.
+pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
+    drawn().run(out, set, more)
+}
+
+impl Small {
+    /// A command that runs it into `out`.
+    pub fn run(&self, out: &Path, set: &[&str], more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        command.args(["run", self.file, "--out"]).arg(out).args(more);
+        for set in self.set.iter().map(String::as_str).chain(set.iter().copied()) {
+            command.args(["--set", set]);
+        }
+        command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Runs it to its end, which must be a good one.
+pub fn complete(out: &Path, set: &[&str], more: &[&str]) -> Output {
+    let output = run(out, set, more).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    output
+}
+
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Starts it and waits until `ready` says so of its folder, or it has ended by itself.
+pub fn until(out: &Path, set: &[&str], more: &[&str], ready: impl Fn(&Path) -> bool) -> Child {
+    started(run(out, set, more), out, ready)
+}
+
+/// The same of any command that runs into `out`.
+pub fn started(mut command: Command, out: &Path, ready: impl Fn(&Path) -> bool) -> Child {
+    let mut child = command.spawn().unwrap();
+    while !ready(out) && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+/// Sends a signal by its name.
+pub fn signal(child: &Child, name: &str) {
+    Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+}
+
+/// The lines of `metrics.jsonl`; a line that was being written when the program was killed is left out.
+pub fn metrics(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+pub fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["event"] == event).collect()
+}
+
+/// What must be the same in a run that was stopped and went on: the weights' bytes, here as their sum, and the figures of each step,
+/// epoch and evaluation.
+pub fn outcome(out: &Path) -> (String, Vec<String>) {
+    let figures = metrics(out).into_iter().filter_map(|line| {
+        let fields: &[&str] = match line["event"].as_str()? {
+            "step" => &["step", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale", "skipped"],
+            "epoch" => &["epoch", "loss"],
+            "eval" => &["epoch", "dice", "dice_pooled", "iou", "auc", "images"],
+            "end" => &["status"],
+            _ => return None,
+        };
+        Some(fields.iter().map(|field| format!("{field}={} ", line[*field])).collect())
+    });
+    let sum = Sha256::digest(fs::read(out.join("model.safetensors")).unwrap());
+    (sum.iter().map(|byte| format!("{byte:02x}")).collect(), figures.collect())
+}
+
+/// The checkpoints that are there, by name, the oldest first.
+pub fn checkpoints(out: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(out.join("checkpoint")) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".safetensors") && name != "best.safetensors");
+    names.sort();
+    names
+}

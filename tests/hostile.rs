@@ -113,3 +113,19 @@ fn patterns_that_explode_or_leave_their_root_are_refused() {
         assert!(loaded.pipeline.is_none() && said.contains(part), "{image}: {said}");
     }
 }
+
+#[test]
+fn the_fuzzers_seeds_are_read() {
+    let mut good = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/yaml")).unwrap() {
+        let path = entry.unwrap().path();
+        // What follows a byte of 255 is for overrides.
+        let bytes = std::fs::read(&path).unwrap();
+        let text = bytes.split(|&byte| byte == 0xff).next().unwrap().to_vec();
+        let loaded = spec::load_bytes("seed.yml", text, &[], &pipeline::builtin());
+        let said: String = loaded.diagnostics.iter().map(|problem| problem.render(&loaded.source, false)).collect();
+        assert_eq!(loaded.pipeline.is_none(), path.ends_with("broken.yml"), "{}: {said}", path.display());
+        good += u32::from(loaded.pipeline.is_some());
+    }
+    assert!(good >= 7);
+}

@@ -1,4 +1,5 @@
-//! What small files make `decode` allocate: never more than a small limit beside the pixels that it may read.
+//! What small files make `decode` allocate: never more than a small limit beside the pixels that it may read. And the fuzzer's
+//! seeds, read.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -57,4 +58,19 @@ fn sizes_that_lie_take_nothing() {
         let taken = peak(header.as_bytes(), 1_000_000);
         assert!(taken < 2 << 20, "{header:?}: {taken} bytes");
     }
+}
+
+#[test]
+fn the_fuzzers_seeds_are_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/decode");
+    let mut seeds = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        // Found by the fuzzer; all others are whole pictures.
+        let broken = path.ends_with("directory.tif");
+        assert_eq!(decode(&bytes, &bytes, 1 << 18).is_err(), broken, "{}", path.display());
+        seeds += 1;
+    }
+    assert!(seeds > 20);
 }

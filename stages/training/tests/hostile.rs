@@ -105,3 +105,19 @@ fn weights_are_only_written_inside_the_runs_folder() {
         assert_eq!(checked.findings.len(), refused, "{file}");
     }
 }
+
+#[test]
+fn the_fuzzers_seeds_are_read() {
+    let seed = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/safetensors").join(name);
+        std::fs::read(path).expect("a seed")
+    };
+    for (base, depth, norm) in [(1, 1, "group"), (1, 2, "batch"), (2, 2, "instance")] {
+        let network = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
+        read(&network, &seed(norm), &cpu()).expect("the network's own");
+    }
+    for norm in ["group", "batch"] {
+        let report = verify_bytes(&seed(&format!("reference_{norm}")), "cpu", Precision::Float32).expect("a reference");
+        assert!(!report.ok(), "its values are made up");
+    }
+}

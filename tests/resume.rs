@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{checkpoints, complete, files, metrics, of, outcome, run, said, signal, started, until};
+use support::{checkpoints, complete, files, metrics, mixed, of, outcome, run, said, signal, started, until};
 
 /// A checkpoint after every micro-batch, as far as the disk follows.
 const OFTEN: &str = "trainer.checkpoint={every_minutes: 0, keep: 3}";
@@ -163,4 +163,29 @@ fn what_was_chosen_for_a_budget_stays_chosen() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(!said(&output).contains("of device memory: micro-batch"), "not again: {}", said(&output));
     assert_eq!(fs::read(out.join("resolved.yml")).unwrap(), chosen);
+}
+
+#[test]
+fn what_a_stage_settled_with_the_first_photograph_stays_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, reference) = (folder.path().join("data"), folder.path().join("reference"));
+    let small = mixed(&data);
+    let often = ["trainer.checkpoint={every_minutes: 0, keep: 99}"];
+    let output = small.run(&reference, &often, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let skipped = |out: &Path| -> Vec<String> {
+        of(&metrics(out), "sample_skipped").into_iter().map(|line| line["sample"].to_string()).collect()
+    };
+    assert!(skipped(&reference).len() >= 3, "{}", said(&output));
+    // From each checkpoint there is, as if the run had been killed right after it.
+    for name in checkpoints(&reference) {
+        let out = folder.path().join(&name);
+        fs::create_dir_all(out.join("checkpoint")).unwrap();
+        for file in ["resolved.yml", "metrics.jsonl", ".lock", &format!("checkpoint/{name}")] {
+            fs::copy(reference.join(file), out.join(file)).unwrap();
+        }
+        let output = small.run(&out, &often, &["--resume"]).output().unwrap();
+        assert!(output.status.success(), "from {name}: {}", said(&output));
+        assert_eq!((outcome(&out), skipped(&out)), (outcome(&reference), skipped(&reference)), "from {name}");
+    }
 }

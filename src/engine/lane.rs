@@ -120,6 +120,7 @@ fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, Run
         seed: options.seed,
         epochs: options.epochs,
         facts: graph.facts[node.index()].clone(),
+        settled: shared.settled.of(&stage.id),
         samples: shared.samples.of(sources_above(graph, node)),
         skips_broken: options.skipped.skips(),
         out: options.out.clone(),

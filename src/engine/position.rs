@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use pipeline_contract::{Result, Saved};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A lane with what its stages saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Snapshot {
     pub position: Position,
     /// How many samples the sources said that their epochs have.
     pub samples: BTreeMap<String, u64>,
+    /// What stages of any lane settled for the whole run, by their ids.
+    pub settled: BTreeMap<String, Value>,
     /// What each stage of the lane saved, in the lane's order, by its id.
     pub stages: Vec<(String, Saved)>,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
-use pipeline_contract::{End, Events, Lane as LaneKind, SampleCount, StageError, memory};
+use pipeline_contract::{End, Events, Lane as LaneKind, SampleCount, Settled, StageError, memory};
 
 use super::budget::{Budget, EdgeUse};
 use super::call::{StageTime, call};
@@ -63,6 +63,7 @@ pub(super) struct Shared {
     pub control: Control,
     pub budget: Arc<Budget>,
     pub samples: SampleCount,
+    pub settled: Settled,
     pub desks: Arc<Desks>,
     /// Set by the device's lane at its end.
     pub device_idle: Arc<OnceLock<f64>>,
@@ -84,16 +85,20 @@ impl Shared {
 pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let budget = Budget::new(options.host_memory_budget);
     control.watch(budget.clone());
+    let (beginning, settled) = match options.resume.as_deref().map(locked) {
+        Some(snapshot) => (Beginning::of(graph, &snapshot), Settled::resumed(snapshot.settled.clone())),
+        None => (Beginning::default(), Settled::default()),
+    };
+    let beginning = Arc::new(beginning);
     let shared = Shared {
         options: Arc::new(options),
         control: control.clone(),
         budget,
         samples: SampleCount::default(),
+        settled,
         device_idle: Arc::default(),
         desks: Arc::default(),
     };
-    let snapshot = shared.options.resume.as_deref().map(locked);
-    let beginning = Arc::new(snapshot.map(|snapshot| Beginning::of(graph, &snapshot)).unwrap_or_default());
     let (graph, pool) = (Arc::new(graph.clone()), pool(graph)?.map(Arc::new));
     let mut wiring = Wiring::new(&graph, &shared);
     let (done, finished) = mpsc::channel();

@@ -69,15 +69,15 @@ impl Sequence<'_> {
             if self.shared.control.is_cancelled() {
                 return Ok(());
             }
-            let before = reader.place();
+            let before = self.keeper.is_some().then(|| reader.place());
             let asked = Instant::now();
             let next = reader.next().map_err(|_| self.overflow(entries))?;
             self.idle.waited(asked);
             // A lane that is saved needn't work off what is on its way: it is made again when the run goes on.
             let stopping = self.shared.control.is_draining() && !self.shared.control.is_cancelled();
-            if self.keeper.is_some() && stopping && !(matches!(next, Next::Closed) && self.is_complete()) {
+            if let Some(before) = before.filter(|_| stopping && !(matches!(next, Next::Closed) && self.is_complete())) {
                 self.shared.control.cut_short();
-                self.keep(before, Moment::Stopped)?;
+                self.keep(|| before, Moment::Stopped)?;
                 break End::Interrupted;
             }
             let outcome = match next {
@@ -96,7 +96,7 @@ impl Sequence<'_> {
                 Next::Closed => break End::Interrupted,
             };
             if outcome.is_ok() {
-                self.keep(reader.place(), Moment::Running)?;
+                self.keep(|| reader.place(), Moment::Running)?;
             }
             match outcome {
                 Ok(()) => {}
@@ -109,7 +109,7 @@ impl Sequence<'_> {
             return Ok(());
         }
         if end == End::Complete {
-            self.keep(reader.place(), Moment::Complete)?;
+            self.keep(|| reader.place(), Moment::Complete)?;
         }
         for member in &mut self.members {
             if let Some(running) = &mut member.running {
@@ -126,10 +126,14 @@ impl Sequence<'_> {
         self.inputs.iter().all(|input| input.epochs == self.shared.options.epochs)
     }
 
-    /// Saves the lane, if it is time.
-    fn keep(&mut self, place: ((usize, usize), Vec<bool>), moment: Moment) -> std::result::Result<(), RunError> {
+    /// Saves the lane, which stands where `place` says, if it is time.
+    fn keep(
+        &mut self,
+        place: impl FnOnce() -> ((usize, usize), Vec<bool>),
+        moment: Moment,
+    ) -> std::result::Result<(), RunError> {
         let Some(keeper) = self.keeper.clone().filter(|keeper| keeper.due(moment)) else { return Ok(()) };
-        let (started, (turn, ended)) = (Instant::now(), place);
+        let (started, (turn, ended)) = (Instant::now(), place());
         let inputs = self.inputs.iter().cloned().zip(ended).map(|(input, ended)| InputPosition { ended, ..input }).collect();
         let open_ports = self.members.iter().map(|member| member.open_ports).collect();
         let mut stages = Vec::new();
@@ -139,7 +143,8 @@ impl Sequence<'_> {
             }
         }
         let position = Position { inputs, turn, open_ports };
-        let snapshot = Snapshot { position, samples: self.shared.samples.all(), stages };
+        let (samples, settled) = (self.shared.samples.all(), self.shared.settled.all());
+        let snapshot = Snapshot { position, samples, settled, stages };
         let last = self.members.last().map_or("", |member| &member.stage);
         call(last, None, || keeper.keep(snapshot, moment, started.elapsed().as_secs_f64()))
     }
@@ -167,7 +172,7 @@ impl Sequence<'_> {
     }
 
     fn item(&mut self, (position, port): (usize, usize), held: Held) -> std::result::Result<(), RunError> {
-        self.until = held.item.until;
+        let before = std::mem::replace(&mut self.until, held.item.until);
         // The input's memory is given back when the stage and all that it calls are done with it.
         let Held { item, hold: _hold } = held;
         let epoch = item.epoch;
@@ -175,7 +180,11 @@ impl Sequence<'_> {
         let Some(sieve) = &mut self.sieve else { return result };
         match result {
             // After a panic nobody knows the stage's state, whatever it would have said.
-            Err(error) if error.cause.is_of_sample() && !error.panicked => sieve.leave_out(error, epoch),
+            Err(error) if error.cause.is_of_sample() && !error.panicked => {
+                // It went into nothing, so that what comes next ends with the item before.
+                self.until = before;
+                sieve.leave_out(error, epoch)
+            }
             Ok(()) => {
                 sieve.passed();
                 Ok(())

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 /// A pipeline made small.
 #[derive(Debug, Clone)]
 pub struct Small {
-    file: &'static str,
+    file: String,
     set: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ pub fn drawn() -> Small {
         "trainer.gradient_accumulation_steps=4",
         "stages.train.with.model={unet: {base: 8, depth: 3, norm: batch}}",
     ];
-    Small { file: "pipelines/quickstart.yml", set: set.map(str::to_owned).into() }
+    Small { file: "pipelines/quickstart.yml".into(), set: set.map(str::to_owned).into() }
 }
 
 /// The photographs of CHASE_DB1, shrunk, in micro-batches of two, with momentum, a falling learning rate and a preview on the side.
@@ -45,7 +45,7 @@ pub fn photographs() -> Option<Small> {
         "trainer.num_epochs=2",
         "stages.train.with.model={unet: {base: 8, depth: 3}}",
     ];
-    Some(Small { file: "pipelines/chase_db1.yml", set: set.map(str::to_owned).into() })
+    Some(Small { file: "pipelines/chase_db1.yml".into(), set: set.map(str::to_owned).into() })
 }
 
 /// Photographs in files, in the layout of FIVES, drawn into `folder`: eight to train on and two to test, 64 x 64.
@@ -63,7 +63,33 @@ pub fn files(folder: &Path) -> Small {
         "trainer.fit_may_change=[]",
         "stages.train.with.model={unet: {base: 8, depth: 3}}",
     ];
-    Small { file: "pipelines/fives.yml", set: set.map(str::to_owned).into() }
+    Small { file: "pipelines/fives.yml".into(), set: set.map(str::to_owned).into() }
+}
+
+/// Photographs of two sizes in `folder`, every other one half as large, in batches of two without a stage that makes them of one size:
+/// those that aren't of the run's first one's size are left out.
+pub fn mixed(folder: &Path) -> Small {
+    files(folder);
+    for part in ["Original", "Ground truth"] {
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(folder.join("train").join(part)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths.iter().step_by(2) {
+            let half = image::open(path).unwrap().resize_exact(32, 32, image::imageops::FilterType::Nearest);
+            half.save(path).unwrap();
+        }
+    }
+    let file = folder.join("mixed.yml");
+    let text = format!(
+        "name: mixed\nseed: 3\non_error: {{skip: {{share: 0.6}}}}\ntrainer: {{device: cpu, num_epochs: 3}}\nstages:\n  \
+         - {{id: files, use: fives, with: {{root: '{}', split: train, shuffle: true}}}}\n  \
+         - {{id: decode, use: decode, workers: 2}}\n  - {{id: batch, use: batch, with: {{size: 2}}}}\n  \
+         - {{id: train, use: train_step, with: {{model: {{unet: {{base: 4, depth: 2}}}}}}}}\n  \
+         - {{id: accum, use: accumulate}}\n  - {{id: optim, use: optimizer_step, with: {{adamw: {{lr: 0.001}}}}}}\n  - {{id: export, use: export}}\n",
+        folder.display()
+    );
+    fs::write(&file, text).unwrap();
+    Small { file: file.display().to_string(), set: Vec::new() }
 }
 
 /// A command that runs the drawn pipeline into `out`.
@@ -75,7 +101,7 @@ impl Small {
     /// A command that runs it into `out`.
     pub fn run(&self, out: &Path, set: &[&str], more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
-        command.args(["run", self.file, "--out"]).arg(out).args(more);
+        command.args(["run", &self.file, "--out"]).arg(out).args(more);
         for set in self.set.iter().map(String::as_str).chain(set.iter().copied()) {
             command.args(["--set", set]);
         }

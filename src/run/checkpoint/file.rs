@@ -28,6 +28,7 @@ const VERSION: &str = "1";
 struct State {
     position: Position,
     samples: BTreeMap<String, u64>,
+    settled: BTreeMap<String, Value>,
     /// The values that each stage saved, in the lane's order.
     stages: Vec<(String, Fields)>,
     mark: Mark,
@@ -90,6 +91,7 @@ pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<u64> {
     let state = State {
         position: snapshot.position.clone(),
         samples: snapshot.samples.clone(),
+        settled: snapshot.settled.clone(),
         stages: snapshot.stages.iter().map(|(stage, saved)| (stage.clone(), saved.values.clone())).collect(),
         mark: mark.clone(),
         asked: asked.clone(),
@@ -162,7 +164,7 @@ pub fn read(bytes: &[u8]) -> Result<Checkpoint, Damage> {
     if let Some(missing) = sums.keys().next() {
         return Err(damage(format!("`{missing}` is missing")));
     }
-    let State { position, samples, stages, mark, asked, chosen, best, number } = state;
+    let State { position, samples, settled, stages, mark, asked, chosen, best, number } = state;
     let stages = stages
         .into_iter()
         .map(|(stage, values)| {
@@ -170,7 +172,7 @@ pub fn read(bytes: &[u8]) -> Result<Checkpoint, Damage> {
             (stage, Saved { values, buffers })
         })
         .collect();
-    let snapshot = Snapshot { position, samples, stages };
+    let snapshot = Snapshot { position, samples, settled, stages };
     Ok(Checkpoint { snapshot, mark, asked, chosen, best, number })
 }
 

@@ -1,5 +1,5 @@
 //! Checkpoints of a run: all that decides its future, in `checkpoint/` of its folder. `file` is how one lies on the disk, `keeper`
-//! when one is taken and who writes it, `shelf` which ones there are.
+//! when one is taken and who writes it, `listing` which ones there are.
 
 mod file;
 mod keeper;
@@ -53,7 +53,12 @@ mod testing {
         let position = Position { inputs: vec![input], turn: (0, 1), open_ports: vec![1, 2] };
         let stages = vec![("train".to_owned(), saved), ("clean".to_owned(), Saved::default())];
         Checkpoint {
-            snapshot: Snapshot { position, samples: BTreeMap::from([("files".to_owned(), 600)]), stages },
+            snapshot: Snapshot {
+                position,
+                samples: BTreeMap::from([("files".to_owned(), 600)]),
+                settled: BTreeMap::from([("batch".to_owned(), json!(["a", 64, 64]))]),
+                stages,
+            },
             mark: Mark::default(),
             asked: json!({"seed": 42}),
             chosen: vec!["a=b".into()],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Events, Facts, Rng, stage_rng};
+use crate::{Events, Facts, Rng, Settled, stage_rng};
 
 /// What a stage is given when it is built, on the thread that it will run on.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct BuildContext {
     pub facts: Vec<Facts>,
     /// How many samples an epoch has; known once the first item has come.
     pub samples: SampleCount,
+    /// What the stage settles once for the whole run.
+    pub settled: Settled,
     /// Whether the file lets broken samples be left out (`on_error`). A source then lists what is whole and tells of the rest by
     /// [`Source::broken`](crate::Source::broken); otherwise it fails with all that is wrong at once.
     pub skips_broken: bool,

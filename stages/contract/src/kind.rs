@@ -175,8 +175,9 @@ impl StageKind {
         self
     }
 
-    /// Says that a sequential stage emits at most one item for each that it takes, and holds nothing back when it does (`batch`):
-    /// a run that goes on from a saved state needn't make anew what went before.
+    /// Says that a sequential stage emits at most one item for each that it takes, and holds nothing back when it does (`batch`), but
+    /// for what it has settled for the whole run ([`crate::Settled`]); and that its item's sample ends with the last one that went into it.
+    /// A run that goes on from a saved state needn't make anew then what went before.
     #[must_use]
     pub fn gathers(mut self) -> Self {
         self.gathers = true;

@@ -38,6 +38,7 @@ mod option;
 mod random;
 mod registry;
 mod saved;
+mod settled;
 mod stage;
 
 pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
@@ -50,6 +51,7 @@ pub use option::{DefaultValue, OnResume, OptionSpec, OptionType, Variant};
 pub use random::{Rng, stage_rng};
 pub use registry::Registry;
 pub use saved::{Buffer, Saved, Shelf};
+pub use settled::Settled;
 pub use stage::{
     Either, End, ErasedMap, ErasedSequential, ErasedSource, Inputs, Map, Nothing, Output, Running, Sequential, Source,
 };

@@ -79,7 +79,7 @@ pub trait Sequential: 'static {
     /// save it, or a run that goes on from there is not the run that it was.
     ///
     /// # Errors
-    /// What a device or the stage's own values refuse; the run goes on without having been saved.
+    /// What a device or the stage's own values refuse; the run ends with it.
     fn save(&mut self) -> Result<Saved> {
         Ok(Saved::default())
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use pipeline_contract::{Checked, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, StageError, StageKind};
+use pipeline_contract::{
+    Checked, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, Settled, StageError, StageKind,
+};
 use serde::Deserialize;
 
 use crate::{Batch, ImagePair};
@@ -18,8 +20,9 @@ const MOST: i64 = 1 << 16;
 
 /// Declares `batch`.
 pub fn kind() -> StageKind {
-    StageKind::sequential("batch", "puts pairs together into one micro-batch", |options: Options, _| {
-        Ok(Batching { size: options.size, drop_last: options.drop_last, held: None, usual: None })
+    StageKind::sequential("batch", "puts pairs together into one micro-batch", |options: Options, cx| {
+        let settled = cx.settled.clone();
+        Ok(Batching { size: options.size, drop_last: options.drop_last, held: None, settled, usual: None })
     })
     .option(OptionSpec::new(
         "size",
@@ -43,9 +46,10 @@ struct Batching {
     size: usize,
     drop_last: bool,
     held: Option<Batch>,
+    settled: Settled,
     /// The run's first pair and its height and width, which all others must have where batches hold more than one: so that a
     /// pair of another size is the one at fault, wherever in a batch it comes.
-    usual: Option<(Arc<str>, usize, usize)>,
+    usual: Option<(String, usize, usize)>,
 }
 
 impl Sequential for Batching {
@@ -55,8 +59,10 @@ impl Sequential for Batching {
     fn item(&mut self, pair: ImagePair, cx: &ItemContext<'_>, out: &mut Output<'_, Batch>) -> Result<()> {
         let sample: Arc<str> = cx.sample.into();
         if self.size > 1 {
-            let size = (sample.clone(), pair.height, pair.width);
-            fits(self.usual.get_or_insert(size), &sample, &pair)?;
+            if self.usual.is_none() {
+                self.usual = Some(self.settled.once((sample.to_string(), pair.height, pair.width))?);
+            }
+            self.usual.as_ref().map_or(Ok(()), |usual| fits(usual, &sample, &pair))?;
         }
         let full = match &mut self.held {
             None => {
@@ -105,7 +111,7 @@ fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
 }
 
 /// Whether a pair has the size of the others. Nothing is changed where it hasn't.
-fn fits((first, height, width): &(Arc<str>, usize, usize), sample: &str, pair: &ImagePair) -> Result<()> {
+fn fits((first, height, width): &(String, usize, usize), sample: &str, pair: &ImagePair) -> Result<()> {
     if (*height, *width) == (pair.height, pair.width) {
         return Ok(());
     }

@@ -18,6 +18,7 @@ pub(crate) fn context() -> BuildContext {
         seed: 42,
         epochs: 3,
         facts: Vec::new(),
+        settled: pipeline_contract::Settled::default(),
         samples: SampleCount::default(),
         skips_broken: false,
         out: std::env::temp_dir(),

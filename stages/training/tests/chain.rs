@@ -50,6 +50,7 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
         seed: 7,
         epochs: 4,
         facts: vec![known],
+        settled: pipeline_contract::Settled::default(),
         samples: SampleCount::default(),
         skips_broken: false,
         out: out.into(),

@@ -31,6 +31,7 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
             seed: 7,
             epochs: 1,
             facts: vec![Facts::default()],
+            settled: pipeline_contract::Settled::default(),
             samples: SampleCount::default(),
             skips_broken: false,
             out: std::env::temp_dir(),

@@ -53,6 +53,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             resume: None,
             skipped: Arc::default(),
             patience: Patience::default(),
+            lost: || None,
         };
         let started = Instant::now();
         let report = run(&pipeline.graph, options, &Control::new())?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use petgraph::visit::{Dfs, Reversed};
-use pipeline_contract::{Events, Fields, Result, StageError};
+use pipeline_contract::{Events, Fields, Result, StageError, lost};
 use pipeline_training::verify::{Collected, WindowReport, compare};
 use serde_json::{Map, Value};
 
@@ -67,6 +67,7 @@ pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
         keeper: None,
         resume: None,
         patience: Patience::default(),
+        lost: lost::told,
         skipped: Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())),
     };
     engine::run(&built, options, &control).map_err(|error| StageError::new(error.to_string()))?;

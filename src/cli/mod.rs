@@ -18,9 +18,10 @@ mod verify;
 
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
-use pipeline_contract::Registry;
+use pipeline_contract::{Registry, lost};
 
 use output::show_problems;
 
@@ -76,6 +77,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let out = output::colors(common.color, stdout().is_terminal());
     let err = output::colors(common.color, stderr().is_terminal());
     log::start(err, common.verbose, common.quiet);
+    watch_for_loss();
     match &command {
         Command::Run(opts) => run::cmd(opts, &registry, err, common.quiet),
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
@@ -86,6 +88,21 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Stages(opts) => stages::cmd(opts, &registry, out),
         Command::Schema(opts) => schema::cmd(opts, &registry),
         Command::Sample(opts) => sample::cmd(opts),
+    }
+}
+
+/// Ends the program, some time after it has lost what it can't do without, where it doesn't end by itself: whoever waits for a lost
+/// device may wait for ever.
+fn watch_for_loss() {
+    let watch = || {
+        let loss = lost::wait();
+        std::thread::sleep(Duration::from_secs(30));
+        let help = loss.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+        tracing::error!("the program ends here: {loss}{help}");
+        std::process::exit(i32::from(exit::FAILED));
+    };
+    if let Err(error) = std::thread::Builder::new().name("losses".into()).spawn(watch) {
+        tracing::debug!("a lost device may keep the program from ending: {error}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::resume::{self, Verdict};
 use super::{exit, signals};
 use crate::engine::Control;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Going, Progress, Status, Summary, amount, execute, newest};
+use crate::run::{Folder, Found, Going, Progress, Status, Summary, amount, execute, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -120,6 +120,10 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
         Err(failure) => {
             let help = failure.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
             tracing::error!("the run failed: {failure}{help}");
+            if let Ok(Some(Found { path, .. })) = newest(folder.path()) {
+                let (path, out) = (path.display(), folder.path().display());
+                tracing::info!("once that is mended, it goes on from {path} by the same command with --resume --out {out}");
+            }
             exit::FAILED.into()
         }
     }

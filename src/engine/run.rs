@@ -38,6 +38,8 @@ pub struct RunOptions {
     pub skipped: Arc<SkipLedger>,
     /// How long nothing may move.
     pub patience: Patience,
+    /// Says what the process has lost for good, such as its device: stages that wait for it may never return.
+    pub lost: fn() -> Option<&'static StageError>,
 }
 
 /// How a run went that did not fail.

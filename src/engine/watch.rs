@@ -98,14 +98,16 @@ pub struct Watch<'a> {
     told: bool,
     /// How long the run has been over.
     over: Duration,
+    /// How long something has been lost without which no stage can go on.
+    lost: Duration,
 }
 
 impl<'a> Watch<'a> {
     /// A watch that begins now.
     pub fn new(shared: &'a Shared) -> Self {
         let patience = shared.options.patience;
-        let (quiet, over) = (Duration::ZERO, Duration::ZERO);
-        Self { shared, patience, moves: 0, looked: Instant::now(), quiet, told: false, over }
+        let (quiet, over, lost) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        Self { shared, patience, moves: 0, looked: Instant::now(), quiet, told: false, over, lost }
     }
 
     /// How often it must look.
@@ -120,6 +122,14 @@ impl<'a> Watch<'a> {
         if self.shared.control.is_cancelled() {
             self.over += passed;
             return self.over < self.patience.leave || self.leave();
+        }
+        if let Some(loss) = (self.shared.options.lost)() {
+            self.lost += passed;
+            // A stage that learns of it by itself knows better what it was doing.
+            if self.lost >= self.patience.leave / 5 {
+                self.fail(loss.clone());
+            }
+            return true;
         }
         let moves = self.shared.budget.moves();
         if moves != self.moves {
@@ -141,12 +151,16 @@ impl<'a> Watch<'a> {
     }
 
     fn end(&self, quiet: Duration) {
+        let message = format!("nothing has moved for {}: {}", time(quiet), self.report());
+        let help = "look at what that stage waits for: a disk, a network, a driver; the limit is trainer.stall";
+        self.fail(StageError::new(message).help(help));
+    }
+
+    /// Ends the run with what keeps the stage that has worked longest.
+    fn fail(&self, cause: StageError) {
         let working = self.shared.desks.working();
         let longest = working.first();
         let stage = longest.map_or_else(|| "the engine".to_owned(), |work| work.stage.to_string());
-        let message = format!("nothing has moved for {}: {}", time(quiet), self.report());
-        let help = "look at what that stage waits for: a disk, a network, a driver; the limit is trainer.stall";
-        let cause = StageError::new(message).help(help);
         self.shared.control.fail(RunError {
             stage,
             sample: longest.and_then(|work| work.sample.clone()),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use pipeline_contract::{End, Events, Fields, memory};
+use pipeline_contract::{End, Events, Fields, lost, memory};
 use serde_json::{Value, json};
 
 use super::checkpoint::{CheckpointKeeper, Found};
@@ -117,6 +117,7 @@ pub fn execute(
         resume: snapshot.map(|snapshot| Arc::new(Mutex::new(snapshot))),
         skipped: ledger.clone(),
         patience: settings.patience,
+        lost: lost::told,
     };
     // A file that trains nothing has no plan, and needs none to run.
     let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();

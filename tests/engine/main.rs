@@ -43,6 +43,7 @@ fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
         resume: None,
         skipped: Arc::default(),
         patience: Patience::default(),
+        lost: || None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Stages that hang: the run says who works on what and which queues are full, ends, and doesn't wait for what never returns.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pipeline::contract::{Events, Fields, ItemContext, Map, Result, StageKind};
+use pipeline::contract::{Events, Fields, ItemContext, Map, Result, StageError, StageKind};
 use pipeline::engine::{Control, Patience, RunOptions};
 use pipeline::graph::Bound;
 use serde_json::{Value, json};
@@ -64,6 +64,27 @@ fn a_stage_that_hangs_is_named_and_left_behind() {
         let stalls: Vec<_> = heard.iter().filter(|(event, _)| event == "stall").collect();
         assert_eq!(stalls.len(), 1, "told once: {stalls:?}");
     }
+}
+
+/// A stage that waits for a device which is no more: the library that it waits in has no limit.
+#[test]
+fn a_run_whose_device_is_lost_ends_with_that() {
+    static LOSS: OnceLock<StageError> = OnceLock::new();
+    let hang = StageKind::map("hang", "hangs", |(): (), _| Ok(Hang("s3")));
+    let stages = vec![
+        stage("files", &kinds::count(), json!({"samples": 40, "bytes": 10}), &[]),
+        stage("train", &hang, json!(null), &["files"]),
+        stage("sink", &kinds::collect(Seen::default()), json!({}), &["train"]),
+    ];
+    let patience = Patience { warn: Duration::from_secs(3600), end: None, leave: Duration::from_secs(1) };
+    let options = RunOptions { patience, lost: || LOSS.get(), ..options(1, ROOMY) };
+    let teller = std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(200));
+        LOSS.set(StageError::new("the device was lost"))
+    });
+    let error = run_by(graph(stages), options, &Control::new()).unwrap_err();
+    assert_eq!((error.stage.as_str(), error.cause.to_string().as_str()), ("train", "the device was lost"));
+    teller.join().unwrap().unwrap();
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod facts;
 pub mod files;
 mod item;
 mod kind;
+pub mod lost;
 pub mod memory;
 mod option;
 mod random;

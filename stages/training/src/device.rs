@@ -6,8 +6,10 @@
 mod graphics;
 #[cfg(feature = "graphics")]
 mod graphics;
+mod loss;
 mod nvml;
 
+pub(crate) use loss::failed;
 pub use nvml::{Card, card_memory};
 
 use burn::tensor::Device;
@@ -172,7 +174,7 @@ pub(crate) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// What the device reports.
 pub fn synchronize(device: &Device) -> Result<()> {
-    device.sync().map_err(|error| StageError::new(format!("the device failed: {error:?}")))
+    device.sync().map_err(|error| failed(&format!("{error:?}")))
 }
 
 fn automatic() -> Opened {

@@ -181,7 +181,7 @@ pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
 
 /// Reads a tensor back from its device.
 pub(crate) fn values(tensor: &Tensor<1>) -> Result<Vec<f32>> {
-    tensor.try_to_vec_as().map_err(|error| StageError::new(format!("the device failed: {error:?}")))
+    tensor.try_to_vec_as().map_err(|error| crate::device::failed(&format!("{error:?}")))
 }
 
 fn download(tensor: &Tensor<1>) -> Result<Vec<u8>> {

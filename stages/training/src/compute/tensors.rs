@@ -18,7 +18,7 @@ use pipeline_kernels::Area;
 pub(crate) use self::bytes::every_pixel;
 pub(crate) use self::norm::Moments;
 use super::{Arithmetic, Images, Input, Map, Pass, Precision};
-use crate::device::device_memory;
+use crate::device::{self, device_memory};
 use crate::loss::Loss;
 use crate::memory::Tried;
 use crate::network::{Convolution, Head, Norm, State, Upsample, upload};
@@ -259,7 +259,7 @@ impl Arithmetic for Tensors<'_> {
         // devices may take it that nothing is infinite.
         let squares = |tensor: Tensor<4>| match tensor.try_into_vec_as::<f32>() {
             Ok(values) => Ok(super::kernels::squares(&values)),
-            Err(error) => Err(StageError::new(format!("the device failed: {error:?}"))),
+            Err(error) => Err(device::failed(&format!("{error:?}"))),
         };
         let norm = match input.norm {
             None => 0.0,

@@ -7,6 +7,7 @@ use pipeline_contract::{Buffer, Result, Saved, StageError};
 
 use super::state::upload;
 use crate::compute::{Engine, read};
+use crate::device;
 
 /// Keeps tensors as `NAME.0`, `NAME.1`, ... and how many there are. From a graphics device all of them come in one transfer.
 ///
@@ -18,7 +19,7 @@ pub(crate) fn keep(saved: &mut Saved, name: &str, tensors: &[Tensor<1>], engine:
         Engine::Kernels => tensors.iter().map(|tensor| read(tensor, <[f32]>::to_vec)).collect::<Result<_>>()?,
         Engine::Tensors if tensors.is_empty() => Vec::new(),
         Engine::Tensors => {
-            let failed = |error: &dyn std::fmt::Debug| StageError::new(format!("the device failed: {error:?}"));
+            let failed = |error: &dyn std::fmt::Debug| device::failed(&format!("{error:?}"));
             let all = tensors.iter().cloned().fold(Transaction::default(), Transaction::register);
             let data = all.try_execute().map_err(|error| failed(&error))?;
             data.into_iter().map(|data| data.try_into_vec_as().map_err(|error| failed(&error))).collect::<Result<_>>()?

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::Tensor;
+use pipeline_contract::Result;
 use pipeline_contract::memory::{self, Side};
-use pipeline_contract::{Result, StageError};
 use pipeline_kernels::Area;
 
 use super::Trainee;
 use crate::compute::{Engine, Executor, Images, Kernels, Pass, Tensors};
+use crate::device;
 use crate::memory::{Fault, Ledger, Tried};
 use crate::micro_batch::MicroBatch;
 use crate::network::{Checkpointing, upload};
@@ -133,7 +134,7 @@ fn failure(ledger: &Ledger, message: &str) -> Fault {
     if memory.iter().any(|word| lower.contains(word)) {
         Fault::Memory(ledger.refusal(0, format!("the device ({message})")))
     } else {
-        Fault::Failed(StageError::new(format!("the device failed: {message}")))
+        Fault::Failed(device::failed(message))
     }
 }
 

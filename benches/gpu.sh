@@ -47,8 +47,8 @@ cd "$root"
 if [ -z "$binary" ]; then
   # Other features and stripping would make the usual build's artefacts stale each time, so it has a folder of its own.
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}-${device%%:*}"
-  CARGO_PROFILE_RELEASE_STRIP=symbols cargo build --locked --release --features "${device%%:*}"
-  binary=$(realpath "$CARGO_TARGET_DIR/release/pipeline")
+  cargo build --locked --profile carry --features "${device%%:*}"
+  binary=$(realpath "$CARGO_TARGET_DIR/carry/pipeline")
 fi
 size=$(($(stat -c %s "$binary") / 1000000))
 echo "the program: $size MB" >&2

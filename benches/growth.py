@@ -2,7 +2,7 @@
 """Whether memory grows with time: many small steps with checkpoints and evaluations. Writes a Markdown table.
 usage: growth.py PIPELINE [STEPS]      (PIPELINE: a release build; 20000 steps unless said)
 Each row stands for the 500 steps before its step: medians of what was seen about every 20 steps, as single moments differ by what is
-on its way and by whether the cleanup at an epoch's end has just been.
+on its way and by whether the cleanup at an epoch's end has just been. The first 500 steps are for warming up.
 Needs nothing but Python and Linux; run it in the repository's root."""
 import json, re, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -15,7 +15,7 @@ settings = {"dataset.drawn.pairs": pairs, "dataset.drawn.test_pairs": 4, "datase
             "trainer.num_epochs": epochs, "trainer.gradient_accumulation_steps": accumulate, "trainer.device": "cpu",
             "trainer.checkpoint": "{every_steps: 100, keep: 2}", "stages.train.with.model": "{unet: {base: 8, depth: 3, norm: group}}"}
 options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-ends = sorted({stretch, *(steps * part // 8 for part in range(1, 9))})
+ends = sorted({2 * stretch, *(steps * part // 8 for part in range(1, 9))})
 seen, first = [], None
 
 

@@ -12,6 +12,7 @@ mod nvml;
 pub(crate) use loss::failed;
 pub use nvml::{Card, card_memory};
 
+use burn::backend::{Backend as _, DTypeUsage, Dispatch};
 use burn::tensor::Device;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Result, StageError};
@@ -120,6 +121,11 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
     let others: Vec<_> = Precision::ALL.into_iter().filter(|&other| can(other)).map(Precision::name).collect();
     let message = format!("{} can't do mixed_precision: {}", opened.description, precision.name());
     Err(StageError::new(message).help(format!("mixed_precision: {}", others.join(" or "))))
+}
+
+/// Whether a device has units that multiply matrices of a precision and sum in float32.
+pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
+    Dispatch::dtype_usage(device.as_dispatch(), dtype(precision)).contains(DTypeUsage::Accelerated)
 }
 
 /// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).

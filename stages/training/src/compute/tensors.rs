@@ -1,7 +1,8 @@
 //! The arithmetic on any device, by burn's tensors: what a graphics device runs. Maps are in the chosen precision, and so
-//! are convolutions; statistics, losses and all sums over pixels are float32.
+//! are convolutions where the device has matrix units for it; statistics, losses and all sums over pixels are float32.
 
 mod bytes;
+mod half;
 mod norm;
 
 use std::ops::Range;
@@ -18,7 +19,7 @@ use pipeline_kernels::Area;
 pub(crate) use self::bytes::every_pixel;
 pub(crate) use self::norm::Moments;
 use super::{Arithmetic, Images, Input, Map, Pass, Precision};
-use crate::device::{self, device_memory};
+use crate::device::{self, device_memory, has_matrix_units};
 use crate::loss::Loss;
 use crate::memory::Tried;
 use crate::network::{Convolution, Head, Norm, State, Upsample, upload};
@@ -78,6 +79,16 @@ impl Tensors<'_> {
         Ok(())
     }
 
+    /// A 3 x 3 convolution with weights in float32.
+    fn convolved(&self, input: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
+        if self.only_stores_half() { half::convolve(input, weight) } else { conv2d(input, self.narrow(weight), None, same()) }
+    }
+
+    /// Whether half precision is only how maps are stored, and arithmetic on them is float32.
+    fn only_stores_half(&self) -> bool {
+        self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)
+    }
+
     /// An input as a tensor: norm and ReLU applied.
     fn activated(&self, input: &Input<'_, Self>) -> Tensor<4> {
         let x = input.map.data.clone();
@@ -85,6 +96,9 @@ impl Tensors<'_> {
             None => x,
             Some((norm, moments)) => {
                 let (scale, shift) = norm::affine(self.state, norm, moments);
+                if self.only_stores_half() {
+                    return half::activate(x, &scale, &shift);
+                }
                 relu(x * self.narrow(scale) + self.narrow(shift))
             }
         }
@@ -139,21 +153,27 @@ impl Arithmetic for Tensors<'_> {
     }
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
-        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
-        Ok(conv2d(self.joined(inputs), weight, None, same()))
+        let weight = self.state.trained[layer.weight].clone().reshape([layer.outputs, layer.inputs, 3, 3]);
+        Ok(self.convolved(self.joined(inputs), weight))
     }
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Tensor<4>>) -> Tried<()> {
-        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
-        let gradient = conv2d_weight_backward(self.joined(inputs), weight, upstream.data.clone(), same());
+        let (input, upstream) = (self.joined(inputs), upstream.data.clone());
+        let gradient = match self.precision {
+            Precision::Float32 => {
+                let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
+                conv2d_weight_backward(input, weight, upstream, same())
+            }
+            _ => half::weight_gradient(input, upstream),
+        };
         self.gather(layer.weight, gradient)
     }
 
     fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Tensor<4>>, wanted: Range<usize>) -> Tried<Tensor<4>> {
         // A convolution with the kernel turned by 180 degrees and transposed.
-        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
+        let weight = self.state.trained[layer.weight].clone().reshape([layer.outputs, layer.inputs, 3, 3]);
         let weight = weight.narrow(1, wanted.start, wanted.len()).swap_dims(0, 1).flip([2, 3]);
-        Ok(conv2d(upstream.data.clone(), weight, None, same()))
+        Ok(self.convolved(upstream.data.clone(), weight))
     }
 
     fn moments(&mut self, norm: &Norm, x: &Map<Tensor<4>>, pass: Pass) -> Tried<Moments> {

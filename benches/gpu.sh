@@ -142,6 +142,7 @@ for fixture in "$fixtures"/*.safetensors; do
     name=$(basename "$fixture" .safetensors)
     echo "$SECONDS s: verify $name" >&2
     attempt "fixtures/$name" "$binary" verify "$fixture" --device "$device"
+    attempt "fixtures/$name, fp16" "$binary" verify "$fixture" --device "$device" --mixed_precision fp16
   fi
 done
 table

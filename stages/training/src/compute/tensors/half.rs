@@ -10,28 +10,39 @@ use burn::tensor::ops::PadMode;
 use super::{same, wide};
 
 /// At most so many values of a band of rows are float32 at a time, unless a single row has more.
-const BAND: usize = 1 << 22;
+const BAND: usize = 1 << 21;
 
 /// At most so many pixels are summed before their sum is rounded to the type of the maps, unless a single row has more.
 const PIECE: usize = 1 << 14;
 
-/// Rows from and to, of maps of so many channels.
-fn bands([batch, channels, height, width]: [usize; 4]) -> impl Iterator<Item = (usize, usize)> {
+/// Makes maps of a shape a band of rows at a time: `make` is given the rows from and to. `channels` is how many channels there are of
+/// what is float32 meanwhile.
+fn banded(shape: [usize; 4], channels: usize, like: &Tensor<4>, make: impl Fn(usize, usize) -> Tensor<4>) -> Tensor<4> {
+    let [batch, outputs, height, width] = shape;
     let rows = (BAND / (batch * channels * width).max(1)).clamp(1, height.max(1));
-    (0..height).step_by(rows).map(move |top| (top, (top + rows).min(height)))
+    if rows == height {
+        return make(0, height).cast(like.dtype());
+    }
+    let mut output = Tensor::empty(shape, (&like.device(), like.dtype()));
+    for top in (0..height).step_by(rows) {
+        let bottom = (top + rows).min(height);
+        let made = make(top, bottom).cast(like.dtype());
+        output.inplace(|output| output.slice_assign([0..batch, 0..outputs, top..bottom, 0..width], made));
+    }
+    output
+}
+
+/// Rows of maps, in float32.
+fn rows(maps: &Tensor<4>, top: usize, bottom: usize) -> Tensor<4> {
+    let [_, _, height, _] = maps.dims();
+    wide(if bottom - top == height { maps.clone() } else { maps.clone().narrow(2, top, bottom - top) })
 }
 
 /// `relu(input * scale + shift)`, rounded once: maps `[batch, channels, height, width]`, scale and shift in float32 and of shapes that
 /// spread over them.
 pub(super) fn activate(input: Tensor<4>, scale: &Tensor<4>, shift: &Tensor<4>) -> Tensor<4> {
-    let [batch, channels, _, width] = input.dims();
-    let mut output = Tensor::empty(input.dims(), (&input.device(), input.dtype()));
-    for (top, bottom) in bands(input.dims()) {
-        let band = [0..batch, 0..channels, top..bottom, 0..width];
-        let made = relu(wide(input.clone().slice(band.clone())) * scale.clone() + shift.clone()).cast(input.dtype());
-        output.inplace(|output| output.slice_assign(band, made));
-    }
-    output
+    let [_, channels, ..] = input.dims();
+    banded(input.dims(), channels, &input, |top, bottom| relu(rows(&input, top, bottom) * scale.clone() + shift.clone()))
 }
 
 /// A 3 x 3 convolution, computed in float32 a band of rows at a time: maps `[batch, inputs, height, width]` and weights
@@ -39,15 +50,12 @@ pub(super) fn activate(input: Tensor<4>, scale: &Tensor<4>, shift: &Tensor<4>) -
 pub(super) fn convolve(input: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
     let [batch, inputs, height, width] = input.dims();
     let [outputs, ..] = weight.dims();
-    let mut output = Tensor::empty([batch, outputs, height, width], (&input.device(), input.dtype()));
-    for (top, bottom) in bands([batch, inputs.max(outputs), height, width]) {
+    banded([batch, outputs, height, width], inputs.max(outputs), &input, |top, bottom| {
         // With the rows above and below that the band's own rows see.
         let (above, below) = (top.min(1), (height - bottom).min(1));
-        let seen = input.clone().slice([0..batch, 0..inputs, top - above..bottom + below, 0..width]);
-        let made = conv2d(wide(seen), weight.clone(), None, same()).narrow(2, above, bottom - top).cast(input.dtype());
-        output.inplace(|output| output.slice_assign([0..batch, 0..outputs, top..bottom, 0..width], made));
-    }
-    output
+        let made = conv2d(rows(&input, top - above, bottom + below), weight.clone(), None, same());
+        if above + below == 0 { made } else { made.narrow(2, above, bottom - top) }
+    })
 }
 
 /// The gradient of a 3 x 3 convolution's weights, `[outputs, inputs, 3, 3]` in float32, from its maps
@@ -76,7 +84,7 @@ pub(super) fn weight_gradient(input: Tensor<4>, upstream: Tensor<4>) -> Tensor<4
 
 /// How many rows a piece has: the most that divide the height and stay within [`PIECE`].
 fn piece(height: usize, width: usize) -> usize {
-    (1..=height).rev().find(|rows| height % rows == 0 && (*rows == 1 || rows * width <= PIECE)).unwrap_or(1)
+    (1..=height).rev().find(|rows| height.is_multiple_of(*rows) && (*rows == 1 || rows * width <= PIECE)).unwrap_or(1)
 }
 
 #[cfg(test)]

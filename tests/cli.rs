@@ -113,6 +113,16 @@ fn a_graph_is_coloured_by_a_run_and_written_where_asked() {
     assert!(complaint(&["dot", GOOD, "--out", &nowhere], 3).contains("can't write"));
 }
 
+/// A summary may be a stranger's too: one without an end is not read to it.
+#[cfg(unix)]
+#[test]
+fn a_summary_is_read_no_further_than_a_summary_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("summary.json")).unwrap();
+    let run = folder.path().display().to_string();
+    assert!(complaint(&["dot", GOOD, "--run", &run], 3).contains("can't read where the run's time went"));
+}
+
 #[test]
 fn stages_are_listed_and_described() {
     let list = answer(&["stages"], 0);

@@ -120,8 +120,7 @@ impl Progress {
         if let Some(bars) = &self.0.bars {
             bars.epochs.set_position(epoch.saturating_sub(1));
             bars.epochs.set_message(state.eval.clone());
-            let done = state.per_epoch.map_or(samples, |total| samples - (epoch.saturating_sub(1) * total).min(samples));
-            bars.samples.set_position(done);
+            bars.samples.set_position(done(samples, epoch, state.per_epoch));
             bars.samples.set_message(text);
             bars.memory.set_message(memory(fields, state.planned));
         } else if state.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
@@ -190,5 +189,33 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+/// How many samples of an epoch, counted from 1, are done when so many of the run are.
+fn done(samples: u64, epoch: u64, per_epoch: Option<u64>) -> u64 {
+    per_epoch.map_or(samples, |total| samples.saturating_sub(epoch.saturating_sub(1).saturating_mul(total)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn any_amounts_are_shown() {
+        assert_eq!((done(25, 3, Some(10)), done(25, 3, None), done(25, 9, Some(10))), (5, 25, 0));
+        assert_eq!(done(u64::MAX, u64::MAX, Some(u64::MAX)), 0);
+        let progress = Progress::new(u64::MAX, Some("files".into()), false);
+        progress.announce("files", u64::MAX);
+        for (samples, epoch) in [(0, 0), (1, 1), (u64::MAX, u64::MAX)] {
+            let fields = json!({"samples": samples, "epoch": epoch, "step": samples, "loss": f64::MAX, "device_bytes": u64::MAX,
+                "device_bytes_peak": u64::MAX, "host_bytes": u64::MAX, "host_bytes_peak": u64::MAX, "seconds": 1e300});
+            for event in ["plan", "step", "epoch", "eval"] {
+                progress.event(event, fields.as_object().unwrap_or(&Fields::new()));
+            }
+        }
+        progress.finish();
     }
 }

@@ -288,6 +288,11 @@ mod tests {
             std::os::unix::fs::symlink("/dev/zero", dir.path().join("endless.png")).unwrap();
             let error = decoded(&dir.path().join("endless.png"), &sparse, MANY).unwrap_err();
             assert!(error.message().contains("no regular file"), "{error}");
+            // Nobody ever writes into it.
+            let pipe = dir.path().join("pipe.png");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let error = decoded(&pipe, &sparse, MANY).unwrap_err();
+            assert!(error.message().contains("no regular file"), "{error}");
         }
     }
 

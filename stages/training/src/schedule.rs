@@ -67,4 +67,17 @@ mod tests {
         assert!((at(Shape::Cosine, 14) - 0.1).abs() < 1e-12 && (at(Shape::Cosine, 99) - 0.1).abs() < 1e-12);
         assert!((at(Shape::Polynomial { power: 0.9 }, 99) - 0.1).abs() < 1e-12);
     }
+
+    /// A file may name any number of epochs, of any number of samples.
+    #[test]
+    fn runs_of_any_length_have_a_rate() {
+        for (warmup_steps, total_steps) in [(0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0), (0, 0)] {
+            for shape in [Shape::Constant, Shape::Cosine, Shape::Polynomial { power: 0.9 }] {
+                for step in [0, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+                    let lr = Schedule { shape, lr: 1.0, min_lr: 0.1, warmup_steps, total_steps }.at(step);
+                    assert!((0.0..=1.0).contains(&lr), "{warmup_steps} {total_steps} {step}: {lr}");
+                }
+            }
+        }
+    }
 }

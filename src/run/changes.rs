@@ -85,6 +85,18 @@ fn epochs(from: Option<&Value>, to: Option<&Value>, position: &Position, whole_r
     }
 }
 
+/// A limit, 0 for none.
+fn limit(from: Option<&Value>, to: Option<&Value>) -> (Effect, Option<&'static str>) {
+    let limit = |value: Option<&Value>| value.and_then(Value::as_u64).filter(|&limit| limit > 0).unwrap_or(u64::MAX);
+    match limit(to) >= limit(from) {
+        true => (Effect::Harmless, None),
+        false => (
+            Effect::Alters,
+            Some("where the lower limit is reached, samples are taken in smaller parts, which are rounded otherwise"),
+        ),
+    }
+}
+
 fn keys(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
     let added = after.keys().filter(|key| !before.contains_key(*key));
     before.keys().chain(added).cloned().collect()
@@ -123,6 +135,7 @@ impl Changes<'_> {
             let spec = kind.as_ref().and_then(|kind| kind.options.iter().find(|option| option.name == key));
             let (effect, why) = match spec.map_or(OnResume::Alters, |spec| spec.on_resume) {
                 OnResume::Harmless => (Effect::Harmless, None),
+                OnResume::Limit => limit(from, to),
                 OnResume::Alters => (Effect::Alters, None),
                 OnResume::Choice if from.is_some() && to.is_some() => (Effect::Alters, None),
                 OnResume::Choice | OnResume::Impossible => (Effect::Impossible, Some("what was saved doesn't fit it")),
@@ -175,6 +188,11 @@ mod tests {
         assert_eq!(changes(&["trainer.num_epochs=1"], 0), ["trainer.num_epochs Alters"]);
         assert_eq!(changes(&["trainer.num_epochs=2"], 2), ["trainer.num_epochs Impossible"]);
         assert_eq!(changes(&["trainer.host_memory_budget=1GiB"], 0), ["trainer.host_memory_budget Harmless"]);
+        let budget = |from: u64, to: u64| limit(Some(&json!(from)), Some(&json!(to))).0;
+        assert_eq!((budget(2, 3), budget(2, 0), budget(0, 0)), (Effect::Harmless, Effect::Harmless, Effect::Harmless));
+        assert_eq!((budget(3, 2), budget(0, 2)), (Effect::Alters, Effect::Alters));
+        let lower = changes(&["trainer.memory_budget=1GiB"], 0);
+        assert_eq!(lower, ["trainer.memory_budget Harmless", "stages.train.with.memory_budget Alters"]);
         assert_eq!(changes(&["seed=43"], 0)[0], "seed Alters");
         assert_eq!(changes(&["stages.optim.with.clip_norm=0.5"], 0), ["stages.optim.with.clip_norm Alters"]);
         assert_eq!(changes(&["stages.train.with.model={unet: {base: 4}}"], 0), ["stages.train.with.model Impossible"]);

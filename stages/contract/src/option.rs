@@ -144,6 +144,8 @@ pub enum DefaultValue {
 pub enum OnResume {
     /// The result is that of the undisturbed run.
     Harmless,
+    /// A limit, 0 for none: a higher one changes nothing, a lower one may be reached, and then the result becomes another one.
+    Limit,
     /// The result becomes another one.
     #[default]
     Alters,
@@ -173,6 +175,13 @@ impl OptionSpec {
     #[must_use]
     pub fn harmless(mut self) -> Self {
         self.on_resume = OnResume::Harmless;
+        self
+    }
+
+    /// Says that it is a limit, 0 for none, under which a run works in another way.
+    #[must_use]
+    pub fn limit(mut self) -> Self {
+        self.on_resume = OnResume::Limit;
         self
     }
 

@@ -16,6 +16,7 @@ mod fives;
 mod folder;
 mod found;
 mod fundus;
+mod guard;
 mod image_pairs;
 mod jpeg;
 mod listing;

@@ -1,13 +1,15 @@
 //! Reads one image file into plain 8-bit pixels, within a limit that is checked before anything is allocated.
 //! Knows nothing of pairs: `decode` compares an image with its mask.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 use pipeline_contract::{Result, StageError};
 
+use crate::guard::guarded;
 use crate::{jpeg, tiff};
 
 /// A file whose header has been read.
@@ -82,7 +84,7 @@ pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_p
     let mut reader = ImageReader::with_format(file, format);
     // The header first, on little memory: what it says of the picture is checked before the picture may take any.
     reader.limits(at_most(WORKING));
-    let mut decoder = reader.into_decoder().map_err(|error| broken(name, &error))?;
+    let mut decoder = decoded(name, || reader.into_decoder())?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(StageError::new(format!("{shown} has no pixels: it is {width} x {height}")).help(DAMAGED));
@@ -105,8 +107,16 @@ fn unreadable(path: &Path, error: std::io::Error) -> StageError {
     StageError::new(format!("{} can't be read: {error}", path.display()))
 }
 
-fn broken(path: &Path, error: &image::ImageError) -> StageError {
+fn broken(path: &Path, error: &dyn Display) -> StageError {
     StageError::new(format!("{} can't be decoded: {error}", path.display())).help(DAMAGED)
+}
+
+/// What a decoder makes of a file.
+fn decoded<T>(path: &Path, work: impl FnOnce() -> ImageResult<T>) -> Result<T> {
+    match guarded(work) {
+        Ok(made) => made.map_err(|error| broken(path, &error)),
+        Err(panic) => Err(broken(path, &panic)),
+    }
 }
 
 impl Opened<'_> {
@@ -149,7 +159,8 @@ impl Opened<'_> {
     }
 
     fn pixels(self) -> Result<DynamicImage> {
-        DynamicImage::from_decoder(self.decoder).map_err(|error| broken(&self.path, &error))
+        let Self { path, decoder, .. } = self;
+        decoded(&path, || DynamicImage::from_decoder(decoder))
     }
 }
 

@@ -67,10 +67,15 @@ fn the_fuzzers_seeds_are_read() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        // Found by the fuzzer; all others are whole pictures.
-        let broken = path.ends_with("directory.tif");
-        assert_eq!(decode(&bytes, &bytes, 1 << 18).is_err(), broken, "{}", path.display());
+        let outcome = decode(&bytes, &bytes, 1 << 18);
         seeds += 1;
+        if path.ends_with("decoder-panics.jpg") {
+            // Found by the fuzzer: the decoder panics where it computes with AVX2, and elsewhere makes a picture of it.
+            assert!(outcome.is_ok() || outcome.is_err_and(|error| error.message().contains("its decoder failed")));
+            continue;
+        }
+        // Found by the fuzzer too; all others are whole pictures.
+        assert_eq!(outcome.is_err(), path.ends_with("directory.tif"), "{}", path.display());
     }
     assert!(seeds > 20);
 }

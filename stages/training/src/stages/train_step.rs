@@ -130,7 +130,7 @@ pub(super) fn kind() -> StageKind {
                 0,
                 "device memory beyond which an allocation is refused and a smaller setting taken; 0: no limit",
             )
-            .harmless(),
+            .limit(),
         )
         .option(
             OptionSpec::from_key(

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pipeline_contract::{Result, StageError};
+use pipeline_contract::{Result, StageError, panic_words};
 
 use super::control::RunError;
 
@@ -50,11 +50,7 @@ pub fn call<T>(stage: &str, sample: Option<&str>, body: impl FnOnce() -> Result<
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result.map_err(|cause| error(cause, false)),
         Err(payload) => {
-            let text = payload
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| payload.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".into());
+            let text = panic_words(&*payload).unwrap_or("no message");
             Err(error(
                 StageError::new(text).help("this is a bug of the stage; please report it with the file and the sample"),
                 true,

@@ -1,5 +1,6 @@
 //! What a stage says when it can't go on. The engine adds which stage and which sample it was.
 
+use std::any::Any;
 use std::fmt;
 
 /// The result of everything a stage does.
@@ -75,3 +76,8 @@ impl fmt::Display for StageError {
 }
 
 impl std::error::Error for StageError {}
+
+/// What a panic that was caught said, where it said anything.
+pub fn panic_words(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
+}

@@ -43,7 +43,7 @@ mod settled;
 mod stage;
 
 pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
-pub use error::{Result, StageError};
+pub use error::{Result, StageError, panic_words};
 pub use events::{Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
 pub use item::{Item, Payload, PortType};

@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use pipeline_contract::panic_words;
+
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
@@ -34,10 +36,8 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     });
     let _guard = Guard;
     GUARDED.set(true);
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("its decoder failed ({})", words.unwrap_or("it didn't say why"))
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| format!("its decoder failed ({})", panic_words(&*panic).unwrap_or("it didn't say why")))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::Tensor;
-use pipeline_contract::Result;
 use pipeline_contract::memory::{self, Side};
+use pipeline_contract::{Result, panic_words};
 use pipeline_kernels::Area;
 
 use super::Trainee;
@@ -121,10 +121,8 @@ pub(crate) fn values<const D: usize>(ledger: &Ledger, tensor: Tensor<D>) -> Trie
 
 /// Runs work on a device whose backend panics when it can't have memory.
 pub(super) fn guarded<T>(ledger: &Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(failure(ledger, message.unwrap_or("it didn't say why")))
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(failure(ledger, panic_words(&*panic).unwrap_or("it didn't say why"))))
 }
 
 /// What a device's words mean: no memory, or anything else.

@@ -103,7 +103,7 @@ pub(super) fn kind() -> StageKind {
             OptionType::Choice(Precision::NAMES),
             "trainer.mixed_precision",
             "no",
-            "precision of the maps, and on a graphics device of the convolutions; fp16 has a dynamic loss scale",
+            "precision of the maps, and of convolutions where the device has matrix units; fp16 has a dynamic loss scale",
         ))
         .option(OptionSpec::from_key(
             "gradient_checkpointing",

@@ -123,7 +123,7 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
     Err(StageError::new(message).help(format!("mixed_precision: {}", others.join(" or "))))
 }
 
-/// Whether a device has units that multiply matrices of a precision and sum in float32.
+/// Whether a device has units that multiply matrices of a precision: there, libraries have kernels for it that sum in float32.
 pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
     Dispatch::dtype_usage(device.as_dispatch(), dtype(precision)).contains(DTypeUsage::Accelerated)
 }

@@ -67,7 +67,11 @@ impl Tensors<'_> {
     }
 
     fn weight<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
-        self.narrow(self.state.trained[slot].clone().reshape(shape))
+        self.narrow(self.float32_weight(slot, shape))
+    }
+
+    fn float32_weight<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
+        self.state.trained[slot].clone().reshape(shape)
     }
 
     /// Adds to the window's sum of a slot, in float32.
@@ -153,7 +157,7 @@ impl Arithmetic for Tensors<'_> {
     }
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
-        let weight = self.state.trained[layer.weight].clone().reshape([layer.outputs, layer.inputs, 3, 3]);
+        let weight = self.float32_weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
         Ok(self.convolved(self.joined(inputs), weight))
     }
 
@@ -171,7 +175,7 @@ impl Arithmetic for Tensors<'_> {
 
     fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Tensor<4>>, wanted: Range<usize>) -> Tried<Tensor<4>> {
         // A convolution with the kernel turned by 180 degrees and transposed.
-        let weight = self.state.trained[layer.weight].clone().reshape([layer.outputs, layer.inputs, 3, 3]);
+        let weight = self.float32_weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
         let weight = weight.narrow(1, wanted.start, wanted.len()).swap_dims(0, 1).flip([2, 3]);
         Ok(self.convolved(upstream.data.clone(), weight))
     }

@@ -32,8 +32,15 @@ pub fn cmd(opts: &Opts) -> ExitCode {
 fn list(found: &[Found], cards: &[Card], auto: &str) -> String {
     let mut text = String::new();
     // Writing to a string doesn't fail.
-    for Found { device, description, precisions } in found {
+    for Found { device, description, about, precisions, .. } in found {
         let _ = writeln!(text, "{device:<8}  mixed_precision {:<16}  {description}", precisions.join(", "));
+        let memory = about.memory.map(|memory| format!("{} of memory", size(memory)));
+        let driver = about.driver.as_ref().map(|driver| format!("driver {driver}"));
+        let interface = about.interface.as_ref().map(|interface| format!("by {interface}"));
+        let said: Vec<String> = [memory, interface, driver].into_iter().flatten().collect();
+        if !said.is_empty() {
+            let _ = writeln!(text, "          {}", said.join(", "));
+        }
     }
     for Card { name, total, used } in cards {
         let _ = writeln!(text, "card      {name}: {} of memory, {} in use", size(*total), size(*used));

@@ -8,7 +8,8 @@ use pipeline_contract::{Fields, Result, StageError};
 use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened};
 use pipeline_training::memory::Cause;
-use pipeline_training::plan::{Fit, Forecast, Freedom, Job, StageView, calibrate, fit, rehearse};
+use pipeline_training::plan::{Ask, Fit, Forecast, Freedom, Job, Speed, StageView, calibrate, fit, rehearse};
+use pipeline_training::policy::Setting;
 use serde_json::{Value, json};
 
 pub use host::Host;
@@ -128,7 +129,7 @@ impl Plan {
         let (micro_batch, checkpointing) = (may("micro_batch"), may("gradient_checkpointing"));
         let freedom = Freedom { micro_batch, precisions, checkpointing };
         let cpu = device::is_cpu(&self.device.device);
-        fit(&self.job, &freedom, budget, cpu, |precision| calibrate(&self.device, precision))
+        fit(&self.job, &freedom, budget, cpu, self)
     }
 
     /// The choice of a fit as overrides of the file, such as `stages.accum.with.steps=2`.
@@ -225,5 +226,23 @@ impl Plan {
     /// The pipeline's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+}
+
+impl Ask for Plan {
+    fn speed(&self, precision: Precision) -> Result<Speed> {
+        calibrate(&self.device, precision)
+    }
+
+    fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>> {
+        let job = self.job.with(micro_batch, setting);
+        let (height, width) = (job.micro_batch.1, job.micro_batch.2);
+        let how = format!("micro-batches of {micro_batch} at {height} x {width}");
+        let (precision, mode) = (setting.precision.name(), setting.checkpointing.name());
+        tracing::info!("asking {} what it reserves for {how}, {precision}, {mode}", self.device.description);
+        Ok(rehearse(&self.device, &job).unwrap_or_else(|error| {
+            tracing::warn!("it isn't known: {error}");
+            None
+        }))
     }
 }

@@ -91,6 +91,9 @@ fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
             });
         }
     }
+    if fit.candidates.iter().any(|candidate| candidate.estimate) {
+        line("the device was asked for peaks without ~; those with it are guessed from them".into());
+    }
     line(format!(
         "\n  {:>11}  {:<9}  {:<13}  {:>11}  {:>11}  why not",
         "micro-batch", "precision", "checkpointing", "peak", "est. window"
@@ -101,7 +104,7 @@ fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
             format!("{} x {}", candidate.micro_batch, candidate.accumulation),
             candidate.mixed_precision,
             candidate.gradient_checkpointing,
-            size(candidate.peak),
+            format!("{}{}", if candidate.estimate { "~ " } else { "" }, size(candidate.peak)),
             candidate.seconds,
             candidate.why_not.as_deref().unwrap_or("<- the choice"),
         ));

@@ -1,6 +1,8 @@
 //! The one place that maps a device's name in a file to a device of burn, and that knows how devices differ.
 //! Nothing else in the program names a backend.
 
+#[cfg(feature = "wgpu")]
+mod adapters;
 #[cfg(not(feature = "graphics"))]
 #[path = "device/cpu_only.rs"]
 mod graphics;
@@ -64,8 +66,24 @@ pub struct Found {
     pub device: String,
     /// What it is, in words.
     pub description: String,
+    /// What its driver says of it.
+    #[serde(flatten)]
+    pub about: About,
+    /// True for a device that is drawn by the CPU.
+    pub software: bool,
     /// The values of `mixed_precision` that it can do.
     pub precisions: Vec<&'static str>,
+}
+
+/// What a driver says of its device; `None` where nobody says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The interface by which the device is reached, such as `vulkan` or `cuda`.
+    pub interface: Option<String>,
+    /// The driver's name and version.
+    pub driver: Option<String>,
+    /// Bytes of memory of its own.
+    pub memory: Option<u64>,
 }
 
 /// The devices that this build can open on this machine, by the names that files may give: the CPU first. Graphics devices are
@@ -74,7 +92,9 @@ pub fn find() -> Vec<Found> {
     let cpu = ("cpu".to_owned(), Opened { device: Device::flex(), description: "cpu".into() });
     let describe = |(device, opened): (String, Opened)| {
         let precisions = Precision::ALL.into_iter().filter(|&precision| supports(&opened, precision).is_ok());
-        Found { device, precisions: precisions.map(Precision::name).collect(), description: opened.description }
+        let precisions = precisions.map(Precision::name).collect();
+        let (about, software) = graphics::about(&device, &opened.device);
+        Found { device, precisions, description: opened.description, about, software }
     };
     std::iter::once(cpu).chain(graphics::all()).map(describe).collect()
 }

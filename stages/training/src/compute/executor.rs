@@ -111,13 +111,13 @@ impl<A: Arithmetic> Executor<A> {
 
     pub fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, A>]) -> Made<A> {
         let area = inputs[0].map.area;
-        let operation = Operation::Convolve { inputs: layer.inputs, outputs: layer.outputs, area, views: inputs.len() };
+        let copied = inputs.len() > 1 || inputs.iter().any(|input| input.norm.is_some());
+        let operation = Operation::Convolve { inputs: layer.inputs, outputs: layer.outputs, area, copied };
         self.make(operation, (layer.outputs, area), Cause::Working, |a| a.convolve(layer, inputs, area))
     }
 
     pub fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, A>], upstream: &Map<A::Data>) -> Tried<()> {
-        let (area, views) = (upstream.area, inputs.len());
-        let operation = Operation::ConvolveWeight { inputs: layer.inputs, outputs: layer.outputs, area, views };
+        let operation = Operation::ConvolveWeight { inputs: layer.inputs, outputs: layer.outputs, area: upstream.area };
         self.perform(operation, |a| a.convolve_weight(layer, inputs, upstream))
     }
 

@@ -70,7 +70,7 @@ impl Arithmetic for Kernels<'_> {
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Values> {
         let (inputs_count, outputs) = (layer.inputs, layer.outputs);
-        let mut space = workspace(Operation::Convolve { inputs: inputs_count, outputs, area, views: inputs.len() })?;
+        let mut space = workspace(Operation::Convolve { inputs: inputs_count, outputs, area, copied: false })?;
         let made = with!(self.precision, E => {
             let mut out = zeros(area.values(outputs))?;
             let views = views::<E>(inputs);
@@ -82,7 +82,7 @@ impl Arithmetic for Kernels<'_> {
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Values>) -> Done {
         let (area, outputs) = (upstream.area, layer.outputs);
-        let mut space = workspace(Operation::ConvolveWeight { inputs: layer.inputs, outputs, area, views: inputs.len() })?;
+        let mut space = workspace(Operation::ConvolveWeight { inputs: layer.inputs, outputs, area })?;
         with!(self.precision, E => {
             let (views, upstream) = (views::<E>(inputs), E::of(&upstream.data));
             self.gradient(layer.weight, |gradient| {

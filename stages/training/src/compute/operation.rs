@@ -7,6 +7,12 @@ use pipeline_kernels::{
 
 use super::Precision;
 
+/// At most so many pixels of a gradient of weights are summed in one product of matrices, unless a single row has more.
+pub(crate) const PIECE: usize = 1 << 12;
+
+/// At most so many pixels are read for a gradient of weights at a time, unless a single row has more.
+pub(crate) const AT_ONCE: usize = 1 << 18;
+
 /// Whose arithmetic it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -19,23 +25,83 @@ pub(crate) enum Engine {
 /// One operation with the channels and the area of its input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation {
-    Images { area: Area },
-    Convolve { inputs: usize, outputs: usize, area: Area, views: usize },
-    ConvolveWeight { inputs: usize, outputs: usize, area: Area, views: usize },
-    ConvolveInput { wanted: usize, outputs: usize, area: Area },
-    Moments { channels: usize, area: Area },
-    NormInput { channels: usize, area: Area },
-    Pool { channels: usize, area: Area },
-    PoolInput { channels: usize, area: Area },
-    Upsample { inputs: usize, outputs: usize, area: Area },
-    UpsampleWeight { inputs: usize, outputs: usize, area: Area },
-    UpsampleInput { inputs: usize, outputs: usize, area: Area },
-    Head { inputs: usize, outputs: usize, area: Area },
-    HeadWeight { inputs: usize, outputs: usize, area: Area },
-    HeadInput { inputs: usize, outputs: usize, area: Area },
-    Loss { area: Area },
-    Zeros { channels: usize, area: Area },
-    Add { channels: usize, area: Area },
+    Images {
+        area: Area,
+    },
+    /// `copied`: it reads several inputs, or one through a norm.
+    Convolve {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+        copied: bool,
+    },
+    ConvolveWeight {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    ConvolveInput {
+        wanted: usize,
+        outputs: usize,
+        area: Area,
+    },
+    Moments {
+        channels: usize,
+        area: Area,
+    },
+    NormInput {
+        channels: usize,
+        area: Area,
+    },
+    Pool {
+        channels: usize,
+        area: Area,
+    },
+    PoolInput {
+        channels: usize,
+        area: Area,
+    },
+    Upsample {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    UpsampleWeight {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    UpsampleInput {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    Head {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    HeadWeight {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    HeadInput {
+        inputs: usize,
+        outputs: usize,
+        area: Area,
+    },
+    Loss {
+        area: Area,
+    },
+    Zeros {
+        channels: usize,
+        area: Area,
+    },
+    Add {
+        channels: usize,
+        area: Area,
+    },
 }
 
 /// Arithmetic and traffic of operations, for estimates of time.
@@ -62,7 +128,7 @@ impl Operation {
     pub fn temporaries(self, engine: Engine, precision: Precision) -> u64 {
         match engine {
             Engine::Kernels => 4 * self.workspace() as u64,
-            Engine::Tensors => self.unfused(precision),
+            Engine::Tensors => self.between(precision),
         }
     }
 
@@ -79,31 +145,32 @@ impl Operation {
         }
     }
 
-    /// What burn's tensors take in between, in bytes: norm and ReLU make maps of their own before a layer can read them,
-    /// and element-wise formulas hold up to two intermediate maps. Half-precision convolutions read half-precision copies
-    /// of their weights.
-    fn unfused(self, precision: Precision) -> u64 {
+    /// What the kernels of a graphics device take in between, in bytes. A convolution reads one map, so that several, or one with its norm and
+    /// ReLU, are written side by side before it; in half precision it reads copies of its weights.
+    fn between(self, precision: Precision) -> u64 {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
         let wide = |channels: usize, area: Area| area.values(channels) as u64 * 4;
         let narrowed = |values: usize| if precision == Precision::Float32 { 0 } else { values as u64 * 2 };
         match self {
             // The bytes as they came, and each as an integer.
             Self::Images { area } => area.values(3) as u64 + wide(3, area),
-            Self::Convolve { inputs, outputs, area, views } | Self::ConvolveWeight { inputs, outputs, area, views } => {
-                map(inputs, area) * if views > 1 { 2 } else { 1 } + narrowed(inputs * outputs * 9)
+            Self::Convolve { inputs, outputs, area, copied } => {
+                narrowed(inputs * outputs * 9) + if copied { map(inputs, area) } else { 0 }
+            }
+            // The neighbours of some pixels, and the sums of their pieces.
+            Self::ConvolveWeight { inputs, outputs, area } => {
+                let pixels = (area.batch * area.pixels()).min(AT_ONCE);
+                let neighbours = Area { batch: 1, height: 1, width: pixels + 2 * area.width };
+                map(3 * inputs, neighbours) + 4 * (pixels.div_ceil(PIECE) * 3 * inputs * outputs) as u64
             }
             Self::ConvolveInput { wanted, outputs, .. } => 4 * (wanted * outputs * 9) as u64 + narrowed(wanted * outputs * 9),
-            Self::Moments { channels, area } => 2 * wide(channels, area),
-            Self::NormInput { channels, area } => 3 * wide(channels, area),
-            Self::Pool { channels, area } => map(channels, area),
-            Self::PoolInput { channels, area } => 2 * map(channels, area) + wide(channels, area) / 4,
-            Self::Upsample { inputs, outputs, area } => map(inputs, area) + 4 * map(outputs, area),
-            Self::UpsampleWeight { inputs, outputs, area } => map(inputs, area) + 4 * map(outputs, area),
+            Self::Upsample { inputs, outputs, area } | Self::UpsampleWeight { inputs, outputs, area } => {
+                map(inputs, area) + 4 * map(outputs, area)
+            }
             Self::UpsampleInput { outputs, area, .. } => 4 * map(outputs, area),
-            Self::Head { inputs, area, .. } | Self::HeadWeight { inputs, area, .. } => map(inputs, area),
-            Self::HeadInput { .. } => 0,
             Self::Loss { area } => 5 * wide(1, area),
-            Self::Zeros { .. } | Self::Add { .. } => 0,
+            Self::Moments { .. } | Self::NormInput { .. } | Self::Pool { .. } | Self::PoolInput { .. } => 0,
+            Self::Head { .. } | Self::HeadWeight { .. } | Self::HeadInput { .. } | Self::Zeros { .. } | Self::Add { .. } => 0,
         }
     }
 

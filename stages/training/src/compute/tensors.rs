@@ -1,7 +1,13 @@
 //! The arithmetic on any device, by burn's tensors: what a graphics device runs. Maps are in the chosen precision, and so
 //! are convolutions where the device has matrix units for it; statistics, losses and all sums over pixels are float32.
+//! On a graphics device, what lies between the convolutions is done by kernels of our own (`fused`).
 
 mod bytes;
+#[cfg(not(feature = "graphics"))]
+#[path = "tensors/absent.rs"]
+mod fused;
+#[cfg(feature = "graphics")]
+mod fused;
 mod half;
 mod norm;
 
@@ -35,6 +41,22 @@ pub(crate) struct Tensors<'a> {
 }
 
 type Done = Tried<()>;
+
+/// A map with the norm and ReLU through which it is read: mean and inverse deviation `[batch, channels]`, scale and shift `[channels]`.
+#[derive(Clone)]
+struct Normed {
+    map: Tensor<4>,
+    mean: Tensor<2>,
+    inverse: Tensor<2>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+}
+
+/// A map as a layer reads it.
+enum Read {
+    Normed(Normed),
+    Plain(Tensor<4>),
+}
 
 /// The type of burn for a precision.
 pub(crate) fn dtype(precision: Precision) -> DType {
@@ -93,27 +115,75 @@ impl Tensors<'_> {
         self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)
     }
 
-    /// An input as a tensor: norm and ReLU applied.
-    fn activated(&self, input: &Input<'_, Self>) -> Tensor<4> {
-        let x = input.map.data.clone();
+    /// Whether this device is for our own kernels.
+    fn fused(&self) -> bool {
+        fused::runs(self.state.device())
+    }
+
+    fn normed(&self, map: &Tensor<4>, norm: &Norm, moments: &Moments) -> Normed {
+        let Moments { mean, inverse } = moments.clone();
+        let trained = |slot: usize| self.state.trained[slot].clone();
+        Normed { map: map.clone(), mean, inverse, scale: trained(norm.scale), shift: trained(norm.shift) }
+    }
+
+    fn read(&self, input: &Input<'_, Self>) -> Read {
         match input.norm {
-            None => x,
-            Some((norm, moments)) => {
-                let (scale, shift) = norm::affine(self.state, norm, moments);
-                if self.only_stores_half() {
-                    return half::activate(x, &scale, &shift);
+            None => Read::Plain(input.map.data.clone()),
+            Some((norm, moments)) => Read::Normed(self.normed(&input.map.data, norm, moments)),
+        }
+    }
+
+    /// An input as a tensor: norm and ReLU applied.
+    fn activated(&self, read: Read) -> Tried<Tensor<4>> {
+        Ok(match read {
+            Read::Plain(map) => map,
+            read if self.fused() => fused::join(vec![read])?,
+            Read::Normed(normed) => {
+                let (scale, shift) = norm::affine(&normed);
+                match self.only_stores_half() {
+                    true => half::activate(normed.map, &scale, &shift),
+                    false => relu(normed.map * self.narrow(scale) + self.narrow(shift)),
                 }
-                relu(x * self.narrow(scale) + self.narrow(shift))
+            }
+        })
+    }
+
+    fn joined(&self, inputs: &[Input<'_, Self>]) -> Tried<Tensor<4>> {
+        match inputs {
+            [one] => self.activated(self.read(one)),
+            many if self.fused() => Ok(fused::join(many.iter().map(|input| self.read(input)).collect())?),
+            many => {
+                let maps = many.iter().map(|input| self.activated(self.read(input)));
+                Ok(Tensor::cat(maps.collect::<Tried<_>>()?, 1))
             }
         }
     }
 
-    fn joined(&self, inputs: &[Input<'_, Self>]) -> Tensor<4> {
-        match inputs {
-            [one] => self.activated(one),
-            many => Tensor::cat(many.iter().map(|input| self.activated(input)).collect(), 1),
-        }
+    /// An upsampling's weights for maps with their channels last: `[inputs, 4 * outputs]`, the outputs of a window's pixels one after the
+    /// other.
+    fn window_weights(&self, layer: &Upsample) -> Tensor<2> {
+        let &Upsample { inputs, outputs, .. } = layer;
+        self.weight(layer.weight, [inputs, outputs, 4]).swap_dims(1, 2).reshape([inputs, 4 * outputs])
     }
+}
+
+/// Makes a map anew from itself: in place, where the work can.
+fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Tried<Tensor<4>>) -> Done {
+    let mut done = Ok(());
+    data.inplace(|tensor| {
+        let device = tensor.device();
+        work(tensor).unwrap_or_else(|fault| {
+            done = Err(fault);
+            Tensor::empty([1; 4], &device)
+        })
+    });
+    done
+}
+
+/// A map's pixels, a row of channels each: `[batch * height * width, channels]`.
+fn rows(map: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = map.dims();
+    map.permute([0, 2, 3, 1]).reshape([batch * height * width, channels])
 }
 
 /// A tensor in float32.
@@ -158,17 +228,18 @@ impl Arithmetic for Tensors<'_> {
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
         let weight = self.float32_weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
-        Ok(self.convolved(self.joined(inputs), weight))
+        Ok(self.convolved(self.joined(inputs)?, weight))
     }
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Tensor<4>>) -> Tried<()> {
-        let (input, upstream) = (self.joined(inputs), upstream.data.clone());
+        let upstream = upstream.data.clone();
         let gradient = match self.precision {
+            _ if self.fused() => fused::convolve_weight(inputs.iter().map(|input| self.read(input)).collect(), upstream)?,
             Precision::Float32 => {
                 let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
-                conv2d_weight_backward(input, weight, upstream, same())
+                conv2d_weight_backward(self.joined(inputs)?, weight, upstream, same())
             }
-            _ => half::weight_gradient(input, upstream),
+            _ => half::weight_gradient(self.joined(inputs)?, upstream),
         };
         self.gather(layer.weight, gradient)
     }
@@ -181,74 +252,126 @@ impl Arithmetic for Tensors<'_> {
     }
 
     fn moments(&mut self, norm: &Norm, x: &Map<Tensor<4>>, pass: Pass) -> Tried<Moments> {
-        Ok(norm::moments(self.state, norm, x.data.clone(), pass))
+        norm::moments(self.state, norm, x.data.clone(), pass)
     }
 
     fn norm_input(&mut self, norm: &Norm, x: &Map<Tensor<4>>, moments: &Moments, upstream: &mut Map<Tensor<4>>) -> Tried<()> {
-        let made = norm::input(self.state, norm, x.data.clone(), moments, upstream.data.clone());
-        upstream.data = self.narrow(made.input);
-        self.gather(norm.shift, made.shift)?;
-        self.gather(norm.scale, made.scale)
+        let normed = self.normed(&x.data, norm, moments);
+        let mut sums = None;
+        replace(&mut upstream.data, |upstream| {
+            let made =
+                if self.fused() { fused::norm_input(norm, normed, upstream)? } else { norm::input(norm, normed, upstream) };
+            sums = Some((made.shift, made.scale));
+            Ok(self.narrow(made.input))
+        })?;
+        let (shift, scale) = sums.ok_or_else(|| StageError::new("a norm without gradients"))?;
+        self.gather(norm.shift, shift)?;
+        self.gather(norm.scale, scale)
     }
 
     fn pool(&mut self, input: Input<'_, Self>) -> Tried<Tensor<4>> {
-        Ok(max_pool2d(self.activated(&input), halving()))
+        Ok(match self.read(&input) {
+            Read::Normed(normed) if self.fused() => fused::pool(normed)?,
+            read => max_pool2d(self.activated(read)?, halving()),
+        })
     }
 
     fn pool_input(&mut self, input: Input<'_, Self>, upstream: &Map<Tensor<4>>, sum: &mut Map<Tensor<4>>) -> Done {
-        let x = self.activated(&input);
-        let (_, indices) = max_pool2d_with_indices(x.clone(), halving());
         let upstream = upstream.data.clone();
-        let gradient = max_pool2d_with_indices_backward(x, [2, 2], [2, 2], [0, 0], [1, 1], false, upstream, indices);
-        sum.data.inplace(|sum| sum + gradient);
-        Ok(())
+        match self.read(&input) {
+            Read::Normed(normed) if self.fused() => replace(&mut sum.data, |sum| Ok(fused::pool_input(normed, upstream, sum)?)),
+            read => {
+                let x = self.activated(read)?;
+                let (_, indices) = max_pool2d_with_indices(x.clone(), halving());
+                let gradient = max_pool2d_with_indices_backward(x, [2, 2], [2, 2], [0, 0], [1, 1], false, upstream, indices);
+                sum.data.inplace(|sum| sum + gradient);
+                Ok(())
+            }
+        }
     }
 
     fn upsample(&mut self, layer: &Upsample, input: Input<'_, Self>) -> Tried<Tensor<4>> {
         let &Upsample { inputs, outputs, .. } = layer;
         let Area { batch, height, width } = input.map.area;
+        let x = self.activated(self.read(&input))?;
+        if self.fused() {
+            let blocks = rows(x).matmul(self.window_weights(layer));
+            let bias = self.state.trained[layer.bias].clone();
+            return Ok(fused::upsample(blocks, bias, [batch, outputs, height, width])?);
+        }
         let matrix = self.weight(layer.weight, [1, inputs, outputs * 4]);
-        let blocks = matrix.transpose().matmul(flat(self.activated(&input)));
+        let blocks = matrix.transpose().matmul(flat(x));
         let blocks = blocks.reshape([batch * outputs, 2, 2, height, width]).permute([0, 3, 1, 4, 2]);
         let y = blocks.reshape([batch, outputs, 2 * height, 2 * width]);
         Ok(y + self.weight(layer.bias, [1, outputs, 1, 1]))
     }
 
     fn upsample_weight(&mut self, layer: &Upsample, input: Input<'_, Self>, upstream: &Map<Tensor<4>>) -> Done {
-        let [batch, outputs, height, width] = upstream.data.dims();
-        let sums = wide(upstream.data.clone()).reshape([batch, outputs, height * width]).sum_dim(2).sum_dim(0);
+        let &Upsample { inputs, outputs, .. } = layer;
+        let upstream = upstream.data.clone();
+        let x = self.activated(self.read(&input))?;
+        if self.fused() {
+            self.gather(layer.bias, fused::upsample_bias(upstream.clone())?)?;
+            let gradient = fused::upsample_weight(x, fused::windows(upstream)?)?;
+            return self.gather(layer.weight, gradient.reshape([inputs, 4, outputs]).swap_dims(1, 2));
+        }
+        let [batch, outputs, height, width] = upstream.dims();
+        let sums = wide(upstream.clone()).reshape([batch, outputs, height * width]).sum_dim(2).sum_dim(0);
         self.gather(layer.bias, sums)?;
-        let blocks = windows(upstream.data.clone());
-        let gradient = flat(self.activated(&input)).matmul(blocks.transpose());
+        let gradient = flat(x).matmul(windows(upstream).transpose());
         self.gather(layer.weight, wide(gradient).sum_dim(0))
     }
 
     fn upsample_input(&mut self, layer: &Upsample, upstream: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
         let [batch, _, height, width] = upstream.data.dims();
+        let upstream = upstream.data.clone();
+        if self.fused() {
+            let pixels = fused::windows(upstream)?.matmul(self.window_weights(layer).transpose());
+            return Ok(pixels.reshape([batch, height / 2, width / 2, layer.inputs]).permute([0, 3, 1, 2]));
+        }
         let matrix = self.weight(layer.weight, [1, layer.inputs, layer.outputs * 4]);
-        let pixels = matrix.matmul(windows(upstream.data.clone()));
+        let pixels = matrix.matmul(windows(upstream));
         Ok(pixels.reshape([batch, layer.inputs, height / 2, width / 2]))
     }
 
     fn head(&mut self, layer: &Head, input: Input<'_, Self>) -> Tried<Tensor<4>> {
         let Area { batch, height, width } = input.map.area;
-        let matrix = self.weight(layer.weight, [1, layer.outputs, layer.inputs]);
-        let y = wide(matrix.matmul(flat(self.activated(&input))));
-        let bias = self.state.trained[layer.bias].clone().reshape([1, layer.outputs, 1, 1]);
-        Ok(y.reshape([batch, layer.outputs, height, width]) + bias)
+        let bias = self.state.trained[layer.bias].clone();
+        Ok(match self.read(&input) {
+            Read::Normed(normed) if self.fused() => {
+                fused::head(normed, self.float32_weight(layer.weight, [layer.outputs, layer.inputs]), bias)?
+            }
+            read => {
+                let matrix = self.weight(layer.weight, [1, layer.outputs, layer.inputs]);
+                let y = wide(matrix.matmul(flat(self.activated(read)?)));
+                y.reshape([batch, layer.outputs, height, width]) + bias.reshape([1, layer.outputs, 1, 1])
+            }
+        })
     }
 
     fn head_weight(&mut self, layer: &Head, input: Input<'_, Self>, upstream: &Map<Tensor<4>>) -> Done {
-        let upstream = flat(upstream.data.clone());
-        self.gather(layer.bias, upstream.clone().sum_dim(2).sum_dim(0))?;
-        let gradient = self.narrow(upstream).matmul(flat(self.activated(&input)).transpose());
-        self.gather(layer.weight, wide(gradient).sum_dim(0))
+        let pixels = flat(upstream.data.clone());
+        self.gather(layer.bias, pixels.clone().sum_dim(2).sum_dim(0))?;
+        match self.read(&input) {
+            Read::Normed(normed) if self.fused() => {
+                self.gather(layer.weight, fused::head_weight(normed, upstream.data.clone())?)
+            }
+            read => {
+                let gradient = self.narrow(pixels).matmul(flat(self.activated(read)?).transpose());
+                self.gather(layer.weight, wide(gradient).sum_dim(0))
+            }
+        }
     }
 
     fn head_input(&mut self, layer: &Head, upstream: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
         let [batch, _, height, width] = upstream.data.dims();
+        let upstream = upstream.data.clone();
+        if self.fused() {
+            let weight = self.float32_weight(layer.weight, [layer.outputs, layer.inputs]);
+            return Ok(fused::head_input(weight, upstream, dtype(self.precision))?);
+        }
         let matrix = self.weight(layer.weight, [1, layer.outputs, layer.inputs]);
-        let made = matrix.transpose().matmul(self.narrow(flat(upstream.data.clone())));
+        let made = matrix.transpose().matmul(self.narrow(flat(upstream)));
         Ok(made.reshape([batch, layer.inputs, height, width]))
     }
 
@@ -269,7 +392,9 @@ impl Arithmetic for Tensors<'_> {
 
     fn zeros(&mut self, channels: usize, area: Area) -> Tried<Tensor<4>> {
         let Area { batch, height, width } = area;
-        Ok(Tensor::zeros([batch, channels, height, width], (&self.device(), dtype(self.precision))))
+        // Channels last in memory, as convolutions give it.
+        let zeros = Tensor::zeros([batch, height, width, channels], (&self.device(), dtype(self.precision)));
+        Ok(zeros.permute([0, 3, 1, 2]))
     }
 
     fn add(&mut self, sum: &mut Map<Tensor<4>>, other: &Map<Tensor<4>>) -> Done {
@@ -288,7 +413,7 @@ impl Arithmetic for Tensors<'_> {
         let norm = match input.norm {
             None => 0.0,
             Some((norm, moments)) => {
-                let (scale, shift) = norm::affine(self.state, norm, moments);
+                let (scale, shift) = norm::affine(&self.normed(&input.map.data, norm, moments));
                 squares(scale)? + squares(shift)?
             }
         };

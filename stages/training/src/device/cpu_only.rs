@@ -1,12 +1,18 @@
 //! A build with the CPU alone: every graphics device is refused with the feature that would hold it.
 //! The counterpart with devices is `graphics`.
 
-use super::{Opened, Result, StageError};
+use burn::tensor::Device;
+
+use super::{About, Opened, Result, StageError};
 
 pub(super) const NONE: &str = "this build holds no other device";
 
 pub(super) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
     work()
+}
+
+pub(super) fn about(_: &str, _: &Device) -> (About, bool) {
+    (About::default(), false)
 }
 
 pub(super) fn best() -> Option<Opened> {

@@ -4,9 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use burn::backend::DispatchDevice;
 use burn::tensor::{Device, DeviceType};
 
-use super::{Opened, Result, StageError};
+use super::{About, Opened, Result, StageError, is_cpu};
 
 pub(super) const NONE: &str = "no graphics card was found";
 
@@ -79,6 +80,36 @@ fn unopened(name: &str) -> StageError {
 
 fn devices(kind: DeviceType) -> Vec<Device> {
     attempt(|| Device::enumerate(kind).into_vec()).unwrap_or_default()
+}
+
+/// What the driver of a device says of it, and whether it is drawn by the CPU.
+pub(super) fn about(name: &str, device: &Device) -> (About, bool) {
+    if is_cpu(device) {
+        return (About::default(), false);
+    }
+    let identity = attempt(|| device.identity()).flatten();
+    let software = identity.as_ref().is_some_and(|identity| identity.physical.is_none());
+    let card = identity.map(|identity| identity.name).unwrap_or_default();
+    let capacity = match device.as_dispatch() {
+        DispatchDevice::Cube(device) => attempt(|| device.client().properties().memory.max_memory()).flatten(),
+        _ => None,
+    };
+    let about = if name.starts_with("cuda") {
+        About { interface: Some("cuda".into()), driver: super::nvml::driver(), memory: None }
+    } else {
+        adapter(&card)
+    };
+    (About { memory: about.memory.or(capacity), ..about }, software)
+}
+
+#[cfg(feature = "wgpu")]
+fn adapter(card: &str) -> About {
+    attempt(|| super::adapters::about(card)).unwrap_or_default()
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn adapter(_: &str) -> About {
+    About::default()
 }
 
 /// Only a real card has a place on a bus: burn gives software rasterizers none.

@@ -30,6 +30,14 @@ fn read() -> Option<Vec<Card>> {
     Some((0..nvml.device_count().ok()?).filter_map(card).collect())
 }
 
+/// The name and version of the driver.
+#[cfg(feature = "graphics")]
+pub(super) fn driver() -> Option<String> {
+    let nvml = nvml_wrapper::Nvml::init().ok()?;
+    let (driver, cuda) = (nvml.sys_driver_version().ok()?, nvml.sys_cuda_driver_version().ok()?);
+    Some(format!("NVIDIA {driver}, CUDA {}.{}", cuda / 1000, cuda % 1000 / 10))
+}
+
 #[cfg(not(feature = "nvml"))]
 fn read() -> Option<Vec<Card>> {
     None

@@ -33,6 +33,8 @@ pub struct Candidate {
     pub gradient_checkpointing: &'static str,
     /// Bytes at the peak.
     pub peak: u64,
+    /// True where a graphics device's allocator wasn't asked for the peak.
+    pub estimate: bool,
     /// Estimated seconds of one window, without waiting for data and without the optimizer.
     pub seconds: f64,
     /// Why it isn't the choice; nothing of the choice.
@@ -70,16 +72,32 @@ const TIE: f64 = 1.1;
 /// Micro-batches of more samples are only weighed where the file has them.
 const MOST: usize = 1024;
 
-/// Plans all combinations and ranks them. `speed` is the device's for a precision.
+/// How a device is asked what it can do.
+pub trait Ask {
+    /// How fast it is in a precision.
+    ///
+    /// # Errors
+    /// What it reports.
+    fn speed(&self, precision: Precision) -> Result<Speed>;
+
+    /// Bytes that its allocator will have reserved at the peak with micro-batches of so many samples; `None` where the plan is exact.
+    ///
+    /// # Errors
+    /// What it reports.
+    fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>>;
+}
+
+/// Plans all combinations and ranks them. On a graphics device the plans are guesses of what its allocator will reserve: there the choice is
+/// asked for, and the next one where it doesn't fit after all.
 ///
 /// # Errors
-/// When the images don't fit the network.
-pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, speed: impl Fn(Precision) -> Result<Speed>) -> Result<Fit> {
+/// When the images don't fit the network, or the device fails.
+pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask) -> Result<Fit> {
     let (job, margin) = (&job.squeezed(), (budget as f64 * MARGIN) as u64);
     let room = budget.saturating_sub(margin);
     let mut candidates = Vec::new();
     for &precision in &freedom.precisions {
-        let speed = speed(precision)?;
+        let speed = ask.speed(precision)?;
         for (micro_batch, checkpointing) in combinations(job, freedom) {
             let setting = Setting { precision, checkpointing, samples: usize::MAX };
             let forecast = job.forecast(micro_batch, setting, cpu)?;
@@ -90,51 +108,27 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, speed: impl Fn(
                 mixed_precision: precision.name(),
                 gradient_checkpointing: checkpointing.name(),
                 peak: forecast.peak.total,
+                estimate: !cpu,
                 seconds: speed.seconds(forecast.work) * accumulation as f64,
                 why_not: None,
             });
         }
     }
-    let fits = |candidate: &Candidate| candidate.peak <= room;
-    let least =
-        candidates.iter().filter(|&candidate| fits(candidate)).map(|candidate| candidate.seconds).min_by(f64::total_cmp);
-    let tied = |candidate: &Candidate| least.is_some_and(|least| candidate.seconds <= least * TIE);
-    // An estimate doesn't tell times that are this near apart: of those, one that changes no result, then one that changes
-    // nothing, then the one that makes least again, then the one that takes least.
-    let changes = |candidate: &Candidate| candidate.mixed_precision != job.setting.precision.name();
-    let other = |candidate: &Candidate| {
-        let mode = job.setting.checkpointing.name();
-        candidate.micro_batch != job.micro_batch.0 || candidate.gradient_checkpointing != mode
-    };
-    candidates.sort_by(|a, b| {
-        let own = |candidate: &Candidate| {
-            let mode = Checkpointing::named(candidate.gradient_checkpointing);
-            (changes(candidate), other(candidate), mode, candidate.peak)
-        };
-        fits(b).cmp(&fits(a)).then_with(|| match (fits(a), tied(a), tied(b)) {
-            (true, true, true) => own(a).cmp(&own(b)),
-            (false, ..) => a.peak.cmp(&b.peak),
-            _ => a.seconds.total_cmp(&b.seconds),
-        })
-    });
-    let fastest = candidates.first().filter(|first| first.peak <= room).map(|first| first.seconds);
-    let ties: Vec<Option<&str>> = candidates
-        .iter()
-        .map(|candidate| {
-            let why = if changes(candidate) { "not clearly faster, and changes results" } else { "not clearly faster" };
-            tied(candidate).then_some(why)
-        })
-        .collect();
-    for (place, candidate) in candidates.iter_mut().enumerate() {
-        candidate.why_not = match fastest {
-            _ if candidate.peak > room => Some(format!("{} over the budget less its margin", size(candidate.peak - room))),
-            Some(fastest) if place > 0 => Some(match ties[place] {
-                Some(why) => why.into(),
-                None => format!("{:.2}x the time of the choice", candidate.seconds / fastest),
-            }),
-            _ => None,
-        };
+    rank(job, &mut candidates, room);
+    let mut learned = 1.0;
+    while let Some(first) = candidates.first().filter(|first| first.estimate) {
+        let Some((setting, planned)) = setting(first).zip(Some(first.peak.max(1))) else { break };
+        let Some(reserved) = ask.reserved(first.micro_batch, setting)? else { break };
+        // What this one takes beyond its guess, the others are taken to take as well, until they are asked.
+        let more = reserved as f64 / planned as f64;
+        learned *= more;
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.estimate) {
+            candidate.peak = (candidate.peak as f64 * more) as u64;
+        }
+        (candidates[0].peak, candidates[0].estimate) = (reserved, false);
+        rank(job, &mut candidates, room);
     }
+    let fastest = explain(job, &mut candidates, room);
     let smallest = candidates.iter().map(|candidate| candidate.peak).min().filter(|_| fastest.is_none());
     Ok(Fit {
         budget,
@@ -142,10 +136,69 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, speed: impl Fn(
         smallest_budget: smallest.map(|peak| (peak as f64 / (1.0 - MARGIN)).ceil() as u64),
         largest_image: match fastest {
             Some(_) => None,
-            None => Some(largest_image(job, freedom, room, cpu)),
+            None => Some(largest_image(job, freedom, (room as f64 / learned) as u64, cpu)),
         },
         candidates,
     })
+}
+
+fn setting(candidate: &Candidate) -> Option<Setting> {
+    let precision = Precision::named(candidate.mixed_precision)?;
+    let checkpointing = Checkpointing::named(candidate.gradient_checkpointing)?;
+    Some(Setting { precision, checkpointing, samples: usize::MAX })
+}
+
+/// True for another precision than the file's.
+fn changes(job: &Job, candidate: &Candidate) -> bool {
+    candidate.mixed_precision != job.setting.precision.name()
+}
+
+/// True for a time that an estimate can't tell from the least of those that fit.
+fn tied(candidates: &[Candidate], room: u64) -> impl Fn(&Candidate) -> bool + use<> {
+    let fit = candidates.iter().filter(|candidate| candidate.peak <= room);
+    let least = fit.map(|candidate| candidate.seconds).min_by(f64::total_cmp);
+    move |candidate| least.is_some_and(|least| candidate.seconds <= least * TIE)
+}
+
+/// Those that fit by time, then the others by memory.
+fn rank(job: &Job, candidates: &mut [Candidate], room: u64) {
+    let fits = |candidate: &Candidate| candidate.peak <= room;
+    let tied = tied(candidates, room);
+    // An estimate doesn't tell times that are this near apart: of those, one that changes no result, then one that changes
+    // nothing, then the one that makes least again, then the one that takes least.
+    let other = |candidate: &Candidate| {
+        let mode = job.setting.checkpointing.name();
+        candidate.micro_batch != job.micro_batch.0 || candidate.gradient_checkpointing != mode
+    };
+    candidates.sort_by(|a, b| {
+        let own = |candidate: &Candidate| {
+            let mode = Checkpointing::named(candidate.gradient_checkpointing);
+            (changes(job, candidate), other(candidate), mode, candidate.peak)
+        };
+        fits(b).cmp(&fits(a)).then_with(|| match (fits(a), tied(a), tied(b)) {
+            (true, true, true) => own(a).cmp(&own(b)),
+            (false, ..) => a.peak.cmp(&b.peak),
+            _ => a.seconds.total_cmp(&b.seconds),
+        })
+    });
+}
+
+/// Says of each why it isn't the choice, and what time that takes, if there is one.
+fn explain(job: &Job, candidates: &mut [Candidate], room: u64) -> Option<f64> {
+    let fastest = candidates.first().filter(|first| first.peak <= room).map(|first| first.seconds);
+    let tied = tied(candidates, room);
+    for (place, candidate) in candidates.iter_mut().enumerate() {
+        candidate.why_not = match fastest {
+            _ if candidate.peak > room => Some(format!("{} over the budget less its margin", size(candidate.peak - room))),
+            Some(fastest) if place > 0 => Some(match (tied(candidate), changes(job, candidate)) {
+                (true, true) => "not clearly faster, and changes results".into(),
+                (true, false) => "not clearly faster".into(),
+                _ => format!("{:.2}x the time of the choice", candidate.seconds / fastest),
+            }),
+            _ => None,
+        };
+    }
+    fastest
 }
 
 /// Micro-batches that divide the window, and checkpointing modes.
@@ -207,16 +260,61 @@ mod tests {
         }
     }
 
-    /// What is chosen when a half-precision pass takes so much of the time of a float32 one.
-    fn chosen(budget: u64, half: f64, norm: &str) -> Fit {
+    /// A device on which a half-precision pass takes so much of the time of a float32 one, and whose allocator reserves so many times what
+    /// is planned for each checkpointing mode.
+    struct Device {
+        half: f64,
+        reserves: Option<[f64; 3]>,
+        asked: std::cell::Cell<usize>,
+        job: Job,
+    }
+
+    impl Ask for Device {
+        fn speed(&self, precision: Precision) -> Result<Speed> {
+            let factor = if precision == Precision::Float32 { 1.0 } else { self.half };
+            Ok(Speed { flop: 1e-11 * factor, value: 1e-9 * factor, operation: 0.0 })
+        }
+
+        fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>> {
+            self.asked.set(self.asked.get() + 1);
+            let Some(reserves) = self.reserves else { return Ok(None) };
+            let planned = self.job.squeezed().forecast(micro_batch, setting, false)?.peak.total;
+            let place = Checkpointing::ALL.iter().position(|&mode| mode == setting.checkpointing).expect("one of all");
+            Ok(Some((planned as f64 * reserves[place]) as u64))
+        }
+    }
+
+    /// What is chosen on such a device.
+    fn asked(budget: u64, half: f64, norm: &str, reserves: Option<[f64; 3]>) -> (Fit, usize) {
         let job = job(norm);
         let precisions = vec![Precision::Float32, Precision::Float16];
         let freedom = Freedom { micro_batch: true, precisions, checkpointing: true };
-        let speed = |precision| {
-            let factor = if precision == Precision::Float32 { 1.0 } else { half };
-            Ok(Speed { flop: 1e-11 * factor, value: 1e-9 * factor, operation: 0.0 })
-        };
-        fit(&job, &freedom, budget, true, speed).expect("images that fit the network")
+        let device = Device { half, reserves, asked: 0.into(), job: job.clone() };
+        let fit = fit(&job, &freedom, budget, reserves.is_none(), &device).expect("images that fit the network");
+        (fit, device.asked.get())
+    }
+
+    fn chosen(budget: u64, half: f64, norm: &str) -> Fit {
+        asked(budget, half, norm, None).0
+    }
+
+    #[test]
+    fn on_a_graphics_device_the_choice_is_one_that_its_allocator_was_asked_for() {
+        let (fit, times) = asked(1 << 30, 1.0, "group", Some([2.0; 3]));
+        let choice = fit.choice().expect("1 GiB are plenty").clone();
+        assert_eq!((times, choice.estimate, choice.gradient_checkpointing), (1, false, "none"));
+        // As planned it would just fit; but here `none` takes far more than `full` does.
+        let budget = choice.peak / 2 * 100 / 94;
+        let (fit, times) = asked(budget, 1.0, "group", Some([2.0, 2.0, 1.0]));
+        let other = fit.choice().expect("a smaller one fits");
+        assert!(times > 1 && !other.estimate && other.peak <= budget - fit.margin, "{other:?}");
+        let none = fit.candidates.iter().find(|candidate| candidate.peak == choice.peak).expect("what was asked first");
+        assert!(!none.estimate && none.why_not.is_some());
+        // Where nothing fits, what would is what was asked.
+        let (fit, _) = asked(1 << 18, 1.0, "group", Some([2.0, 2.0, 1.0]));
+        assert!(fit.choice().is_none() && !fit.candidates[0].estimate);
+        let again = fit.smallest_budget.expect("some budget");
+        assert!(asked(again, 1.0, "group", Some([2.0, 2.0, 1.0])).0.choice().is_some());
     }
 
     #[test]
@@ -251,8 +349,8 @@ mod tests {
     fn an_endless_window_is_weighed_in_no_time() {
         let job = Job { steps: usize::MAX, ..job("group") };
         let freedom = Freedom { micro_batch: true, precisions: vec![Precision::Float32], checkpointing: true };
-        let speed = |_| Ok(Speed { flop: 1e-11, value: 1e-9, operation: 0.0 });
-        assert!(fit(&job, &freedom, 1 << 30, true, speed).is_ok_and(|fit| fit.choice().is_some()));
+        let device = Device { half: 1.0, reserves: None, asked: 0.into(), job: job.clone() };
+        assert!(fit(&job, &freedom, 1 << 30, true, &device).is_ok_and(|fit| fit.choice().is_some()));
     }
 
     #[test]

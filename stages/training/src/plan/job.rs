@@ -129,6 +129,14 @@ impl Job {
         Self { evaluation, ..self.clone() }
     }
 
+    /// The same training in micro-batches of so many samples, under other policies.
+    #[must_use]
+    pub fn with(&self, samples: usize, setting: Setting) -> Self {
+        let (_, height, width) = self.micro_batch;
+        let job = Self { micro_batch: (samples, height, width), setting, ..self.squeezed() };
+        Self { steps: self.window() / samples.max(1), ..job }
+    }
+
     /// What the device takes, under other policies or those of the file.
     ///
     /// # Errors

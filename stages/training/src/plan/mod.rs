@@ -9,7 +9,7 @@ mod recovery;
 mod rehearsal;
 
 pub use calibrate::{Speed, calibrate};
-pub use fit::{Candidate, Fit, Freedom, MARGIN, fit, size};
+pub use fit::{Ask, Candidate, Fit, Freedom, MARGIN, fit, size};
 pub use forecast::{Demand, Forecast, forecast};
 pub use job::{Job, Keys, StageView};
 pub(crate) use recovery::next;

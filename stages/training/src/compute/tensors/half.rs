@@ -23,7 +23,9 @@ fn banded(shape: [usize; 4], channels: usize, like: &Tensor<4>, make: impl Fn(us
     if rows == height {
         return make(0, height).cast(like.dtype());
     }
-    let mut output = Tensor::empty(shape, (&like.device(), like.dtype()));
+    // Channels last in memory, as convolutions give it.
+    let output = Tensor::empty([batch, height, width, outputs], (&like.device(), like.dtype()));
+    let mut output = output.permute([0, 3, 1, 2]);
     for top in (0..height).step_by(rows) {
         let bottom = (top + rows).min(height);
         let made = make(top, bottom).cast(like.dtype());

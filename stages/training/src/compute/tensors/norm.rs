@@ -2,14 +2,15 @@
 
 use burn::tensor::Tensor;
 
-use super::{Pass, wide};
+use super::{Normed, Pass, fused, wide};
+use crate::memory::Tried;
 use crate::network::{Norm, NormKind, State};
 
 /// What readers and the backward pass need of a norm: `[batch, channels]` each, float32.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments {
-    mean: Tensor<2>,
-    inverse: Tensor<2>,
+    pub(super) mean: Tensor<2>,
+    pub(super) inverse: Tensor<2>,
 }
 
 /// What the backward pass gives.
@@ -19,47 +20,50 @@ pub(super) struct Gradients {
     pub shift: Tensor<2>,
 }
 
-/// A trained tensor as one row.
-fn row(state: &State, slot: usize, channels: usize) -> Tensor<2> {
-    state.trained[slot].clone().reshape([1, channels])
-}
-
-/// Scale and shift per plane that norm `x`: `scale * x + shift`, `[batch, channels, 1, 1]`.
-pub(super) fn affine(state: &State, norm: &Norm, moments: &Moments) -> (Tensor<4>, Tensor<4>) {
-    let scale = row(state, norm.scale, norm.channels) * moments.inverse.clone();
-    let shift = row(state, norm.shift, norm.channels) - moments.mean.clone() * scale.clone();
+/// Scale and shift per plane that norm a map: `scale * x + shift`, `[batch, channels, 1, 1]`.
+pub(super) fn affine(normed: &Normed) -> (Tensor<4>, Tensor<4>) {
+    let scale = row(&normed.scale) * normed.inverse.clone();
+    let shift = row(&normed.shift) - normed.mean.clone() * scale.clone();
     (spread(scale), spread(shift))
 }
 
-pub(super) fn moments(state: &mut State, norm: &Norm, x: Tensor<4>, pass: Pass) -> Moments {
+fn row(values: &Tensor<1>) -> Tensor<2> {
+    values.clone().unsqueeze()
+}
+
+pub(super) fn moments(state: &mut State, norm: &Norm, x: Tensor<4>, pass: Pass) -> Tried<Moments> {
     let [batch, channels, height, width] = x.dims();
-    let (mean, variance) = match (&norm.running, pass) {
-        (Some(running), Pass::Evaluate) => {
-            let statistic = |slot: usize| state.statistics[slot].clone().reshape([1, channels]).expand([batch, channels]);
-            (statistic(running.mean), statistic(running.variance))
-        }
-        _ => {
-            let x = wide(x);
-            let mean = pooled(norm, spatial_sum(x.clone()), height * width);
-            // Two passes: E[x^2] - E[x]^2 would lose the variance of a channel far from zero.
-            let centred = x - spread(mean.clone());
-            let variance = pooled(norm, spatial_sum(centred.clone() * centred), height * width);
-            if pass == Pass::Train {
-                follow(state, norm, &mean, &variance, batch * height * width);
-            }
-            (mean, variance)
-        }
+    if let (Some(running), Pass::Evaluate) = (&norm.running, pass) {
+        let statistic = |slot: usize| state.statistics[slot].clone().reshape([1, channels]).expand([batch, channels]);
+        return Ok(Moments { mean: statistic(running.mean), inverse: inverse(statistic(running.variance)) });
+    }
+    let (moments, variance) = if fused::runs(state.device()) {
+        fused::moments(norm, x)?
+    } else {
+        let x = wide(x);
+        let mean = pooled(norm, spatial_sum(x.clone()), height * width);
+        // Two passes: E[x^2] - E[x]^2 would lose the variance of a channel far from zero.
+        let centred = x - spread(mean.clone());
+        let variance = pooled(norm, spatial_sum(centred.clone() * centred), height * width);
+        (Moments { mean, inverse: inverse(variance.clone()) }, variance)
     };
-    Moments { mean, inverse: (variance + Norm::EPSILON).sqrt().recip() }
+    if pass == Pass::Train {
+        follow(state, norm, &moments.mean, &variance, batch * height * width);
+    }
+    Ok(moments)
+}
+
+fn inverse(variance: Tensor<2>) -> Tensor<2> {
+    (variance + Norm::EPSILON).sqrt().recip()
 }
 
 /// With g = upstream where the ReLU passes and n = (x - mean) / std: dx = (scale * g - M(scale * g) - n * M(scale * g * n)) /
 /// std, where M is the mean over the pixels that share the statistics (Ioffe and Szegedy, 2015).
-pub(super) fn input(state: &State, norm: &Norm, x: Tensor<4>, moments: &Moments, upstream: Tensor<4>) -> Gradients {
-    let [_, channels, height, width] = x.dims();
-    let inverse = moments.inverse.clone();
-    let (weight, bias) = (row(state, norm.scale, channels), row(state, norm.shift, channels));
-    let normal = (wide(x) - spread(moments.mean.clone())) * spread(inverse.clone());
+pub(super) fn input(norm: &Norm, normed: Normed, upstream: Tensor<4>) -> Gradients {
+    let Normed { map, mean, inverse, scale, shift } = normed;
+    let [_, _, height, width] = map.dims();
+    let (weight, bias) = (row(&scale), row(&shift));
+    let normal = (wide(map) - spread(mean)) * spread(inverse.clone());
     let passed = (normal.clone() * spread(weight.clone()) + spread(bias)).lower_equal_elem(0.0);
     let upstream = wide(upstream).mask_fill(passed, 0.0);
     let shift = spatial_sum(upstream.clone());

@@ -1,0 +1,258 @@
+//! Norm and ReLU on the way into a layer, and several maps side by side as one.
+
+use burn::tensor::Shape;
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::std::FastDivmod;
+
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use pipeline_contract::{Result, StageError};
+
+use super::{Lines, Parts, Read, Values, addresses, rows, spread, stored, tensor};
+
+/// A value by its norm.
+#[cube]
+pub(super) fn normal<N: Size>(x: Vector<f32, N>, mean: Vector<f32, N>, inverse: Vector<f32, N>) -> Vector<f32, N> {
+    (x - mean) * inverse
+}
+
+/// `relu(normal * scale + shift)`; what isn't a number stays so.
+#[cube]
+pub(super) fn relu<N: Size>(normal: Vector<f32, N>, scale: Vector<f32, N>, shift: Vector<f32, N>) -> Vector<f32, N> {
+    let y = normal * scale + shift;
+    let zero = Vector::new(0.0f32);
+    select_many(y.less_equal(&zero), zero, y)
+}
+
+/// Which pixels of a map are written where: rows from one on, each pixel as it is or with its neighbours in the row side by side. What lies
+/// outside of the map is zero.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    /// The map's row that comes first, less `margin`.
+    pub first: usize,
+    /// Pixels of zeros around the map that belong to it.
+    pub margin: usize,
+    /// Rows of an image that are written.
+    pub rows: usize,
+    /// Columns of an image that are written.
+    pub columns: usize,
+    /// How many neighbours, from the pixel's own column less `margin` on, stand for a pixel.
+    pub taps: usize,
+}
+
+/// What a unit of a frame is to write: the pixel of the map, whether there is one, the image, the line of channels, and where.
+#[cube]
+fn source(
+    unit: usize,
+    lines: &FastDivmod<usize>,
+    taps: &FastDivmod<usize>,
+    columns: &FastDivmod<usize>,
+    rows: &FastDivmod<usize>,
+    height: usize,
+    width: usize,
+    first: usize,
+    before: usize,
+    all: usize,
+    #[comptime] margin: usize,
+) -> (bool, usize, usize, usize, usize) {
+    let (place, line) = lines.div_mod(unit);
+    let (at, tap) = taps.div_mod(place);
+    let (above, column) = columns.div_mod(at);
+    let (image, row) = rows.div_mod(above);
+    let (y, x) = (first + row, column + tap);
+    let is = y >= margin && y < height + margin && x >= margin && x < width + margin;
+    let mut pixel = 0;
+    if is {
+        pixel = (image * height + y - margin) * width + x - margin;
+    }
+    (is, pixel, image, line, place * all + before + line)
+}
+
+/// A unit for each line of channels of each neighbour of each pixel of the frame.
+#[cube(launch, address_type = "dynamic")]
+fn activate_kernel<E: Float, N: Size>(
+    x: &Tensor<Vector<E, N>>,
+    mean: &Tensor<Vector<f32, N>>,
+    inverse: &Tensor<Vector<f32, N>>,
+    scale: &Tensor<Vector<f32, N>>,
+    shift: &Tensor<Vector<f32, N>>,
+    output: &mut Tensor<Vector<E, N>>,
+    units: usize,
+    lines: FastDivmod<usize>,
+    taps: FastDivmod<usize>,
+    columns: FastDivmod<usize>,
+    rows: FastDivmod<usize>,
+    own: usize,
+    height: usize,
+    width: usize,
+    first: usize,
+    before: usize,
+    all: usize,
+    #[comptime] margin: usize,
+    #[define(E)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS >= units {
+        terminate!();
+    }
+    let (is, pixel, image, line, to) =
+        source(ABSOLUTE_POS, &lines, &taps, &columns, &rows, height, width, first, before, all, margin);
+    let mut value = Vector::<f32, N>::new(0.0f32);
+    if is {
+        let at = image * own + line;
+        let n = normal::<N>(Vector::cast_from(x[pixel * own + line]), mean[at], inverse[at]);
+        value = relu::<N>(n, scale[line], shift[line]);
+    }
+    output[to] = Vector::cast_from(value);
+}
+
+#[cube(launch, address_type = "dynamic")]
+fn place_kernel<E: Float, N: Size>(
+    x: &Tensor<Vector<E, N>>,
+    output: &mut Tensor<Vector<E, N>>,
+    units: usize,
+    lines: FastDivmod<usize>,
+    taps: FastDivmod<usize>,
+    columns: FastDivmod<usize>,
+    rows: FastDivmod<usize>,
+    own: usize,
+    height: usize,
+    width: usize,
+    first: usize,
+    before: usize,
+    all: usize,
+    #[comptime] margin: usize,
+    #[define(E)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS >= units {
+        terminate!();
+    }
+    let (is, pixel, _, line, to) =
+        source(ABSOLUTE_POS, &lines, &taps, &columns, &rows, height, width, first, before, all, margin);
+    let mut value = Vector::<E, N>::new(E::from_int(0));
+    if is {
+        value = x[pixel * own + line];
+    }
+    output[to] = value;
+}
+
+/// An input of a layer, as the kernels take it.
+#[derive(Clone)]
+pub(super) enum Part {
+    Normed(Parts),
+    Plain(Lines),
+}
+
+impl Part {
+    pub fn of(read: Read) -> Result<Self> {
+        match read {
+            Read::Normed(normed) => normed.parts().map(Self::Normed),
+            Read::Plain(map) => Lines::of(map).map(Self::Plain),
+        }
+    }
+
+    pub fn map(&self) -> &Lines {
+        match self {
+            Self::Normed(parts) => &parts.map,
+            Self::Plain(map) => map,
+        }
+    }
+
+    /// Of some of the images.
+    pub fn images(&self, from: usize, count: usize) -> Self {
+        match self {
+            Self::Normed(Parts { map, mean, inverse, scale, shift }) => Self::Normed(Parts {
+                map: map.images(from, count),
+                mean: rows(mean, from, count),
+                inverse: rows(inverse, from, count),
+                scale: scale.clone(),
+                shift: shift.clone(),
+            }),
+            Self::Plain(map) => Self::Plain(map.images(from, count)),
+        }
+    }
+}
+
+/// Maps side by side in a frame, their channels in order: each as it is, or through its norm and ReLU.
+/// `[batch * rows, columns, taps * channels]`.
+pub(super) fn framed(parts: &[Part], frame: Frame) -> Result<CubeTensor> {
+    let like = parts.first().map(Part::map).ok_or_else(|| StageError::new("a layer without inputs"))?;
+    let counts: Vec<usize> = parts.iter().map(|part| part.map().channels).collect();
+    let (vector, channels) = (like.vector(&counts), counts.iter().sum::<usize>());
+    let (batch, like) = (like.batch, &like.tensor);
+    let Frame { first, margin, rows, columns, taps } = frame;
+    let shape = Shape::new([batch * rows, columns, taps * channels]);
+    let output = empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype);
+    let (client, dtype, addresses) = (like.client.clone(), stored(like), addresses(&[like, &output]));
+    let mut before = 0;
+    for part in parts {
+        let map = part.map();
+        let own = map.channels / vector;
+        let units = batch * rows * columns * taps * own;
+        let (count, dim) = spread(like, units);
+        let (x, to) = (map.tensor.clone().into_tensor_arg(), output.clone().into_tensor_arg());
+        match part {
+            Part::Normed(Parts { mean, inverse, scale, shift, .. }) => activate_kernel::launch(
+                &client,
+                count,
+                dim,
+                addresses,
+                vector,
+                x,
+                mean.clone().into_tensor_arg(),
+                inverse.clone().into_tensor_arg(),
+                scale.clone().into_tensor_arg(),
+                shift.clone().into_tensor_arg(),
+                to,
+                units,
+                own,
+                taps,
+                columns,
+                rows,
+                own,
+                map.height,
+                map.width,
+                first,
+                before,
+                channels / vector,
+                margin,
+                dtype,
+            ),
+            Part::Plain(_) => place_kernel::launch(
+                &client,
+                count,
+                dim,
+                addresses,
+                vector,
+                x,
+                to,
+                units,
+                own,
+                taps,
+                columns,
+                rows,
+                own,
+                map.height,
+                map.width,
+                first,
+                before,
+                channels / vector,
+                margin,
+                dtype,
+            ),
+        }
+        before += own;
+    }
+    Ok(output)
+}
+
+/// Maps as one, their channels in order: each as it is, or through its norm and ReLU. `[batch, channels, height, width]`.
+pub(in super::super) fn join(inputs: Vec<Read>) -> Result<Values<4>> {
+    let parts = inputs.into_iter().map(Part::of).collect::<Result<Vec<_>>>()?;
+    let first = parts.first().map(Part::map).ok_or_else(|| StageError::new("a layer without inputs"))?;
+    let (batch, height, width) = (first.batch, first.height, first.width);
+    let frame = Frame { first: 0, margin: 0, rows: height, columns: width, taps: 1 };
+    let joined = tensor::<3>(framed(&parts, frame)?);
+    let [_, _, channels] = joined.dims();
+    Ok(joined.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]))
+}

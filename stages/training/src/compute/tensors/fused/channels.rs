@@ -1,0 +1,67 @@
+//! Sums over the pixels of each channel, in two steps: cubes add up pieces of an image, then a cube adds up the pieces.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+
+use super::Lines;
+
+/// At most so many units work together on a piece.
+const UNITS: usize = 128;
+/// At least so many pixels a unit adds up, as long as there are so many.
+const LEAST: usize = 16;
+/// At most so many pieces an image is cut into.
+const PIECES: usize = 512;
+
+/// How the sums over an image's pixels are shared out: cubes of `width` lines of channels and `height` pixels at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pieces {
+    /// Lines of channels a pixel has.
+    pub lines: usize,
+    /// Pixels an image has.
+    pub pixels: usize,
+    /// Pixels of a piece; the last one may have fewer.
+    pub length: usize,
+    /// Pieces an image has.
+    pub pieces: usize,
+    /// Lines of channels that a cube works on.
+    pub width: usize,
+    /// Pixels that a cube works on at a time, a power of two.
+    pub height: usize,
+}
+
+impl Pieces {
+    pub fn of(map: &Lines, vector: usize) -> Self {
+        let (lines, pixels) = (map.channels / vector, map.pixels().max(1));
+        let width = lines.next_power_of_two().min(32);
+        let height = UNITS / width;
+        let pieces = (pixels / (height * LEAST)).clamp(1, PIECES);
+        let length = pixels.div_ceil(pieces);
+        Self { lines, pixels, length, pieces: pixels.div_ceil(length), width, height }
+    }
+
+    pub fn launch(&self, batch: usize) -> (CubeCount, CubeDim) {
+        let across = self.lines.div_ceil(self.width);
+        let count = CubeCount::Static(across as u32, self.pieces as u32, batch as u32);
+        (count, CubeDim::new_2d(self.width as u32, self.height as u32))
+    }
+}
+
+/// Adds up what the units of a cube of one column hold; the sum is the column's first unit's. `me` is a unit's place in the cube.
+#[cube]
+pub(super) fn add_columns<N: Size>(
+    values: &mut Shared<[Vector<f32, N>]>,
+    me: usize,
+    #[comptime] width: usize,
+    #[comptime] height: usize,
+) {
+    sync_cube();
+    let mut half = (height / 2).runtime();
+    while half > 0 {
+        if me < half * width {
+            let other = values[me + half * width];
+            values[me] += other;
+        }
+        sync_cube();
+        half /= 2;
+    }
+}

@@ -1,0 +1,95 @@
+//! A graphics device against the CPU: losses, every gradient and the running statistics, on networks and images of sizes that don't divide
+//! evenly. Only where this build and this machine have one (Vulkan in software does).
+#![allow(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
+
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::names;
+use pipeline_contract::stage_rng;
+use pipeline_training::Precision;
+use pipeline_training::device;
+use pipeline_training::loss::Loss;
+use pipeline_training::memory::Ledger;
+use pipeline_training::micro_batch::{MicroBatch, Pixels};
+use pipeline_training::network::{Checkpointing, State, UNet, UNetConfig};
+use pipeline_training::policy::Setting;
+use pipeline_training::trainee::Trainee;
+use rand::RngExt as _;
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    norm: &'static str,
+    base: usize,
+    depth: usize,
+    /// Samples, height and width.
+    images: [usize; 3],
+    setting: Setting,
+}
+
+fn batch([count, height, width]: [usize; 3]) -> MicroBatch {
+    let mut rng = stage_rng(3, 0, "samples", "test");
+    let pixels = (0..count * 3 * height * width).map(|_| rng.random()).collect();
+    let masks = (0..count * height * width).map(|_| u8::from(rng.random::<f32>() < 0.3)).collect();
+    MicroBatch { samples: names(0..count), height, width, pixels: Pixels::Floats(pixels), masks }
+}
+
+/// What a device makes of a case: losses, gradients, statistics, logits in evaluation.
+fn made(device: &Device, case: Case) -> [Vec<f32>; 4] {
+    let network = UNet::new(UNetConfig::new(case.base, case.depth, case.norm).expect("a valid size"));
+    let mut state = State::fresh(network.layout(), device, |name| stage_rng(1, 0, name, "weights")).expect("small");
+    // Scales and shifts that are not all the same, so that a norm's own channel is told from its neighbour's.
+    for (slot, tensor) in state.trained.iter_mut().enumerate() {
+        let [length] = tensor.dims();
+        let bend: Vec<f32> = (0..length).map(|at| 0.05 * ((at * 7 + slot * 3) % 11) as f32 - 0.2).collect();
+        tensor.inplace(|values| values + Tensor::from_floats(bend.as_slice(), device));
+    }
+    let mut trainee = Trainee::new(network, state, Loss::BceDice, case.setting, Ledger::default()).expect("no limit");
+    let values = |tensors: &[Tensor<1>]| -> Vec<f32> {
+        tensors.iter().flat_map(|tensor| tensor.try_to_vec_as::<f32>().expect("float32")).collect()
+    };
+    let batch = batch(case.images);
+    trainee.add_or_retry(batch.clone()).expect("images that fit");
+    let (losses, gradients) = (values(trainee.losses()), values(trainee.gradients()));
+    let statistics = values(&trainee.state.statistics);
+    trainee.close().expect("a window of one batch");
+    [losses, gradients, statistics, trainee.predict(&batch).expect("images that fit")]
+}
+
+fn far(actual: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let square = |value: f32| f64::from(value) * f64::from(value);
+    let difference: f64 = actual.iter().zip(expected).map(|(a, e)| square(a - e)).sum();
+    (difference / expected.iter().map(|&e| square(e)).sum::<f64>().max(1e-30)).sqrt()
+}
+
+#[test]
+fn a_graphics_device_computes_what_the_cpu_does() {
+    let Some(graphics) = device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
+    let cpu = device::open("cpu").expect("the CPU").device;
+    let setting = |precision, checkpointing| Setting { precision, checkpointing, samples: usize::MAX };
+    let (wide, half) = (Precision::Float32, Precision::Float16);
+    let cases = [
+        // Channels that no vector divides, in groups of one; images that pad to other widths.
+        Case { norm: "group", base: 3, depth: 2, images: [2, 10, 14], setting: setting(wide, Checkpointing::None) },
+        // Groups of two and more channels; more pixels than one piece has.
+        Case { norm: "group", base: 16, depth: 3, images: [1, 96, 72], setting: setting(wide, Checkpointing::Blocks) },
+        Case { norm: "batch", base: 4, depth: 3, images: [3, 20, 12], setting: setting(wide, Checkpointing::Full) },
+        Case { norm: "instance", base: 6, depth: 2, images: [2, 6, 70], setting: setting(wide, Checkpointing::None) },
+        Case { norm: "batch", base: 8, depth: 2, images: [2, 24, 40], setting: setting(half, Checkpointing::None) },
+    ];
+    for case in cases {
+        if device::supports(&graphics, case.setting.precision).is_err() {
+            eprintln!("skipped: {} has no {}", graphics.description, case.setting.precision.name());
+            continue;
+        }
+        let (there, here) = (made(&graphics.device, case), made(&cpu, case));
+        let bounds = if case.setting.precision == wide { [1e-5, 1e-4, 1e-5, 1e-4] } else { [2e-3, 6e-2, 5e-3, 2e-2] };
+        for ((what, bound), (there, here)) in
+            ["losses", "gradients", "statistics", "logits"].iter().zip(bounds).zip(there.iter().zip(&here))
+        {
+            let far = far(there, here);
+            assert!(far <= bound, "{case:?}: {what} are {far} off");
+        }
+    }
+}

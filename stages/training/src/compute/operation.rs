@@ -7,12 +7,6 @@ use pipeline_kernels::{
 
 use super::Precision;
 
-/// At most so many pixels of a gradient of weights are summed in one product of matrices, unless a single row has more.
-pub(crate) const PIECE: usize = 1 << 12;
-
-/// At most so many pixels are read for a gradient of weights at a time, unless a single row has more.
-pub(crate) const AT_ONCE: usize = 1 << 18;
-
 /// Whose arithmetic it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -157,11 +151,9 @@ impl Operation {
             Self::Convolve { inputs, outputs, area, copied } => {
                 narrowed(inputs * outputs * 9) + if copied { map(inputs, area) } else { 0 }
             }
-            // The neighbours of some pixels, and the sums of their pieces.
+            // The neighbours of some pixels, and what they come to before it is summed up.
             Self::ConvolveWeight { inputs, outputs, area } => {
-                let pixels = (area.batch * area.pixels()).min(AT_ONCE);
-                let neighbours = Area { batch: 1, height: 1, width: pixels + 2 * area.width };
-                map(3 * inputs, neighbours) + 4 * (pixels.div_ceil(PIECE) * 3 * inputs * outputs) as u64
+                area.values(inputs).clamp(1 << 20, 1 << 23) as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64
             }
             Self::ConvolveInput { wanted, outputs, .. } => 4 * (wanted * outputs * 9) as u64 + narrowed(wanted * outputs * 9),
             Self::Upsample { inputs, outputs, area } | Self::UpsampleWeight { inputs, outputs, area } => {

@@ -26,7 +26,7 @@ pub use convolution::{
 pub use element::Element;
 pub use loss::{LossKind, loss};
 pub use norm::{moments, norm_input_gradient, norm_sums};
-pub use optimizer::{AdamStep, SgdStep, adam, sgd};
+pub use optimizer::{AdamNumbers, AdamStep, SgdStep, adam, sgd};
 pub use pointwise::{pointwise, pointwise_input_gradient, pointwise_weight_gradient};
 pub use pool::{pool, pool_gradient};
 pub use sums::{add, all_finite, sum_of_squares};

@@ -26,6 +26,46 @@ pub struct AdamStep {
     pub factor: f32,
 }
 
+/// The numbers of a step of Adam, as float32 arithmetic uses them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamNumbers {
+    /// The gradient is multiplied by this.
+    pub factor: f32,
+    /// This times the weight is added to it.
+    pub pull: f32,
+    /// The weight is multiplied by this.
+    pub shrink: f32,
+    /// How much of the running mean is kept, and how much of the gradient is taken.
+    pub first: [f32; 2],
+    /// The same of its square.
+    pub second: [f32; 2],
+    /// The root of the mean square is divided by this.
+    pub root: f32,
+    /// Added to it.
+    pub eps: f32,
+    /// The quotient is multiplied by this.
+    pub rate: f32,
+}
+
+impl AdamStep {
+    /// Its numbers, made in float64.
+    pub fn numbers(&self) -> AdamNumbers {
+        let power = i32::try_from(self.step).unwrap_or(i32::MAX);
+        let decay = self.lr * self.weight_decay;
+        let (shrink, pull) = if self.decoupled { (1.0 - decay, 0.0) } else { (1.0, self.weight_decay) };
+        AdamNumbers {
+            factor: self.factor,
+            pull: pull as f32,
+            shrink: shrink as f32,
+            first: [self.beta1 as f32, (1.0 - self.beta1) as f32],
+            second: [self.beta2 as f32, (1.0 - self.beta2) as f32],
+            root: (1.0 - self.beta2.powi(power)).sqrt() as f32,
+            eps: self.eps as f32,
+            rate: (self.lr / (1.0 - self.beta1.powi(power))) as f32,
+        }
+    }
+}
+
 /// With `g = factor * gradient`: `first = beta1 first + (1 - beta1) g`, `second = beta2 second + (1 - beta2) g^2`,
 /// `weight -= lr / (1 - beta1^step) * first / (sqrt(second) / sqrt(1 - beta2^step) + eps)`. Decay adds `weight_decay * weight`
 /// to `g`, or decoupled multiplies the weight by `1 - lr weight_decay` before. The means start as zeros.
@@ -34,17 +74,11 @@ pub struct AdamStep {
 /// When the lengths differ.
 pub fn adam(step: &AdamStep, weight: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
     assert_eq!([gradient.len(), first.len(), second.len()], [weight.len(); 3], "the lengths");
-    let power = i32::try_from(step.step).unwrap_or(i32::MAX);
-    let (shrink, pull) = if step.decoupled { (1.0 - step.lr * step.weight_decay, 0.0) } else { (1.0, step.weight_decay) };
-    let [shrink, pull, eps] = [shrink as f32, pull as f32, step.eps as f32];
-    let [keep1, take1] = [step.beta1 as f32, (1.0 - step.beta1) as f32];
-    let [keep2, take2] = [step.beta2 as f32, (1.0 - step.beta2) as f32];
-    let root = (1.0 - step.beta2.powi(power)).sqrt() as f32;
-    let rate = (step.lr / (1.0 - step.beta1.powi(power))) as f32;
+    let AdamNumbers { factor, pull, shrink, first: [keep1, take1], second: [keep2, take2], root, eps, rate } = step.numbers();
     let means = first.par_chunks_mut(PART).zip(second.par_chunks_mut(PART));
     weight.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(means).for_each(|((weight, gradient), (first, second))| {
         for (((weight, gradient), first), second) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
-            let gradient = gradient * step.factor + *weight * pull;
+            let gradient = gradient * factor + *weight * pull;
             *first = *first * keep1 + gradient * take1;
             *second = *second * keep2 + gradient * gradient * take2;
             *weight = *weight * shrink - *first / (second.sqrt() / root + eps) * rate;

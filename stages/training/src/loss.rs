@@ -6,9 +6,6 @@ use burn::tensor::activation::relu;
 use pipeline_contract::{Result, StageError};
 use pipeline_kernels::LossKind;
 
-/// Keeps Dice defined on empty masks; MONAI's `DiceLoss` default.
-const EPSILON: f64 = 1e-5;
-
 /// The loss between logits and masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
@@ -23,6 +20,9 @@ pub enum Loss {
 pub(crate) const LOSSES: &[&str] = &["bce_dice", "bce", "dice"];
 
 impl Loss {
+    /// Keeps Dice defined on empty masks; MONAI's `DiceLoss` default.
+    pub(crate) const EPSILON: f64 = 1e-5;
+
     /// The loss of a name in a file.
     ///
     /// # Errors
@@ -67,8 +67,8 @@ fn cross_entropy(z: Tensor<2>, y: &Tensor<2>, p: &Tensor<2>) -> (Tensor<2>, Tens
 }
 
 fn dice(y: &Tensor<2>, p: &Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let overlap = (p.clone() * y.clone()).sum_dim(1) * 2.0 + EPSILON;
-    let total = (p.clone() + y.clone()).sum_dim(1) + EPSILON;
+    let overlap = (p.clone() * y.clone()).sum_dim(1) * 2.0 + Loss::EPSILON;
+    let total = (p.clone() + y.clone()).sum_dim(1) + Loss::EPSILON;
     let ratio = overlap / total.clone();
     let by_probability = ratio.clone() / total.clone() - y.clone() * total.recip() * 2.0;
     let slope = p.clone() - p.clone() * p.clone();

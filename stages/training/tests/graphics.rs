@@ -70,12 +70,16 @@ fn a_graphics_device_computes_what_the_cpu_does() {
     let setting = |precision, checkpointing| Setting { precision, checkpointing, samples: usize::MAX };
     let (wide, half) = (Precision::Float32, Precision::Float16);
     let cases = [
-        // Channels that no vector divides, in groups of one; images that pad to other widths.
-        Case { norm: "group", base: 3, depth: 2, images: [2, 10, 14], setting: setting(wide, Checkpointing::None) },
-        // Groups of two and more channels; more pixels than one piece has.
-        Case { norm: "group", base: 16, depth: 3, images: [1, 96, 72], setting: setting(wide, Checkpointing::Blocks) },
+        // Groups of one channel; rows that begin nowhere in particular.
+        Case { norm: "group", base: 2, depth: 2, images: [2, 10, 14], setting: setting(wide, Checkpointing::None) },
+        // Groups of two and more channels; more pixels than one piece has, and more than a library's kernel was seen to sum up right.
+        Case { norm: "group", base: 16, depth: 3, images: [1, 192, 196], setting: setting(wide, Checkpointing::Blocks) },
+        // A million pixels, the size that people train at.
+        Case { norm: "group", base: 2, depth: 2, images: [1, 1024, 1024], setting: setting(wide, Checkpointing::Blocks) },
         Case { norm: "batch", base: 4, depth: 3, images: [3, 20, 12], setting: setting(wide, Checkpointing::Full) },
-        Case { norm: "instance", base: 6, depth: 2, images: [2, 6, 70], setting: setting(wide, Checkpointing::None) },
+        // Channels that no vector divides.
+        Case { norm: "instance", base: 3, depth: 2, images: [2, 6, 70], setting: setting(wide, Checkpointing::None) },
+        Case { norm: "group", base: 2, depth: 2, images: [1, 512, 512], setting: setting(half, Checkpointing::None) },
         Case { norm: "batch", base: 8, depth: 2, images: [2, 24, 40], setting: setting(half, Checkpointing::None) },
     ];
     for case in cases {

@@ -18,7 +18,7 @@ pub(crate) use host::{read, write};
 pub(crate) use kernels::Kernels;
 pub use operation::Work;
 pub(crate) use operation::{Engine, Operation};
-pub(crate) use tensors::{Tensors, dtype, every_pixel};
+pub(crate) use tensors::{Tensors, adam, dtype, every_pixel, is_fused, squares};
 
 /// What maps are stored in, and on a graphics device also computed in. Weights, their gradients, the optimizer's state, norm
 /// statistics, losses and all sums are float32 whatever this is.

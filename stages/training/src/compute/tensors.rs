@@ -19,8 +19,8 @@ use burn::tensor::module::{
 };
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor};
-use pipeline_contract::StageError;
-use pipeline_kernels::Area;
+use pipeline_contract::{Result, StageError};
+use pipeline_kernels::{AdamStep, Area};
 
 pub(crate) use self::bytes::every_pixel;
 pub(crate) use self::norm::Moments;
@@ -65,6 +65,30 @@ pub(crate) fn dtype(precision: Precision) -> DType {
         Precision::Float16 => DType::F16,
         Precision::BFloat16 => DType::BF16,
     }
+}
+
+/// A step of Adam in one pass over weights and running means, which are given back: where a device has a kernel for it.
+pub(crate) fn adam(
+    step: &AdamStep,
+    weight: Tensor<1>,
+    gradient: Tensor<1>,
+    means: [Tensor<1>; 2],
+) -> Result<(Tensor<1>, [Tensor<1>; 2])> {
+    fused::adam(step, weight, gradient, means)
+}
+
+/// Sums of squares of gradients, as many for each: `[gradients * n]`.
+pub(crate) fn squares(gradients: &[Tensor<1>]) -> Result<Option<Tensor<1>>> {
+    let Some(first) = gradients.first() else { return Ok(None) };
+    if fused::runs(&first.device()) {
+        return fused::squares(gradients);
+    }
+    Ok(Some(Tensor::cat(gradients.iter().map(|gradient| (gradient.clone() * gradient.clone()).sum()).collect(), 0)))
+}
+
+/// Whether the tensors of a device are for our own kernels.
+pub(crate) fn is_fused(device: &Device) -> bool {
+    fused::runs(device)
 }
 
 fn same() -> ConvOptions<2> {
@@ -117,7 +141,7 @@ impl Tensors<'_> {
 
     /// Whether this device is for our own kernels.
     fn fused(&self) -> bool {
-        fused::runs(self.state.device())
+        is_fused(self.state.device())
     }
 
     fn normed(&self, map: &Tensor<4>, norm: &Norm, moments: &Moments) -> Normed {
@@ -350,13 +374,15 @@ impl Arithmetic for Tensors<'_> {
     }
 
     fn head_weight(&mut self, layer: &Head, input: Input<'_, Self>, upstream: &Map<Tensor<4>>) -> Done {
-        let pixels = flat(upstream.data.clone());
-        self.gather(layer.bias, pixels.clone().sum_dim(2).sum_dim(0))?;
+        let upstream = upstream.data.clone();
         match self.read(&input) {
             Read::Normed(normed) if self.fused() => {
-                self.gather(layer.weight, fused::head_weight(normed, upstream.data.clone())?)
+                self.gather(layer.bias, fused::head_bias(upstream.clone())?)?;
+                self.gather(layer.weight, fused::head_weight(normed, upstream)?)
             }
             read => {
+                let pixels = flat(upstream);
+                self.gather(layer.bias, pixels.clone().sum_dim(2).sum_dim(0))?;
                 let gradient = self.narrow(pixels).matmul(flat(self.activated(read)?).transpose());
                 self.gather(layer.weight, wide(gradient).sum_dim(0))
             }
@@ -379,13 +405,18 @@ impl Arithmetic for Tensors<'_> {
         let Area { batch, height, width } = logits.area;
         let masks = bytes::masks(masks, &self.device()).reshape([batch, height * width]);
         let mut losses = None;
-        logits.data.inplace(|logits| {
+        replace(&mut logits.data, |logits| {
             let z = logits.reshape([batch, height * width]);
-            let p = sigmoid(z.clone());
-            let (samples, gradient) = loss.evaluate(z, &masks, p);
-            losses = Some(samples.reshape([batch]));
-            (gradient * scale).reshape([batch, 1, height, width])
-        });
+            let (samples, gradient) = if self.fused() {
+                fused::loss(loss, z, masks, scale)?
+            } else {
+                let p = sigmoid(z.clone());
+                let (samples, gradient) = loss.evaluate(z, &masks, p);
+                (samples.reshape([batch]), gradient * scale)
+            };
+            losses = Some(samples);
+            Ok(gradient.reshape([batch, 1, height, width]))
+        })?;
         self.losses.extend(losses);
         Ok(())
     }

@@ -6,7 +6,7 @@ use pipeline_contract::{Result, StageError};
 use pipeline_kernels as kernels;
 
 use super::{Adam, Sgd};
-use crate::compute::{Engine, read, write};
+use crate::compute::{self, Engine, is_fused, read, squares, write};
 use crate::memory::{Cause, Charge, Fault, Tried};
 use crate::network::{State, zeros};
 use crate::trainee::{Trainee, values};
@@ -128,7 +128,7 @@ impl Optimizer {
 
     /// Goes through a step of a device that computes nothing: its work and its memory, without reading what came out.
     pub(crate) fn rehearse(&mut self, trainee: &mut Trainee) -> Result<()> {
-        drop(figures(trainee));
+        drop(figures(trainee)?);
         self.update(trainee, 1.0, 0.0)?;
         trainee.close()
     }
@@ -175,6 +175,18 @@ impl Optimizer {
                             }
                         })
                     })???;
+                }
+            }
+            (Engine::Tensors, Rule::Adam(adam)) if is_fused(state.device()) => {
+                let adam = adam.kernel(step, lr, factor);
+                // Taken out, so that each is the only one of its tensor and is changed in place.
+                let old = [&mut state.trained, &mut *first, &mut *second].map(std::mem::take);
+                let [weights, firsts, seconds] = old.map(Vec::into_iter);
+                for (((weight, gradient), mean), square) in weights.zip(gradients).zip(firsts).zip(seconds) {
+                    let (weight, [mean, square]) = compute::adam(&adam, weight, gradient.clone(), [mean, square])?;
+                    state.trained.push(weight);
+                    first.push(mean);
+                    second.push(square);
                 }
             }
             (Engine::Tensors, rule) => portable(state, gradients, (first, second), (rule, step), (factor, lr)),
@@ -229,10 +241,10 @@ fn portable(
     }
 }
 
-/// The losses of the samples and each sum of gradients' sum of squares, one after the other, still on the device.
-fn figures(trainee: &Trainee) -> Tensor<1> {
-    let squares = trainee.gradients().iter().map(|gradient| (gradient.clone() * gradient.clone()).sum());
-    Tensor::cat(trainee.losses().iter().cloned().chain(squares).collect(), 0)
+/// The losses of the samples and the squares of the sums of gradients, added up in part, one after the other, still on the device.
+fn figures(trainee: &Trainee) -> Result<Tensor<1>> {
+    let squares = squares(trainee.gradients())?;
+    Ok(Tensor::cat(trainee.losses().iter().cloned().chain(squares).collect(), 0))
 }
 
 /// Losses of the samples and the L2 norm over all sums of gradients, in one transfer.
@@ -246,7 +258,8 @@ fn measured(trainee: &Trainee) -> Tried<(Vec<f32>, f64)> {
         let squares = gradients.iter().map(|gradient| read(gradient, kernels::sum_of_squares));
         return Ok((losses, squares.sum::<Result<f64>>()?.sqrt()));
     }
-    let mut all = values(ledger, figures(trainee))?;
-    let squares = all.split_off(all.len() - gradients.len());
+    let samples: usize = losses.iter().map(|losses| losses.dims()[0]).sum();
+    let mut all = values(ledger, figures(trainee)?)?;
+    let squares = all.split_off(samples.min(all.len()));
     Ok((all, squares.iter().map(|&square| f64::from(square)).sum::<f64>().sqrt()))
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use burn::tensor::Device;
 use pipeline_contract::{ItemContext, Nothing, Output, Result, Sequential, StageError, StageKind, stage_rng};
 use pipeline_images::Batch;
 use pipeline_kernels::all_finite;
@@ -68,7 +69,12 @@ pub struct Group {
     pub accumulation: f64,
     /// Window against one batch in float32 without checkpointing: what the precision costs on top.
     pub settings: f64,
+    /// That batch on a graphics device against the same on the CPU: what the device is wrong by. Nothing on the CPU.
+    pub device: Option<f64>,
 }
+
+/// Up to where a graphics device is right in float32: its kernels may multiply with ten bits (TF32), which is off by a thousandth.
+const DEVICE_TOLERANCE: f64 = 1e-2;
 
 /// What came of a comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,9 +90,17 @@ pub struct WindowReport {
 }
 
 impl WindowReport {
-    /// True when the window's gradients are the batch's within rounding.
+    /// True when the window's gradients are the batch's within rounding, and a graphics device's are the CPU's.
     pub fn ok(&self) -> bool {
-        self.groups.iter().all(|group| group.accumulation <= self.tolerance)
+        self.groups.iter().all(|group| group.accumulation <= self.tolerance) && self.wrong().is_none()
+    }
+
+    /// The group that a graphics device computes furthest from what it is, where that isn't rounding.
+    fn wrong(&self) -> Option<(&str, f64)> {
+        let of = |group: &Group| group.device.unwrap_or(0.0);
+        let worst = self.groups.iter().max_by(|a, b| of(a).total_cmp(&of(b)))?;
+        // What isn't a number is not within.
+        (of(worst).is_nan() || of(worst) > DEVICE_TOLERANCE).then(|| (worst.name.as_str(), of(worst)))
     }
 }
 
@@ -94,19 +108,34 @@ impl fmt::Display for WindowReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { about, groups, tolerance, cause } = self;
         writeln!(f, "{about}")?;
-        writeln!(f, "{:<4}  {:<12}  {:>16}  {:>22}", "", "group", "window vs batch", "vs float32, no ckpt")?;
-        for Group { name, accumulation, settings } in groups {
+        let there = groups.iter().any(|group| group.device.is_some());
+        let head = if there { format!("  {:>16}", "device vs CPU") } else { String::new() };
+        writeln!(f, "{:<4}  {:<12}  {:>16}  {:>22}{head}", "", "group", "window vs batch", "vs float32, no ckpt")?;
+        for Group { name, accumulation, settings, device } in groups {
             let verdict = if accumulation <= tolerance { "ok" } else { "DIFF" };
-            writeln!(f, "{verdict:<4}  {name:<12}  {accumulation:>16.1e}  {settings:>22.1e}")?;
+            let device = device.map(|device| format!("  {device:>16.1e}")).unwrap_or_default();
+            writeln!(f, "{verdict:<4}  {name:<12}  {accumulation:>16.1e}  {settings:>22.1e}{device}")?;
         }
         match cause {
-            None => writeln!(f, "accumulation gives the large batch's gradients (relative L2 within {tolerance:.0e})"),
-            Some(cause) => writeln!(f, "accumulation does NOT give the large batch's gradients: {cause}"),
+            None => writeln!(f, "accumulation gives the large batch's gradients (relative L2 within {tolerance:.0e})")?,
+            Some(cause) => writeln!(f, "accumulation does NOT give the large batch's gradients: {cause}")?,
+        }
+        match self.wrong() {
+            Some((name, far)) => writeln!(
+                f,
+                "the device does NOT give the CPU's gradients in float32: those of {name} are off by {far:.1e}, which is a fault of its \
+                 driver or of its kernels; don't train on it"
+            ),
+            None if there => {
+                writeln!(f, "the device gives the CPU's gradients (float32, relative L2 within {DEVICE_TOLERANCE:.0e})")
+            }
+            None => Ok(()),
         }
     }
 }
 
-/// Compares the gradients of a window of micro-batches with those of the same samples as one batch.
+/// Compares the gradients of a window of micro-batches with those of the same samples as one batch; and on a graphics device those of the
+/// batch with the CPU's, at the very sizes that are trained: kernels are chosen by size, and may be wrong for some.
 ///
 /// # Errors
 /// When there is no sample, the images differ in size, or the device fails.
@@ -116,15 +145,15 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     device::supports(&opened, job.setting.precision)?;
     let whole = joined(&batches)?;
     let samples = whole.samples.len();
-    let gradients = |parts: &[Batch], setting: Setting| -> Result<Vec<Vec<f32>>> {
+    let gradients = |parts: &[Batch], setting: Setting, device: &Device| -> Result<Vec<Vec<f32>>> {
         let mut scale = LossScale::new(setting.precision, LossScale::START);
         loop {
             let (loss, init) = loss_and_init(options)?;
             let state = match init {
-                Some(path) => weights::load_file(&job.network, &path, &opened.device)?,
-                None => State::fresh(job.network.layout(), &opened.device, |name| {
-                    stage_rng(seed, 0, &format!("weights {name}"), stage)
-                })?,
+                Some(path) => weights::load_file(&job.network, &path, device)?,
+                None => {
+                    State::fresh(job.network.layout(), device, |name| stage_rng(seed, 0, &format!("weights {name}"), stage))?
+                }
             };
             let mut trainee = Trainee::new(job.network.clone(), state, loss, setting, Ledger::default())?;
             trainee.scale = scale;
@@ -139,29 +168,37 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
         }
     };
     let micro_batches = batches.len();
-    let window = gradients(&batches, job.setting)?;
+    let window = gradients(&batches, job.setting, &opened.device)?;
     let one = [whole];
-    let batch = gradients(&one, job.setting)?;
+    let batch = gradients(&one, job.setting, &opened.device)?;
     let plain = Setting { precision: Precision::Float32, checkpointing: Checkpointing::None, samples: usize::MAX };
-    let exact = gradients(&one, plain)?;
-    let mut groups: Vec<(String, [f64; 4])> = Vec::new();
-    for (spec, ((window, batch), exact)) in job.network.layout().of(Role::Trained).zip(window.iter().zip(&batch).zip(&exact)) {
+    let exact = gradients(&one, plain, &opened.device)?;
+    let is_cpu = device::is_cpu(&opened.device);
+    let here = if is_cpu { exact.clone() } else { gradients(&one, plain, &device::open("cpu")?.device)? };
+    let mut groups: Vec<(String, [f64; 6])> = Vec::new();
+    let all = window.iter().zip(&batch).zip(exact.iter().zip(&here));
+    for (spec, ((window, batch), (exact, here))) in job.network.layout().of(Role::Trained).zip(all) {
         // `down.0.conv1.weight` is of `down.0`, `head.weight` of `head`.
         let parts: Vec<&str> = spec.name.split('.').collect();
         let name = parts[..parts.len().saturating_sub(1).clamp(1, 2)].join(".");
-        let sums = [distance(window, batch), square(batch), distance(window, exact), square(exact)];
+        let pair = |of: &[f32], to: &[f32]| [distance(of, to), square(to)];
+        let [[a, b], [c, d], [e, f]] = [pair(window, batch), pair(window, exact), pair(exact, here)];
+        let sums = [a, b, c, d, e, f];
         match groups.last_mut().filter(|(last, _)| *last == name) {
             Some((_, all)) => all.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum),
             None => groups.push((name, sums)),
         }
     }
-    let mut whole = [0.0; 4];
+    let mut whole = [0.0; 6];
     groups.iter().for_each(|(_, sums)| whole.iter_mut().zip(sums).for_each(|(whole, sum)| *whole += sum));
     groups.push(("all".into(), whole));
     let ratio = |difference: f64, size: f64| (difference / size.max(f64::MIN_POSITIVE)).sqrt();
     let groups: Vec<Group> = groups
         .into_iter()
-        .map(|(name, [d, b, e, x])| Group { name, accumulation: ratio(d, b), settings: ratio(e, x) })
+        .map(|(name, [a, b, c, d, e, f])| {
+            let device = (!is_cpu).then(|| ratio(e, f));
+            Group { name, accumulation: ratio(a, b), settings: ratio(c, d), device }
+        })
         .collect();
     let tolerance = match (job.setting.precision, device::engine(&opened.device)) {
         (Precision::Float32, _) => 1e-5,

@@ -2,8 +2,9 @@
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
 
-use super::Lines;
+use super::{Lines, addresses, float32};
 
 /// At most so many units work together on a piece.
 const UNITS: usize = 128;
@@ -64,4 +65,57 @@ pub(super) fn add_columns<N: Size>(
         sync_cube();
         half /= 2;
     }
+}
+
+/// Columns and rows of a cube that adds up pieces.
+const FOLD: [usize; 2] = [32, 8];
+
+/// From `[outer, pieces, inner]` to `[outer, inner]`.
+#[cube(launch, address_type = "dynamic")]
+fn fold_kernel(
+    parts: &Tensor<f32>,
+    sums: &mut Tensor<f32>,
+    pieces: usize,
+    inner: usize,
+    #[comptime] width: usize,
+    #[comptime] height: usize,
+) {
+    let column = UNIT_POS_X as usize;
+    let row = UNIT_POS_Y as usize;
+    let at = CUBE_POS_X as usize * width + column;
+    let outer = CUBE_POS_Y as usize;
+    let mut sum = Vector::<f32, Const<1>>::new(0.0f32);
+    if at < inner {
+        let mut piece = row;
+        while piece < pieces {
+            sum += Vector::new(parts[(outer * pieces + piece) * inner + at]);
+            piece += height;
+        }
+    }
+    let mut all = Shared::<[Vector<f32, Const<1>>]>::new_slice(comptime!(width * height));
+    let me = row * width + column;
+    all[me] = sum;
+    add_columns::<Const<1>>(&mut all, me, width, height);
+    if row == 0 && at < inner {
+        sums[outer * inner + at] = all[me].extract(0usize);
+    }
+}
+
+/// Adds up the pieces of `[outer, pieces, inner]` in float32.
+pub(super) fn fold(parts: CubeTensor, [outer, pieces, inner]: [usize; 3]) -> CubeTensor {
+    let sums = float32(&parts, [outer, inner]);
+    let [width, height] = FOLD;
+    fold_kernel::launch(
+        &sums.client,
+        CubeCount::Static(inner.div_ceil(width) as u32, outer as u32, 1),
+        CubeDim::new_2d(width as u32, height as u32),
+        addresses(&[&parts]),
+        parts.into_tensor_arg(),
+        sums.clone().into_tensor_arg(),
+        pieces,
+        inner,
+        width,
+        height,
+    );
+    sums
 }

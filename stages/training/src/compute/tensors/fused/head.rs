@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
 use super::activation::{normal, relu};
-use super::channels::{Pieces, add_columns};
+use super::channels::{Pieces, add_columns, fold};
 use super::{Lines, Parts, Values, addresses, dense, float32, spread, stored, tensor};
 use crate::compute::tensors::Normed;
 
@@ -226,7 +226,17 @@ pub(in super::super) fn head_weight(normed: Normed, upstream: Values<4>) -> Resu
             pieces.height,
             stored(&map.tensor),
         );
-        tensor::<2>(sums).sum_dim(0)
+        tensor::<2>(fold(sums, [1, map.batch * pieces.pieces, map.channels]))
     });
     Ok(Values::cat(rows.collect(), 0))
+}
+
+/// The gradient of the bias, `[outputs]`: the sums of a gradient `[batch, outputs, height, width]`.
+pub(in super::super) fn head_bias(upstream: Values<4>) -> Result<Values<1>> {
+    let [batch, outputs, height, width] = upstream.dims();
+    let upstream = dense(upstream)?;
+    // A row of pixels at a time, then the rows, then the samples.
+    let rows = fold(upstream, [batch * outputs, height, width]);
+    let planes = fold(rows, [batch * outputs, width, 1]);
+    Ok(tensor::<2>(fold(planes, [1, batch, outputs])).reshape([outputs]))
 }

@@ -8,8 +8,10 @@
 mod activation;
 mod channels;
 mod head;
+mod loss;
 mod norm;
 mod pool;
+mod step;
 mod upsample;
 mod weights;
 
@@ -27,9 +29,11 @@ use super::{Normed, Read};
 use crate::device;
 
 pub(super) use activation::join;
-pub(super) use head::{head, head_input, head_weight};
+pub(super) use head::{head, head_bias, head_input, head_weight};
+pub(super) use loss::loss;
 pub(super) use norm::{moments, norm_input};
 pub(super) use pool::{pool, pool_input};
+pub(super) use step::{adam, squares};
 pub(super) use upsample::{upsample, upsample_bias, windows};
 pub(super) use weights::{convolve_weight, upsample_weight};
 

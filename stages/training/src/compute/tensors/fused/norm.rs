@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
 use super::activation::normal;
-use super::channels::{Pieces, add_columns};
+use super::channels::{Pieces, add_columns, fold};
 use super::{Lines, Parts, Values, addresses, float32, spread, stored, tensor};
 use crate::compute::tensors::Normed;
 use crate::compute::tensors::norm::{Gradients, Moments};
@@ -509,7 +509,7 @@ pub(in super::super) fn norm_input(norm: &Norm, normed: Normed, upstream: Values
         stored(&map.tensor),
     );
     let channels = map.channels;
-    let sums = tensor::<3>(sums).sum_dim(1);
-    let sum = |which| sums.clone().narrow(0, which, 1).reshape([1, channels]);
+    let sums = tensor::<2>(fold(sums, [2, map.batch * pieces.pieces, channels]));
+    let sum = |which| sums.clone().narrow(0, which, 1);
     Ok(Gradients { input: output.map(), scale: sum(1), shift: sum(0) })
 }

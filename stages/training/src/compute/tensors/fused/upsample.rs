@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
-use super::channels::{Pieces, add_columns};
+use super::channels::{Pieces, add_columns, fold};
 use super::{Lines, Values, addresses, dense, float32, spread, stored, tensor};
 
 /// Where a unit of the larger map finds its line among the blocks, and which line of a pixel it is.
@@ -179,5 +179,5 @@ pub(in super::super) fn upsample_bias(upstream: Values<4>) -> Result<Values<1>> 
         pieces.height,
         stored(&map.tensor),
     );
-    Ok(tensor::<2>(sums).sum_dim(0).reshape([map.channels]))
+    Ok(tensor::<2>(fold(sums, [1, map.batch * pieces.pieces, map.channels])).reshape([map.channels]))
 }

@@ -4,11 +4,13 @@
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl::zspace::metadata::Metadata;
 use burn_cubecl::cubecl::zspace::{Shape, Strides};
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
 use super::activation::{Frame, Part, framed};
+use super::channels::fold;
 use super::{Lines, dense, float32, tensor};
 use crate::compute::tensors::Read;
 
@@ -131,8 +133,8 @@ pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) 
         }
     }
     let all = view(&made, 0, [3, turns, images * pieces, size], [turns * stride, stride, size, 1]);
-    let sums = tensor::<4>(all).reshape([3, turns * images * pieces, size]).sum_dim(1);
-    Ok(sums.reshape([3, 3, inputs, outputs]).permute([3, 2, 0, 1]))
+    let sums = fold(into_contiguous(all), [3, turns * images * pieces, size]);
+    Ok(tensor::<2>(sums).reshape([3, 3, inputs, outputs]).permute([3, 2, 0, 1]))
 }
 
 /// The gradient of an upsampling's weights `[inputs, 4 * outputs]`, from its input `[batch, inputs, height, width]` and the gradient of its
@@ -149,7 +151,8 @@ pub(in super::super) fn upsample_weight(input: Tensor<4>, blocks: Tensor<2>) -> 
     let right = view(&right, 0, [1, pieces, length, outputs], [pixels * outputs, length * outputs, outputs, 1]);
     let made = float32(&tensor, [1, pieces, inputs, outputs]);
     multiply(left, right, made.clone())?;
-    Ok(super::tensor::<4>(made).reshape([pieces, inputs * outputs]).sum_dim(0).reshape([inputs, outputs]))
+    let sums = fold(made, [1, pieces, inputs * outputs]);
+    Ok(super::tensor::<2>(sums).reshape([inputs, outputs]))
 }
 
 #[cfg(test)]

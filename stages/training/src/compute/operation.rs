@@ -153,7 +153,8 @@ impl Operation {
             }
             // The neighbours of some pixels, and what they come to before it is summed up.
             Self::ConvolveWeight { inputs, outputs, area } => {
-                area.values(inputs).clamp(1 << 20, 1 << 23) as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64
+                let neighbours = (3 * area.values(inputs)).min(area.values(inputs).clamp(1 << 20, 1 << 23));
+                neighbours as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64
             }
             Self::ConvolveInput { wanted, outputs, .. } => 4 * (wanted * outputs * 9) as u64 + narrowed(wanted * outputs * 9),
             Self::Upsample { inputs, outputs, area } | Self::UpsampleWeight { inputs, outputs, area } => {

@@ -137,6 +137,7 @@ fn place_kernel<E: Float, N: Size>(
 }
 
 /// An input of a layer, as the kernels take it.
+#[expect(clippy::large_enum_variant, reason = "some at a time, for the length of a call")]
 #[derive(Clone)]
 pub(super) enum Part {
     Normed(Parts),
@@ -161,12 +162,12 @@ impl Part {
     /// Of some of the images.
     pub fn images(&self, from: usize, count: usize) -> Self {
         match self {
-            Self::Normed(Parts { map, mean, inverse, scale, shift }) => Self::Normed(Parts {
-                map: map.images(from, count),
-                mean: rows(mean, from, count),
-                inverse: rows(inverse, from, count),
-                scale: scale.clone(),
-                shift: shift.clone(),
+            Self::Normed(parts) => Self::Normed(Parts {
+                map: parts.map.images(from, count),
+                mean: rows(&parts.mean, from, count),
+                inverse: rows(&parts.inverse, from, count),
+                scale: parts.scale.clone(),
+                shift: parts.shift.clone(),
             }),
             Self::Plain(map) => Self::Plain(map.images(from, count)),
         }
@@ -192,17 +193,17 @@ pub(super) fn framed(parts: &[Part], frame: Frame) -> Result<CubeTensor> {
         let (count, dim) = spread(like, units);
         let (x, to) = (map.tensor.clone().into_tensor_arg(), output.clone().into_tensor_arg());
         match part {
-            Part::Normed(Parts { mean, inverse, scale, shift, .. }) => activate_kernel::launch(
+            Part::Normed(parts) => activate_kernel::launch(
                 &client,
                 count,
                 dim,
                 addresses,
                 vector,
                 x,
-                mean.clone().into_tensor_arg(),
-                inverse.clone().into_tensor_arg(),
-                scale.clone().into_tensor_arg(),
-                shift.clone().into_tensor_arg(),
+                parts.mean.clone().into_tensor_arg(),
+                parts.inverse.clone().into_tensor_arg(),
+                parts.scale.clone().into_tensor_arg(),
+                parts.shift.clone().into_tensor_arg(),
                 to,
                 units,
                 own,

@@ -82,8 +82,8 @@ fn fold_kernel(
 ) {
     let column = UNIT_POS_X as usize;
     let row = UNIT_POS_Y as usize;
-    let at = CUBE_POS_X as usize * width + column;
-    let outer = CUBE_POS_Y as usize;
+    let at = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize * width + column;
+    let outer = CUBE_POS_Z as usize;
     let mut sum = Vector::<f32, Const<1>>::new(0.0f32);
     if at < inner {
         let mut piece = row;
@@ -105,9 +105,12 @@ fn fold_kernel(
 pub(super) fn fold(parts: CubeTensor, [outer, pieces, inner]: [usize; 3]) -> CubeTensor {
     let sums = float32(&parts, [outer, inner]);
     let [width, height] = FOLD;
+    // No interface promises more than 65,535 cubes in a direction.
+    let blocks = inner.div_ceil(width).max(1);
+    let across = blocks.min(1 << 15);
     fold_kernel::launch(
         &sums.client,
-        CubeCount::Static(inner.div_ceil(width) as u32, outer as u32, 1),
+        CubeCount::Static(across as u32, blocks.div_ceil(across) as u32, outer as u32),
         CubeDim::new_2d(width as u32, height as u32),
         addresses(&[&parts]),
         parts.into_tensor_arg(),

@@ -230,6 +230,10 @@ impl Plan {
 }
 
 impl Ask for Plan {
+    fn largest_buffer(&self) -> Option<u64> {
+        device::largest_buffer(&self.device.device)
+    }
+
     fn speed(&self, precision: Precision) -> Result<Speed> {
         calibrate(&self.device, precision)
     }

@@ -165,6 +165,11 @@ pub fn device_memory(device: &Device) -> Option<(u64, u64)> {
     device.memory_pool_usage().map(|usage| (usage.bytes_in_use, usage.bytes_reserved))
 }
 
+/// Bytes that a buffer of a graphics device may have; `None` on the CPU.
+pub fn largest_buffer(device: &Device) -> Option<u64> {
+    if is_cpu(device) { None } else { graphics::largest_buffer(device) }
+}
+
 /// Bytes that are held from the system's point of view, used or not: what a device's allocator reserved; on the CPU what the
 /// process has resident (Linux says). `None` where nobody says.
 pub(crate) fn held(device: &Device) -> Option<u64> {

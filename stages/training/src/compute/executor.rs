@@ -98,6 +98,7 @@ impl<A: Arithmetic> Executor<A> {
             bytes => Some(self.ledger.charge(Cause::Workspace, bytes)?),
         };
         self.work += operation.work();
+        self.ledger.need(operation.piece(self.precision));
         work(&mut self.arithmetic).map_err(|fault| match fault {
             // The arithmetic knows what it was refused; where that was, and what is held, the ledger knows.
             Fault::Memory(short) => Fault::Memory(self.ledger.refusal(short.asked, short.refused_by)),

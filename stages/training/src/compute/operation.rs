@@ -168,6 +168,20 @@ impl Operation {
         }
     }
 
+    /// Bytes of the largest map that the operation makes on a graphics device, or reads as one.
+    pub fn piece(self, precision: Precision) -> u64 {
+        let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
+        match self {
+            Self::Convolve { inputs, outputs, area, copied } => map(if copied { inputs.max(outputs) } else { outputs }, area),
+            Self::ConvolveInput { wanted, area, .. } => map(wanted, area),
+            Self::Upsample { outputs, area, .. }
+            | Self::UpsampleWeight { outputs, area, .. }
+            | Self::UpsampleInput { outputs, area, .. } => 4 * map(outputs, area),
+            // Smaller than the map that they read.
+            _ => 0,
+        }
+    }
+
     /// What the operation does.
     pub fn work(self) -> Work {
         let both = |inputs: usize, outputs: usize, taps: usize, area: Area, read: f64| Work {

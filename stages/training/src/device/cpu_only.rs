@@ -15,6 +15,10 @@ pub(super) fn about(_: &str, _: &Device) -> (About, bool) {
     (About::default(), false)
 }
 
+pub(super) fn largest_buffer(_: &Device) -> Option<u64> {
+    None
+}
+
 pub(super) fn best() -> Option<Opened> {
     None
 }

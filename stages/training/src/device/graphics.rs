@@ -82,6 +82,14 @@ fn devices(kind: DeviceType) -> Vec<Device> {
     attempt(|| Device::enumerate(kind).into_vec()).unwrap_or_default()
 }
 
+/// Bytes that a buffer may have.
+pub(super) fn largest_buffer(device: &Device) -> Option<u64> {
+    match device.as_dispatch() {
+        DispatchDevice::Cube(device) => attempt(|| device.client().properties().memory.max_page_size),
+        _ => None,
+    }
+}
+
 /// What the driver of a device says of it, and whether it is drawn by the CPU.
 pub(super) fn about(name: &str, device: &Device) -> (About, bool) {
     if is_cpu(device) {

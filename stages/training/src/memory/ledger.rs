@@ -20,6 +20,8 @@ struct Book {
     limit: Option<u64>,
     /// The most that the device's own allocator was seen to have reserved.
     observed: u64,
+    /// The largest piece that was needed in one.
+    largest: u64,
     /// How many charges until one is refused on purpose.
     refuse_in: Option<u64>,
 }
@@ -121,6 +123,17 @@ impl Ledger {
     /// The most that was noted.
     pub(crate) fn observed(&self) -> u64 {
         self.book().observed
+    }
+
+    /// Notes that so many bytes are needed in one piece.
+    pub(crate) fn need(&self, bytes: u64) {
+        let mut book = self.book();
+        book.largest = book.largest.max(bytes);
+    }
+
+    /// The most that was needed in one piece, in bytes.
+    pub fn largest(&self) -> u64 {
+        self.book().largest
     }
 
     /// What is held now.

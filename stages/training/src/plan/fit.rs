@@ -35,10 +35,18 @@ pub struct Candidate {
     pub peak: u64,
     /// True where a graphics device's allocator wasn't asked for the peak.
     pub estimate: bool,
+    /// True where a map is larger than the device lets a buffer be.
+    pub too_large: bool,
     /// Estimated seconds of one window, without waiting for data and without the optimizer.
     pub seconds: f64,
     /// Why it isn't the choice; nothing of the choice.
     pub why_not: Option<String>,
+}
+
+impl Candidate {
+    fn fits(&self, room: u64) -> bool {
+        self.peak <= room && !self.too_large
+    }
 }
 
 /// All combinations, the choice first, those that fit by time, then the others by memory.
@@ -85,6 +93,11 @@ pub trait Ask {
     /// # Errors
     /// What it reports.
     fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>>;
+
+    /// Bytes that it lets a buffer be.
+    fn largest_buffer(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Plans all combinations and ranks them. On a graphics device the plans are guesses of what its allocator will reserve: there the choice is
@@ -95,7 +108,7 @@ pub trait Ask {
 pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask) -> Result<Fit> {
     let (job, margin) = (&job.squeezed(), (budget as f64 * MARGIN) as u64);
     let room = budget.saturating_sub(margin);
-    let mut candidates = Vec::new();
+    let (mut candidates, limit) = (Vec::new(), ask.largest_buffer());
     for &precision in &freedom.precisions {
         let speed = ask.speed(precision)?;
         for (micro_batch, checkpointing) in combinations(job, freedom) {
@@ -109,6 +122,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
                 gradient_checkpointing: checkpointing.name(),
                 peak: forecast.peak.total,
                 estimate: !cpu,
+                too_large: limit.is_some_and(|limit| forecast.largest > limit),
                 seconds: speed.seconds(forecast.work) * accumulation as f64,
                 why_not: None,
             });
@@ -116,7 +130,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
     }
     rank(job, &mut candidates, room);
     let mut learned = 1.0;
-    while let Some(first) = candidates.first().filter(|first| first.estimate) {
+    while let Some(first) = candidates.first().filter(|first| first.estimate && !first.too_large) {
         let Some((setting, planned)) = setting(first).zip(Some(first.peak.max(1))) else { break };
         let Some(reserved) = ask.reserved(first.micro_batch, setting)? else { break };
         // What this one takes beyond its guess, the others are taken to take as well, until they are asked.
@@ -129,7 +143,8 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
         rank(job, &mut candidates, room);
     }
     let fastest = explain(job, &mut candidates, room);
-    let smallest = candidates.iter().map(|candidate| candidate.peak).min().filter(|_| fastest.is_none());
+    let possible = candidates.iter().filter(|candidate| !candidate.too_large);
+    let smallest = possible.map(|candidate| candidate.peak).min().filter(|_| fastest.is_none());
     Ok(Fit {
         budget,
         margin,
@@ -155,14 +170,14 @@ fn changes(job: &Job, candidate: &Candidate) -> bool {
 
 /// True for a time that an estimate can't tell from the least of those that fit.
 fn tied(candidates: &[Candidate], room: u64) -> impl Fn(&Candidate) -> bool + use<> {
-    let fit = candidates.iter().filter(|candidate| candidate.peak <= room);
+    let fit = candidates.iter().filter(|candidate| candidate.fits(room));
     let least = fit.map(|candidate| candidate.seconds).min_by(f64::total_cmp);
     move |candidate| least.is_some_and(|least| candidate.seconds <= least * TIE)
 }
 
 /// Those that fit by time, then the others by memory.
 fn rank(job: &Job, candidates: &mut [Candidate], room: u64) {
-    let fits = |candidate: &Candidate| candidate.peak <= room;
+    let fits = |candidate: &Candidate| candidate.fits(room);
     let tied = tied(candidates, room);
     // An estimate doesn't tell times that are this near apart: of those, one that changes no result, then one that changes
     // nothing, then the one that makes least again, then the one that takes least.
@@ -177,7 +192,7 @@ fn rank(job: &Job, candidates: &mut [Candidate], room: u64) {
         };
         fits(b).cmp(&fits(a)).then_with(|| match (fits(a), tied(a), tied(b)) {
             (true, true, true) => own(a).cmp(&own(b)),
-            (false, ..) => a.peak.cmp(&b.peak),
+            (false, ..) => (a.too_large, a.peak).cmp(&(b.too_large, b.peak)),
             _ => a.seconds.total_cmp(&b.seconds),
         })
     });
@@ -185,10 +200,11 @@ fn rank(job: &Job, candidates: &mut [Candidate], room: u64) {
 
 /// Says of each why it isn't the choice, and what time that takes, if there is one.
 fn explain(job: &Job, candidates: &mut [Candidate], room: u64) -> Option<f64> {
-    let fastest = candidates.first().filter(|first| first.peak <= room).map(|first| first.seconds);
+    let fastest = candidates.first().filter(|first| first.fits(room)).map(|first| first.seconds);
     let tied = tied(candidates, room);
     for (place, candidate) in candidates.iter_mut().enumerate() {
         candidate.why_not = match fastest {
+            _ if candidate.too_large => Some("a map is larger than the device lets a buffer be".into()),
             _ if candidate.peak > room => Some(format!("{} over the budget less its margin", size(candidate.peak - room))),
             Some(fastest) if place > 0 => Some(match (tied(candidate), changes(job, candidate)) {
                 (true, true) => "not clearly faster, and changes results".into(),
@@ -267,6 +283,7 @@ mod tests {
         reserves: Option<[f64; 3]>,
         asked: std::cell::Cell<usize>,
         job: Job,
+        largest: Option<u64>,
     }
 
     impl Ask for Device {
@@ -282,6 +299,10 @@ mod tests {
             let place = Checkpointing::ALL.iter().position(|&mode| mode == setting.checkpointing).expect("one of all");
             Ok(Some((planned as f64 * reserves[place]) as u64))
         }
+
+        fn largest_buffer(&self) -> Option<u64> {
+            self.largest
+        }
     }
 
     /// What is chosen on such a device.
@@ -289,7 +310,7 @@ mod tests {
         let job = job(norm);
         let precisions = vec![Precision::Float32, Precision::Float16];
         let freedom = Freedom { micro_batch: true, precisions, checkpointing: true };
-        let device = Device { half, reserves, asked: 0.into(), job: job.clone() };
+        let device = Device { half, reserves, asked: 0.into(), job: job.clone(), largest: None };
         let fit = fit(&job, &freedom, budget, reserves.is_none(), &device).expect("images that fit the network");
         (fit, device.asked.get())
     }
@@ -333,6 +354,21 @@ mod tests {
     }
 
     #[test]
+    fn a_map_that_no_buffer_may_be_is_never_chosen() {
+        let job = job("group");
+        // Four samples of 64 x 64 with twice 8 channels side by side, in float32.
+        let map = 4 * 64 * 64 * 16 * 4;
+        let freedom = Freedom { micro_batch: true, precisions: vec![Precision::Float32], checkpointing: true };
+        let chosen = |largest| {
+            let device =
+                Device { half: 1.0, reserves: Some([1.0; 3]), asked: 0.into(), job: job.clone(), largest: Some(largest) };
+            let fit = fit(&job, &freedom, 1 << 30, false, &device).expect("images that fit the network");
+            fit.choice().map(|choice| choice.micro_batch)
+        };
+        assert_eq!([map, map - 1, map / 2 - 1, map / 4 - 1].map(chosen), [Some(4), Some(1), Some(1), None]);
+    }
+
+    #[test]
     fn of_what_is_as_fast_the_files_own_is_chosen_and_the_window_stays() {
         let fit = chosen(1 << 30, 1.0, "group");
         let of = |choice: &Candidate| (choice.micro_batch, choice.accumulation, choice.gradient_checkpointing);
@@ -349,7 +385,7 @@ mod tests {
     fn an_endless_window_is_weighed_in_no_time() {
         let job = Job { steps: usize::MAX, ..job("group") };
         let freedom = Freedom { micro_batch: true, precisions: vec![Precision::Float32], checkpointing: true };
-        let device = Device { half: 1.0, reserves: None, asked: 0.into(), job: job.clone() };
+        let device = Device { half: 1.0, reserves: None, asked: 0.into(), job: job.clone(), largest: None };
         assert!(fit(&job, &freedom, 1 << 30, true, &device).is_ok_and(|fit| fit.choice().is_some()));
     }
 

@@ -33,6 +33,8 @@ pub struct Forecast {
     pub peak: Snapshot,
     /// The work of one micro-batch.
     pub work: Work,
+    /// Bytes of the largest map, which a graphics device must let a buffer have.
+    pub largest: u64,
 }
 
 fn area((batch, height, width): (usize, usize, usize)) -> Area {
@@ -77,5 +79,5 @@ fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
         let images = e.images(Images::Planes(&[]), area((most.min(samples), height, width)))?;
         network.blocks().forward(&mut e, images, Pass::Evaluate, setting.checkpointing)?;
     }
-    Ok(Forecast { peak: ledger.peak(), work })
+    Ok(Forecast { peak: ledger.peak(), work, largest: ledger.largest() })
 }

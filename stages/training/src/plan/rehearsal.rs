@@ -5,7 +5,7 @@
 use pipeline_contract::{Result, StageError};
 use pipeline_images::Normalization;
 
-use super::Job;
+use super::{Job, size};
 use crate::compute::Engine;
 use crate::device::{self, Opened};
 use crate::loss::Loss;
@@ -26,6 +26,14 @@ const MICRO_BATCHES: usize = 8;
 pub fn rehearse(opened: &Opened, job: &Job) -> Result<Option<u64>> {
     if device::engine(&opened.device) == Engine::Kernels {
         return Ok(None);
+    }
+    // A dry run fills no page, and so isn't refused one that no device would give.
+    let (largest, limit) =
+        (job.forecast(job.micro_batch.0, job.setting, false)?.largest, device::largest_buffer(&opened.device));
+    if let Some(limit) = limit.filter(|&limit| largest > limit) {
+        let (largest, limit) = (size(largest), size(limit));
+        let message = format!("a map of {largest} is larger than {} lets a buffer be, {limit}", opened.description);
+        return Err(StageError::new(message).help("a smaller micro-batch or smaller images; or mixed_precision: fp16"));
     }
     // The first time through, what is tuned takes memory that the run won't; the second time all is tuned.
     pass(opened, job)?;

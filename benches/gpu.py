@@ -143,9 +143,21 @@ def fixtures():
     return rows, failed
 
 
+def window():
+    """How far a window's float32 gradients are from the CPU's, in words, and whether that is too far."""
+    groups = re.findall(r"^(?:ok|DIFF)\s+(\S+)\s+\S+\s+\S+\s+(\S+)$", text(work / "window" / "out"), re.M)
+    if not groups:
+        return f"Not compared with the CPU at {about['side']} x {about['side']}: {why_not(work / 'window') or 'it gave no figures'}.", False
+    worst = max(groups, key=lambda group: (lambda far: math.inf if math.isnan(far) else far)(float(group[1])))
+    wrong = "does NOT give the CPU's" in text(work / "window" / "out")
+    return (f"Gradients of one image of {about['side']} x {about['side']} in float32 against the CPU's: {dict(groups)['all']} (relative L2), "
+            f"{worst[0]} {worst[1]}{': WRONG' if wrong else ''}."), wrong
+
+
 plan = [line.split() for line in (work / "plan").read_text().splitlines()]
 pairs = [(key, ours(*key), theirs(*key[:4], "no" if key[4] == "none" else "ck")) for key in plan]
 fixture_rows, failed = fixtures()
+window_line, wrong = window()
 device = next((row["device"] for _, row, _ in pairs if row.get("device")), None)
 card = text(work / "card").strip()
 torch = text(work / "torch" / "out").split("\n")
@@ -166,6 +178,7 @@ if device and "drawn by the CPU" in device:
 page += ["", "## Agreement with PyTorch", "",
          "`pipeline verify FIXTURE`: what PyTorch computed in float64, computed here. Worst is the figure nearest its tolerance.", ""]
 page += table(["fixture", "result", "worst", "tolerance"], fixture_rows) if fixture_rows else ["No fixture was verified.", ""]
+page += [window_line, ""]
 
 page += ["## A step's time and memory", "",
          f"U-Net of depth {about['depth']}, group norm, AdamW, images of {about['side']} x {about['side']}; micro-batch x accumulation. "
@@ -230,3 +243,5 @@ if "--judge" in sys.argv[3:]:
         sys.exit("no row was measured")
     if failed:
         sys.exit("a fixture failed")
+    if wrong:
+        sys.exit("the device's gradients are not the CPU's")

@@ -147,6 +147,13 @@ for fixture in "$fixtures"/*.safetensors; do
 done
 table
 
+# Kernels are chosen by size, and may be wrong for some: the gradients of the first row's network at its own size, against the CPU's.
+echo "$SECONDS s: verify a window at $side x $side" >&2
+attempt window "$binary" verify pipelines/quickstart.yml --device "$device" --set trainer.gradient_accumulation_steps=1 \
+  --set dataset.drawn.pairs=1 --set dataset.drawn.image_size=$side --set dataset.drawn.batch_size=1 \
+  --set "stages.train.with.model={unet: {base: ${bases[0]}, depth: $depth, norm: group}}"
+table
+
 peer_device=cuda
 if ! [ -e "$peer" ]; then
   echo "there is no train_step.py" >"$work/no_torch"

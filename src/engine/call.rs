@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pipeline_contract::{Result, StageError, panic_words};
+use pipeline_contract::{Result, StageError, lost, panic_words};
 
 use super::control::RunError;
 
@@ -50,6 +50,10 @@ pub fn call<T>(stage: &str, sample: Option<&str>, body: impl FnOnce() -> Result<
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result.map_err(|cause| error(cause, false)),
         Err(payload) => {
+            // What panics once a device is gone for good is no bug of the stage.
+            if let Some(loss) = lost::told() {
+                return Err(error(loss.clone(), false));
+            }
             let text = panic_words(&*payload).unwrap_or("no message");
             Err(error(
                 StageError::new(text).help("this is a bug of the stage; please report it with the file and the sample"),

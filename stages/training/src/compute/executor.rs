@@ -112,8 +112,9 @@ impl<A: Arithmetic> Executor<A> {
 
     pub fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, A>]) -> Made<A> {
         let area = inputs[0].map.area;
-        let copied = inputs.len() > 1 || inputs.iter().any(|input| input.norm.is_some());
-        let operation = Operation::Convolve { inputs: layer.inputs, outputs: layer.outputs, area, copied };
+        let normed = inputs.iter().filter(|input| input.norm.is_some());
+        let copied = normed.map(|input| input.map.channels).max().unwrap_or(0);
+        let operation = Operation::Convolve { inputs: layer.inputs, outputs: layer.outputs, area, parts: inputs.len(), copied };
         self.make(operation, (layer.outputs, area), Cause::Working, |a| a.convolve(layer, inputs, area))
     }
 

@@ -70,7 +70,7 @@ impl Arithmetic for Kernels<'_> {
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Values> {
         let (inputs_count, outputs) = (layer.inputs, layer.outputs);
-        let mut space = workspace(Operation::Convolve { inputs: inputs_count, outputs, area, copied: false })?;
+        let mut space = workspace(Operation::Convolve { inputs: inputs_count, outputs, area, parts: inputs.len(), copied: 0 })?;
         let made = with!(self.precision, E => {
             let mut out = zeros(area.values(outputs))?;
             let views = views::<E>(inputs);

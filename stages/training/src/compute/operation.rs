@@ -22,12 +22,13 @@ pub(crate) enum Operation {
     Images {
         area: Area,
     },
-    /// `copied`: it reads several inputs, or one through a norm.
+    /// `parts`: how many inputs it reads; `copied`: the channels of the widest of them that it reads through a norm.
     Convolve {
         inputs: usize,
         outputs: usize,
         area: Area,
-        copied: bool,
+        parts: usize,
+        copied: usize,
     },
     ConvolveWeight {
         inputs: usize,
@@ -139,8 +140,8 @@ impl Operation {
         }
     }
 
-    /// What the kernels of a graphics device take in between, in bytes. A convolution reads one map, so that several, or one with its norm and
-    /// ReLU, are written side by side before it; in half precision it reads copies of its weights.
+    /// What the kernels of a graphics device take in between, in bytes. What a convolution reads through norm and ReLU is written before it, and
+    /// what it makes of several inputs is added up; in half precision it reads copies of its weights.
     fn between(self, precision: Precision) -> u64 {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
         let wide = |channels: usize, area: Area| area.values(channels) as u64 * 4;
@@ -148,8 +149,8 @@ impl Operation {
         match self {
             // The bytes as they came, and each as an integer.
             Self::Images { area } => area.values(3) as u64 + wide(3, area),
-            Self::Convolve { inputs, outputs, area, copied } => {
-                narrowed(inputs * outputs * 9) + if copied { map(inputs, area) } else { 0 }
+            Self::Convolve { inputs, outputs, area, parts, copied } => {
+                narrowed(inputs * outputs * 9) + map(if parts > 1 { copied.max(outputs) } else { copied }, area)
             }
             // The neighbours of some pixels, and what they come to before it is summed up.
             Self::ConvolveWeight { inputs, outputs, area } => {
@@ -168,11 +169,11 @@ impl Operation {
         }
     }
 
-    /// Bytes of the largest map that the operation makes on a graphics device, or reads as one.
+    /// Bytes of the largest map that the operation makes on a graphics device.
     pub fn piece(self, precision: Precision) -> u64 {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
         match self {
-            Self::Convolve { inputs, outputs, area, copied } => map(if copied { inputs.max(outputs) } else { outputs }, area),
+            Self::Convolve { outputs, area, copied, .. } => map(copied.max(outputs), area),
             Self::ConvolveInput { wanted, area, .. } => map(wanted, area),
             Self::Upsample { outputs, area, .. }
             | Self::UpsampleWeight { outputs, area, .. }

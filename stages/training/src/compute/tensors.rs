@@ -162,7 +162,7 @@ impl Tensors<'_> {
     fn activated(&self, read: Read) -> Tried<Tensor<4>> {
         Ok(match read {
             Read::Plain(map) => map,
-            read if self.fused() => fused::join(vec![read])?,
+            Read::Normed(normed) if self.fused() => fused::activate(normed)?,
             Read::Normed(normed) => {
                 let (scale, shift) = norm::affine(&normed);
                 match self.only_stores_half() {
@@ -173,15 +173,10 @@ impl Tensors<'_> {
         })
     }
 
+    /// Several inputs as one tensor, side by side.
     fn joined(&self, inputs: &[Input<'_, Self>]) -> Tried<Tensor<4>> {
-        match inputs {
-            [one] => self.activated(self.read(one)),
-            many if self.fused() => Ok(fused::join(many.iter().map(|input| self.read(input)).collect())?),
-            many => {
-                let maps = many.iter().map(|input| self.activated(self.read(input)));
-                Ok(Tensor::cat(maps.collect::<Tried<_>>()?, 1))
-            }
-        }
+        let maps = inputs.iter().map(|input| self.activated(self.read(input)));
+        Ok(Tensor::cat(maps.collect::<Tried<_>>()?, 1))
     }
 
     /// An upsampling's weights for maps with their channels last: `[inputs, 4 * outputs]`, the outputs of a window's pixels one after the
@@ -253,7 +248,19 @@ impl Arithmetic for Tensors<'_> {
 
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
         let weight = self.float32_weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
-        Ok(self.convolved(self.joined(inputs)?, weight))
+        // What several inputs come to is added up: side by side they would be the largest map of all, twice as large as any other.
+        let (mut sum, mut before) = (None, 0);
+        for input in inputs {
+            let channels = input.map.channels;
+            let weight = weight.clone().narrow(1, before, channels);
+            before += channels;
+            let made = self.convolved(self.activated(self.read(input))?, weight);
+            sum = Some(match sum.take() {
+                Some(sum) => sum + made,
+                None => made,
+            });
+        }
+        Ok(sum.ok_or_else(|| StageError::new("a convolution without inputs"))?)
     }
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Tensor<4>>) -> Tried<()> {

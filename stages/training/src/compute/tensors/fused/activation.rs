@@ -1,4 +1,4 @@
-//! Norm and ReLU on the way into a layer, and several maps side by side as one.
+//! Norm and ReLU on the way into a layer, and maps side by side in frames.
 
 use burn::tensor::Shape;
 use burn_cubecl::cubecl;
@@ -10,6 +10,7 @@ use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
 use super::{Lines, Parts, Read, Values, addresses, rows, spread, stored, tensor};
+use crate::compute::tensors::Normed;
 
 /// A value by its norm.
 #[cube]
@@ -247,13 +248,11 @@ pub(super) fn framed(parts: &[Part], frame: Frame) -> Result<CubeTensor> {
     Ok(output)
 }
 
-/// Maps as one, their channels in order: each as it is, or through its norm and ReLU. `[batch, channels, height, width]`.
-pub(in super::super) fn join(inputs: Vec<Read>) -> Result<Values<4>> {
-    let parts = inputs.into_iter().map(Part::of).collect::<Result<Vec<_>>>()?;
-    let first = parts.first().map(Part::map).ok_or_else(|| StageError::new("a layer without inputs"))?;
-    let (batch, height, width) = (first.batch, first.height, first.width);
+/// A map through its norm and ReLU: `[batch, channels, height, width]`.
+pub(in super::super) fn activate(normed: Normed) -> Result<Values<4>> {
+    let parts = normed.parts()?;
+    let [batch, height, width, channels] = parts.map.dims();
     let frame = Frame { first: 0, margin: 0, rows: height, columns: width, taps: 1 };
-    let joined = tensor::<3>(framed(&parts, frame)?);
-    let [_, _, channels] = joined.dims();
-    Ok(joined.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]))
+    let made = tensor::<3>(framed(&[Part::Normed(parts)], frame)?);
+    Ok(made.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]))
 }

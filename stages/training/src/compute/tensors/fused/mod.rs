@@ -28,7 +28,7 @@ use pipeline_contract::{Result, StageError};
 use super::{Normed, Read};
 use crate::device;
 
-pub(super) use activation::join;
+pub(super) use activation::activate;
 pub(super) use head::{head, head_bias, head_input, head_weight};
 pub(super) use loss::loss;
 pub(super) use norm::{moments, norm_input};

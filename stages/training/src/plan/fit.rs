@@ -356,8 +356,8 @@ mod tests {
     #[test]
     fn a_map_that_no_buffer_may_be_is_never_chosen() {
         let job = job("group");
-        // Four samples of 64 x 64 with twice 8 channels side by side, in float32.
-        let map = 4 * 64 * 64 * 16 * 4;
+        // Four samples of 64 x 64 with 8 channels, in float32.
+        let map = 4 * 64 * 64 * 8 * 4;
         let freedom = Freedom { micro_batch: true, precisions: vec![Precision::Float32], checkpointing: true };
         let chosen = |largest| {
             let device =

@@ -47,6 +47,15 @@ impl Pieces {
     }
 }
 
+/// What a unit adds up: its line of channels, its image, its first pixel and the end of its piece. From one pixel to the next it goes as many
+/// as the cube is high.
+#[cube]
+pub(super) fn share(pixels: usize, length: usize, #[comptime] width: usize) -> (usize, usize, usize, usize) {
+    let line = CUBE_POS_X as usize * width + UNIT_POS_X as usize;
+    let first = CUBE_POS_Y as usize * length;
+    (line, CUBE_POS_Z as usize, first + UNIT_POS_Y as usize, min(first + length, pixels))
+}
+
 /// Adds up what the units of a cube of one column hold; the sum is the column's first unit's. `me` is a unit's place in the cube.
 #[cube]
 pub(super) fn add_columns<N: Size>(

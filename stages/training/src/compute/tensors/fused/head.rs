@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
 use super::activation::{normal, relu};
-use super::channels::{Pieces, add_columns, fold};
+use super::channels::{Pieces, add_columns, fold, share};
 use super::{Lines, Parts, Values, addresses, dense, float32, spread, stored, tensor};
 use crate::compute::tensors::Normed;
 
@@ -96,20 +96,14 @@ fn head_weight_kernel<E: Float, N: Size>(
     #[comptime] height: usize,
     #[define(E)] _dtype: ElemType,
 ) {
-    let column = UNIT_POS_X as usize;
-    let row = UNIT_POS_Y as usize;
-    let line = CUBE_POS_X as usize * width + column;
-    let piece = CUBE_POS_Y as usize;
-    let image = CUBE_POS_Z as usize;
-    let first = piece * length;
-    let end = min(first + length, pixels);
+    let (line, image, start, end) = share(pixels, length, width);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     if line < lines {
         let own = image * lines + line;
         let (centre, per, gain, offset) = (mean[own], inverse[own], scale[line], shift[line]);
         let base = image * pixels * lines + line;
         let from = (image * outputs + output) * pixels;
-        let mut at = first + row;
+        let mut at = start;
         while at < end {
             let n = normal::<N>(Vector::cast_from(x[base + at * lines]), centre, per);
             sum += relu::<N>(n, gain, offset) * Vector::new(upstream[from + at]);
@@ -117,11 +111,11 @@ fn head_weight_kernel<E: Float, N: Size>(
         }
     }
     let mut all_sums = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = row * width + column;
+    let me = UNIT_POS as usize;
     all_sums[me] = sum;
     add_columns::<N>(&mut all_sums, me, width, height);
-    if row == 0 && line < lines {
-        sums[(image * pieces + piece) * lines + line] = all_sums[me];
+    if UNIT_POS_Y == 0 && line < lines {
+        sums[(image * pieces + CUBE_POS_Y as usize) * lines + line] = all_sums[me];
     }
 }
 

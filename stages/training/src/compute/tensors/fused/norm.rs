@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
 use super::activation::normal;
-use super::channels::{Pieces, add_columns, fold};
+use super::channels::{Pieces, add_columns, fold, share};
 use super::{Lines, Parts, Values, addresses, float32, spread, stored, tensor};
 use crate::compute::tensors::Normed;
 use crate::compute::tensors::norm::{Gradients, Moments};
@@ -66,20 +66,14 @@ fn moments_kernel<E: Float, N: Size>(
     #[comptime] height: usize,
     #[define(E)] _dtype: ElemType,
 ) {
-    let column = UNIT_POS_X as usize;
-    let row = UNIT_POS_Y as usize;
-    let line = CUBE_POS_X as usize * width + column;
-    let piece = CUBE_POS_Y as usize;
-    let image = CUBE_POS_Z as usize;
-    let first = piece * length;
-    let end = min(first + length, pixels);
+    let (line, image, start, end) = share(pixels, length, width);
 
     let mut count = 0.0f32;
     let mut mean = Vector::<f32, N>::new(0.0f32);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     if line < lines {
         let base = image * pixels * lines + line;
-        let mut at = first + row;
+        let mut at = start;
         while at < end {
             let value = Vector::<f32, N>::cast_from(x[base + at * lines]);
             count += 1.0f32;
@@ -93,14 +87,14 @@ fn moments_kernel<E: Float, N: Size>(
     let mut all_counts = Shared::<[f32]>::new_slice(comptime!(width * height));
     let mut all_means = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
     let mut all_squares = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = row * width + column;
+    let me = UNIT_POS as usize;
     all_counts[me] = count;
     all_means[me] = mean;
     all_squares[me] = sum;
     sync_cube();
     let mut half = (height / 2).runtime();
     while half > 0 {
-        if row < half {
+        if me < half * width {
             let other = me + half * width;
             let (joint, joint_squares) = pooled::<N>(
                 all_counts[me],
@@ -117,8 +111,8 @@ fn moments_kernel<E: Float, N: Size>(
         sync_cube();
         half /= 2;
     }
-    if row == 0 && line < lines {
-        let to = (image * pieces + piece) * lines + line;
+    if UNIT_POS_Y == 0 && line < lines {
+        let to = (image * pieces + CUBE_POS_Y as usize) * lines + line;
         means[to] = all_means[me];
         squares[to] = all_squares[me];
     }
@@ -284,13 +278,7 @@ fn sums_kernel<E: Float, N: Size>(
     #[comptime] height: usize,
     #[define(E)] _dtype: ElemType,
 ) {
-    let column = UNIT_POS_X as usize;
-    let row = UNIT_POS_Y as usize;
-    let line = CUBE_POS_X as usize * width + column;
-    let piece = CUBE_POS_Y as usize;
-    let image = CUBE_POS_Z as usize;
-    let first = piece * length;
-    let end = min(first + length, pixels);
+    let (line, image, start, end) = share(pixels, length, width);
 
     let zero = Vector::<f32, N>::new(0.0f32);
     let mut sum = zero;
@@ -299,7 +287,7 @@ fn sums_kernel<E: Float, N: Size>(
         let own = image * lines + line;
         let (centre, per, gain, offset) = (mean[own], inverse[own], scale[line], shift[line]);
         let base = image * pixels * lines + line;
-        let mut at = first + row;
+        let mut at = start;
         while at < end {
             let n = normal::<N>(Vector::cast_from(x[base + at * lines]), centre, per);
             let y = n * gain + offset;
@@ -312,13 +300,13 @@ fn sums_kernel<E: Float, N: Size>(
 
     let mut all_sums = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
     let mut all_along = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = row * width + column;
+    let me = UNIT_POS as usize;
     all_sums[me] = sum;
     all_along[me] = along;
     add_columns::<N>(&mut all_sums, me, width, height);
     add_columns::<N>(&mut all_along, me, width, height);
-    if row == 0 && line < lines {
-        let to = (image * pieces + piece) * lines + line;
+    if UNIT_POS_Y == 0 && line < lines {
+        let to = (image * pieces + CUBE_POS_Y as usize) * lines + line;
         sums[to] = all_sums[me];
         sums[images * pieces * lines + to] = all_along[me];
     }

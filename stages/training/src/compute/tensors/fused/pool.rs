@@ -26,6 +26,26 @@ fn window(
     (image, line, (image * rows + 2 * y) * row + 2 * x * own + line)
 }
 
+/// The four values of a window, through norm and ReLU.
+#[allow(clippy::type_complexity, reason = "four of the same")]
+#[cube]
+fn read<E: Float, N: Size>(
+    x: &Tensor<Vector<E, N>>,
+    first: usize,
+    own: usize,
+    row: usize,
+    mean: Vector<f32, N>,
+    inverse: Vector<f32, N>,
+    scale: Vector<f32, N>,
+    shift: Vector<f32, N>,
+) -> (Vector<f32, N>, Vector<f32, N>, Vector<f32, N>, Vector<f32, N>) {
+    let a = relu::<N>(normal::<N>(Vector::cast_from(x[first]), mean, inverse), scale, shift);
+    let b = relu::<N>(normal::<N>(Vector::cast_from(x[first + own]), mean, inverse), scale, shift);
+    let c = relu::<N>(normal::<N>(Vector::cast_from(x[first + row]), mean, inverse), scale, shift);
+    let d = relu::<N>(normal::<N>(Vector::cast_from(x[first + row + own]), mean, inverse), scale, shift);
+    (a, b, c, d)
+}
+
 /// `own` lines a pixel, `row` lines a row and `rows` rows has the map that is pooled.
 #[cube(launch, address_type = "dynamic")]
 fn pool_kernel<E: Float, N: Size>(
@@ -50,10 +70,7 @@ fn pool_kernel<E: Float, N: Size>(
     let (image, line, first) = window(ABSOLUTE_POS, &lines, &width, &height, row, rows, own);
     let at = image * own + line;
     let (centre, per, gain, offset) = (mean[at], inverse[at], scale[line], shift[line]);
-    let a = relu::<N>(normal::<N>(Vector::cast_from(x[first]), centre, per), gain, offset);
-    let b = relu::<N>(normal::<N>(Vector::cast_from(x[first + own]), centre, per), gain, offset);
-    let c = relu::<N>(normal::<N>(Vector::cast_from(x[first + row]), centre, per), gain, offset);
-    let d = relu::<N>(normal::<N>(Vector::cast_from(x[first + row + own]), centre, per), gain, offset);
+    let (a, b, c, d) = read::<E, N>(x, first, own, row, centre, per, gain, offset);
     output[ABSOLUTE_POS] = Vector::cast_from(max(max(a, b), max(c, d)));
 }
 
@@ -82,10 +99,7 @@ fn pool_input_kernel<E: Float, N: Size>(
     let (image, line, first) = window(ABSOLUTE_POS, &lines, &width, &height, row, rows, own);
     let at = image * own + line;
     let (centre, per, gain, offset) = (mean[at], inverse[at], scale[line], shift[line]);
-    let a = relu::<N>(normal::<N>(Vector::cast_from(x[first]), centre, per), gain, offset);
-    let b = relu::<N>(normal::<N>(Vector::cast_from(x[first + own]), centre, per), gain, offset);
-    let c = relu::<N>(normal::<N>(Vector::cast_from(x[first + row]), centre, per), gain, offset);
-    let d = relu::<N>(normal::<N>(Vector::cast_from(x[first + row + own]), centre, per), gain, offset);
+    let (a, b, c, d) = read::<E, N>(x, first, own, row, centre, per, gain, offset);
     let most = max(max(a, b), max(c, d));
 
     let zero = Vector::<f32, N>::new(0.0f32);

@@ -72,7 +72,7 @@ fn a_graphics_device_computes_what_the_cpu_does() {
     let cases = [
         // Groups of one channel; rows that begin nowhere in particular.
         Case { norm: "group", base: 2, depth: 2, images: [2, 10, 14], setting: setting(wide, Checkpointing::None) },
-        // Groups of two and more channels; more pixels than one piece has, and more than a library's kernel was seen to sum up right.
+        // Groups of two and more channels; more pixels than one piece has, and than a loop of software Vulkan may have turns.
         Case { norm: "group", base: 16, depth: 3, images: [1, 192, 196], setting: setting(wide, Checkpointing::Blocks) },
         // A million pixels, the size that people train at.
         Case { norm: "group", base: 2, depth: 2, images: [1, 1024, 1024], setting: setting(wide, Checkpointing::Blocks) },

@@ -1,11 +1,17 @@
 //! What an operation costs, as a pure function of its shapes: memory beside its inputs and its output, arithmetic, traffic.
 //! Passes charge by it and plans count by it.
 
+use std::ops::RangeInclusive;
+
 use pipeline_kernels::{
     Area, convolve_input_gradient_workspace, convolve_weight_gradient_workspace, convolve_workspace, upsample_workspace,
 };
 
 use super::Precision;
+
+/// How many values are written side by side for a gradient of weights at a time on a graphics device, unless a single row has more: as many as
+/// the map itself has where that is between the two, so that it takes no more of them than the forward pass.
+pub(crate) const NEIGHBOURS: RangeInclusive<usize> = 1 << 20..=1 << 23;
 
 /// Whose arithmetic it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +160,8 @@ impl Operation {
             }
             // The neighbours of some pixels, and what they come to before it is summed up.
             Self::ConvolveWeight { inputs, outputs, area } => {
-                let neighbours = (3 * area.values(inputs)).min(area.values(inputs).clamp(1 << 20, 1 << 23));
+                let neighbours =
+                    (3 * area.values(inputs)).min(area.values(inputs).clamp(*NEIGHBOURS.start(), *NEIGHBOURS.end()));
                 neighbours as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64
             }
             Self::ConvolveInput { wanted, outputs, .. } => 4 * (wanted * outputs * 9) as u64 + narrowed(wanted * outputs * 9),

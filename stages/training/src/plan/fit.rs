@@ -131,7 +131,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
     rank(job, &mut candidates, room);
     let mut learned = 1.0;
     while let Some(first) = candidates.first().filter(|first| first.estimate && !first.too_large) {
-        let Some((setting, planned)) = setting(first).zip(Some(first.peak.max(1))) else { break };
+        let (Some(setting), planned) = (setting(first), first.peak.max(1)) else { break };
         let Some(reserved) = ask.reserved(first.micro_batch, setting)? else { break };
         // What this one takes beyond its guess, the others are taken to take as well, until they are asked.
         let more = reserved as f64 / planned as f64;

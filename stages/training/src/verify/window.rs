@@ -97,10 +97,11 @@ impl WindowReport {
 
     /// The group that a graphics device computes furthest from what it is, where that isn't rounding.
     fn wrong(&self) -> Option<(&str, f64)> {
-        let of = |group: &Group| group.device.unwrap_or(0.0);
-        let worst = self.groups.iter().max_by(|a, b| of(a).total_cmp(&of(b)))?;
-        // What isn't a number is not within.
-        (of(worst).is_nan() || of(worst) > DEVICE_TOLERANCE).then(|| (worst.name.as_str(), of(worst)))
+        // What isn't a number is not within, whatever its sign.
+        let far = |far: f64| if far.is_nan() { f64::INFINITY } else { far };
+        let of = |group: &'_ Group| group.device.map(far).filter(|&far| far > DEVICE_TOLERANCE);
+        let wrong = self.groups.iter().filter_map(|group| Some((group.name.as_str(), of(group)?)));
+        wrong.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 }
 
@@ -253,4 +254,25 @@ fn square(values: &[f32]) -> f64 {
 
 fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_wrong_or_gives_no_number_fails() {
+        let report = |far: Option<f64>| {
+            let group = |name: &str, device| Group { name: name.into(), accumulation: 0.0, settings: 0.0, device };
+            let groups = vec![group("down.0", far.map(|_| 1e-6)), group("head", far)];
+            WindowReport { about: String::new(), groups, tolerance: 1e-5, cause: None }
+        };
+        for far in [None, Some(0.0), Some(1e-3)] {
+            assert!(report(far).ok(), "{far:?}");
+        }
+        for far in [0.02, f64::NAN, -f64::NAN, f64::INFINITY] {
+            let report = report(Some(far));
+            assert!(!report.ok() && report.to_string().contains("does NOT give the CPU's gradients in float32: those of head"));
+        }
+    }
 }

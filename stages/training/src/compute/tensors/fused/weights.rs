@@ -12,11 +12,8 @@ use pipeline_contract::{Result, StageError};
 use super::activation::{Frame, Part, framed};
 use super::channels::fold;
 use super::{Lines, dense, float32, tensor};
+use crate::compute::operation::NEIGHBOURS;
 use crate::compute::tensors::Read;
-
-/// At most so many values has the matrix of neighbours, unless a single row has more: no more than the map itself where that is between the
-/// two, so that a gradient of weights takes no more than the forward pass does.
-const NEIGHBOURS: std::ops::RangeInclusive<usize> = 1 << 20..=1 << 23;
 
 /// So many products of a tile each fill a large device.
 const PRODUCTS: usize = 256;
@@ -92,8 +89,8 @@ impl Shares {
 }
 
 /// The gradient of a 3 x 3 convolution's weights, `[outputs, inputs, 3, 3]`: for each row of the kernel a product of two matrices with a row for
-/// each pixel, one of the pixel's three neighbours in that row, side by side, the other of the gradient. Some rows of the images at a time:
-/// what is held meanwhile doesn't grow with them.
+/// each pixel, one of the pixel's three neighbours in that row, side by side, the other of the gradient. Some rows of the images at a time, so
+/// that the neighbours don't grow with them; the sums of the pieces do, and are kept until all are added up.
 pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) -> Result<Tensor<4>> {
     let parts = inputs.into_iter().map(Part::of).collect::<Result<Vec<_>>>()?;
     let upstream = Part::Plain(Lines::of(upstream)?);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Events, Facts, Rng, Settled, stage_rng};
+use crate::{Events, Facts, NoEvents, Rng, Settled, stage_rng};
 
 /// What a stage is given when it is built, on the thread that it will run on.
 #[derive(Clone)]
@@ -31,6 +31,22 @@ pub struct BuildContext {
 }
 
 impl BuildContext {
+    /// A context outside any run, for examples and for tests of single stages: seed 0, one epoch, no facts, no events, and the
+    /// system's folder for temporary files.
+    pub fn standalone(stage: impl Into<String>) -> Self {
+        Self {
+            stage: stage.into(),
+            seed: 0,
+            epochs: 1,
+            facts: Vec::new(),
+            samples: SampleCount::default(),
+            settled: Settled::default(),
+            skips_broken: false,
+            out: std::env::temp_dir(),
+            events: Arc::new(NoEvents),
+        }
+    }
+
     /// The generator for choices that belong to no sample, such as initial weights (`purpose: "weights"`).
     pub fn rng(&self, epoch: u64, purpose: &str) -> Rng {
         stage_rng(self.seed, epoch, purpose, &self.stage)

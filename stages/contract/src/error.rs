@@ -77,6 +77,12 @@ impl fmt::Display for StageError {
 
 impl std::error::Error for StageError {}
 
+impl From<std::io::Error> for StageError {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 /// What a panic that was caught said, where it said anything.
 pub fn panic_words(payload: &(dyn Any + Send)) -> Option<&str> {
     payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())

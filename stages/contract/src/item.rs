@@ -9,6 +9,37 @@ use crate::{Facts, Result, StageError};
 /// Something that can flow along an edge. Its `NAME` is the port type that people see in the graph and in errors.
 ///
 /// `Clone` is called only where an item is shared by several branches and one of them wants to change it.
+///
+/// ```
+/// use pipeline_contract::{Facts, Item, Payload, PortType};
+///
+/// /// 8-bit pixels `[height, width]`.
+/// #[derive(Clone)]
+/// struct Gray(Vec<u8>);
+///
+/// impl Payload for Gray {
+///     const NAME: &'static str = "gray_image";
+///
+///     fn bytes(&self) -> u64 {
+///         self.0.len() as u64
+///     }
+///
+///     fn planned(facts: &Facts) -> Option<u64> {
+///         Some(facts.integer("height")? * facts.integer("width")?)
+///     }
+/// }
+///
+/// let item = Item::new(0, "photograph 1", Gray(vec![0, 255]));
+/// assert_eq!(item.bytes, 2);
+/// assert_eq!(item.take::<Gray>()?.0, [0, 255]);
+///
+/// let mut facts = Facts::default();
+/// facts.set("height", 1, "size");
+/// assert_eq!(PortType::of::<Gray>().planned(&facts), None);
+/// facts.set("width", 2, "size");
+/// assert_eq!(PortType::of::<Gray>().planned(&facts), Some(2));
+/// # Ok::<(), pipeline_contract::StageError>(())
+/// ```
 pub trait Payload: Clone + Send + Sync + 'static {
     /// The port type's name in the field's words: `files`, `image_pair`, `batch`, `gradients`, `step`.
     const NAME: &'static str;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::stage::Typed;
+use crate::erased::Typed;
 use crate::{
     BuildContext, Checked, Facts, Inputs, Map, Nothing, OptionSpec, PortType, Result, Running, Sequential, Source, StageError,
 };

@@ -27,32 +27,40 @@
 //! ```
 
 mod context;
+mod erased;
 mod error;
 mod events;
 mod facts;
 pub mod files;
+mod inputs;
 mod item;
 mod kind;
 pub mod lost;
+mod map;
 pub mod memory;
 mod option;
+mod output;
 mod random;
 mod registry;
 mod saved;
+mod sequential;
 mod settled;
-mod stage;
+mod source;
 
 pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
+pub use erased::{ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
 pub use events::{Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
+pub use inputs::{Either, Inputs};
 pub use item::{Item, Payload, PortType};
 pub use kind::{Join, Lane, StageKind};
+pub use map::Map;
 pub use option::{DefaultValue, OnResume, OptionSpec, OptionType, Variant};
+pub use output::{Nothing, Output};
 pub use random::{Rng, stage_rng};
 pub use registry::Registry;
 pub use saved::{Buffer, Saved, Shelf};
+pub use sequential::{End, Sequential};
 pub use settled::Settled;
-pub use stage::{
-    Either, End, ErasedMap, ErasedSequential, ErasedSource, Inputs, Map, Nothing, Output, Running, Sequential, Source,
-};
+pub use source::Source;

@@ -1,0 +1,211 @@
+//! Running stages without their types, which is how the engine holds them.
+//! Authors don't implement these: declaring a kind with typed stages does.
+
+use std::sync::Arc;
+
+use crate::{End, Inputs, Item, ItemContext, Map, Output, Result, Saved, Sequential, Shelf, Source, StageError};
+
+/// A [`Source`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
+///
+/// ```
+/// use pipeline_contract::{BuildContext, Running, StageKind};
+/// # use pipeline_contract::{Output, Payload, Result, Source};
+///
+/// # #[derive(Clone)]
+/// # struct Number(u64);
+/// # impl Payload for Number {
+/// #     const NAME: &'static str = "number";
+/// #     fn bytes(&self) -> u64 { 8 }
+/// # }
+/// # struct Count(u64);
+/// # impl Source for Count {
+/// #     type Out = Number;
+/// #     fn epoch(&mut self, _: u64, out: &mut Output<'_, Number>) -> Result<()> {
+/// #         (1..=self.0).try_for_each(|number| out.emit(number.to_string(), Number(number)))
+/// #     }
+/// # }
+/// // `Count` is a `Source`.
+/// let kind = StageKind::source("count", "counts to three", |_: (), _| Ok(Count(3)));
+/// let built = kind.build(serde_json::json!({}), &BuildContext::standalone("numbers"))?;
+///
+/// let mut samples = Vec::new();
+/// let Running::Source(mut source) = built else { unreachable!("declared as a source") };
+/// source.epoch(0, &mut |item| Ok(samples.push(item.sample.to_string())))?;
+/// assert_eq!(samples, ["1", "2", "3"]);
+/// # Ok::<(), pipeline_contract::StageError>(())
+/// ```
+pub trait ErasedSource {
+    /// See [`Source::samples`].
+    fn samples(&self) -> Option<u64>;
+    /// See [`Source::broken`].
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)>;
+    /// See [`Source::epoch`].
+    ///
+    /// # Errors
+    /// As there.
+    fn epoch(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()>;
+}
+
+/// A [`Map`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
+///
+/// ```
+/// use pipeline_contract::{BuildContext, Item, ItemContext, Running, StageKind};
+/// # use pipeline_contract::{Map, Payload, Result};
+///
+/// # #[derive(Clone)]
+/// # struct Number(u64);
+/// # impl Payload for Number {
+/// #     const NAME: &'static str = "number";
+/// #     fn bytes(&self) -> u64 { 8 }
+/// # }
+/// # struct Double;
+/// # impl Map for Double {
+/// #     type In = Number;
+/// #     type Out = Number;
+/// #     fn map(&self, input: Number, _: &ItemContext<'_>) -> Result<Number> { Ok(Number(2 * input.0)) }
+/// # }
+/// // `Double` is a `Map`.
+/// let kind = StageKind::map("double", "doubles a number", |_: (), _| Ok(Double));
+/// let built = kind.build(serde_json::json!({}), &BuildContext::standalone("double"))?;
+///
+/// let Running::Map(map) = built else { unreachable!("declared as a map") };
+/// let cx = ItemContext { stage: "double", seed: 42, epoch: 0, sample: "a" };
+/// let doubled = map.map(Item::new(0, "a", Number(21)), &cx)?;
+/// assert_eq!((&*doubled.sample, doubled.clone().take::<Number>()?.0), ("a", 42));
+/// # Ok::<(), pipeline_contract::StageError>(())
+/// ```
+pub trait ErasedMap: Send + Sync {
+    /// See [`Map::map`].
+    ///
+    /// # Errors
+    /// As there.
+    fn map(&self, item: Item, cx: &ItemContext<'_>) -> Result<Item>;
+}
+
+/// A [`Sequential`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
+///
+/// ```
+/// use pipeline_contract::{BuildContext, End, Item, ItemContext, Running, StageKind};
+/// # use pipeline_contract::{Output, Payload, Result, Sequential};
+///
+/// # #[derive(Clone)]
+/// # struct Number(u64);
+/// # impl Payload for Number {
+/// #     const NAME: &'static str = "number";
+/// #     fn bytes(&self) -> u64 { 8 }
+/// # }
+/// # struct Odd;
+/// # impl Sequential for Odd {
+/// #     type In = Number;
+/// #     type Out = Number;
+/// #     fn item(&mut self, input: Number, cx: &ItemContext<'_>, out: &mut Output<'_, Number>) -> Result<()> {
+/// #         if input.0 % 2 == 1 { out.emit(cx.sample, input) } else { Ok(()) }
+/// #     }
+/// # }
+/// // `Odd` is a `Sequential` that emits only odd numbers.
+/// let kind = StageKind::sequential("odd", "drops even numbers", |_: (), _| Ok(Odd));
+/// let built = kind.build(serde_json::json!({}), &BuildContext::standalone("odd"))?;
+///
+/// let mut emitted = Vec::new();
+/// let Running::Sequential(mut stage) = built else { unreachable!("declared as sequential") };
+/// for number in [1, 2, 3] {
+///     let cx = ItemContext { stage: "odd", seed: 42, epoch: 0, sample: "a" };
+///     stage.item(0, Item::new(0, "a", Number(number)), &cx, &mut |item| Ok(emitted.push(item.take::<Number>()?.0)))?;
+/// }
+/// stage.finish(End::Complete)?;
+/// assert_eq!(emitted, [1, 3]);
+/// # Ok::<(), pipeline_contract::StageError>(())
+/// ```
+pub trait ErasedSequential {
+    /// See [`Sequential::item`].
+    ///
+    /// # Errors
+    /// As there.
+    fn item(&mut self, port: usize, item: Item, cx: &ItemContext<'_>, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()>;
+    /// See [`Sequential::epoch_end`].
+    ///
+    /// # Errors
+    /// As there.
+    fn epoch_end(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()>;
+    /// See [`Sequential::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    fn finish(&mut self, end: End) -> Result<()>;
+    /// See [`Sequential::save`].
+    ///
+    /// # Errors
+    /// As there.
+    fn save(&mut self) -> Result<Saved>;
+    /// See [`Sequential::restore`].
+    ///
+    /// # Errors
+    /// As there.
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()>;
+}
+
+pub(crate) struct Typed<S>(pub(crate) S);
+
+impl<S: Source> ErasedSource for Typed<S> {
+    fn samples(&self) -> Option<u64> {
+        self.0.samples()
+    }
+
+    fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
+        self.0.broken()
+    }
+
+    fn epoch(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
+        self.0.epoch(epoch, &mut Output::new(epoch, sink))
+    }
+}
+
+impl<S: Map> ErasedMap for Typed<S> {
+    fn map(&self, item: Item, cx: &ItemContext<'_>) -> Result<Item> {
+        let (epoch, sample) = (item.epoch, item.sample.clone());
+        Ok(Item::new(epoch, sample, self.0.map(item.take()?, cx)?))
+    }
+}
+
+impl<S: Sequential> ErasedSequential for Typed<S> {
+    fn item(&mut self, port: usize, item: Item, cx: &ItemContext<'_>, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
+        let epoch = item.epoch;
+        self.0.item(S::In::from_item(port, item)?, cx, &mut Output::new(epoch, sink))
+    }
+
+    fn epoch_end(&mut self, epoch: u64, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
+        self.0.epoch_end(epoch, &mut Output::new(epoch, sink))
+    }
+
+    fn finish(&mut self, end: End) -> Result<()> {
+        self.0.finish(end)
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        self.0.restore(saved, shelf)
+    }
+}
+
+/// A built stage, ready to run.
+pub enum Running {
+    /// Emits samples.
+    Source(Box<dyn ErasedSource>),
+    /// Maps items, on any thread.
+    Map(Arc<dyn ErasedMap>),
+    /// Sees items in order, on one thread.
+    Sequential(Box<dyn ErasedSequential>),
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Source(_) => "source",
+            Self::Map(_) => "map",
+            Self::Sequential(_) => "sequential",
+        })
+    }
+}

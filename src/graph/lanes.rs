@@ -3,8 +3,11 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 use pipeline_contract::Lane as LaneKind;
 
-use super::build::inputs;
-use super::{Edge, Lane, Reading, Stage};
+use super::edge::Edge;
+use super::lane::Lane;
+use super::reading::Reading;
+use super::stage::Stage;
+use super::walk::inputs;
 
 /// Assigns every stage its lane and gives the edges between lanes their bounds.
 ///

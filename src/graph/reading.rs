@@ -7,8 +7,9 @@ use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use petgraph::visit::EdgeRef;
 use pipeline_contract::Join;
 
-use super::build::inputs;
-use super::{Edge, Stage};
+use super::edge::Edge;
+use super::stage::Stage;
+use super::walk::inputs;
 
 /// The order in which a lane reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,8 +8,11 @@ mod mermaid;
 mod svg;
 #[cfg(test)]
 mod testing;
+mod timing;
 mod view;
 mod words;
+
+pub use timing::Timing;
 
 use super::Graph;
 use view::View;
@@ -25,17 +28,6 @@ pub enum Format {
     Mermaid,
     /// Text for a terminal, with rails for branches and joins.
     Ascii,
-}
-
-/// How long a stage was busy in a run; `summary.json` holds a list of these under `stages`.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize)]
-pub struct Timing {
-    /// The stage's id.
-    pub stage: String,
-    /// How many items it took (a source: gave).
-    pub items: u64,
-    /// Seconds of work, summed over the workers; waiting doesn't count.
-    pub busy_seconds: f64,
 }
 
 /// Draws a graph under a title. With the timings of a run, stages are coloured by their share of the busy time of all

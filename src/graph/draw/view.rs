@@ -6,7 +6,8 @@ use pipeline_contract::{DefaultValue, Lane as LaneKind, OptionSpec, OptionType};
 use serde_json::Value;
 
 use super::super::{Graph, Lane};
-use super::{Timing, words};
+use super::timing::Timing;
+use super::words;
 
 /// A graph with what its drawings say.
 pub(super) struct View<'a> {

@@ -4,7 +4,7 @@
 use petgraph::graph::EdgeIndex;
 use petgraph::visit::EdgeRef;
 
-use super::{Rect, Sizes};
+use super::geometry::{Rect, Sizes};
 use crate::graph::Graph;
 
 /// Between a lane's border and its stages.

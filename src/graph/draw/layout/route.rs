@@ -1,10 +1,10 @@
 //! Heights and lines: how far down each row stands, and along which tracks between two rows the lines change columns.
 //! Columns and ports are given.
 
+use super::geometry::{Layout, Rect};
 use super::interior::Interior;
 use super::ports::{Ports, Side};
 use super::rows::{Rows, What};
-use super::{Layout, Rect};
 use crate::graph::Graph;
 
 /// Between a row and the next, without tracks.

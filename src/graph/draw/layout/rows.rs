@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use petgraph::graph::EdgeIndex;
 use pipeline_contract::Lane as LaneKind;
 
+use super::geometry::Sizes;
 use super::interior::Interior;
-use super::{Sizes, lanes_of};
 use crate::graph::Graph;
 
 /// The width that a line takes where it passes a row.
@@ -164,4 +164,10 @@ fn ranks(graph: &Graph) -> Vec<usize> {
         ranks[lane] = edges.iter().filter(|edge| edge.0 == lane).map(|edge| ranks[edge.1] - 1).min().unwrap_or(0);
     }
     ranks
+}
+
+/// The lanes of an edge's two ends.
+fn lanes_of(graph: &Graph, edge: EdgeIndex) -> Option<(usize, usize)> {
+    let (from, to) = graph.dag.edge_endpoints(edge)?;
+    Some((graph.lane_of[from.index()], graph.lane_of[to.index()]))
 }

@@ -1,0 +1,35 @@
+//! The checked graph: stages and edges, and the lanes that run them.
+
+use petgraph::graph::{DiGraph, NodeIndex};
+use pipeline_contract::Facts;
+
+use super::edge::Edge;
+use super::lane::Lane;
+use super::stage::Stage;
+
+/// A checked pipeline: acyclic, ports fit, every stage has its lane.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// Stages and edges; a node's index is its position in the file.
+    pub dag: DiGraph<Stage, Edge>,
+    /// All stages, each after everything that it needs; ties in the order of the file.
+    pub order: Vec<NodeIndex>,
+    /// The lanes, in topological order of their first stage.
+    pub lanes: Vec<Lane>,
+    /// For each node, the index of its lane.
+    pub lane_of: Vec<usize>,
+    /// For each node, what is known of the items at each of its input ports; filled in by the file's reader.
+    pub facts: Vec<Vec<Facts>>,
+}
+
+impl Graph {
+    /// The stage of a node.
+    pub fn stage(&self, node: NodeIndex) -> &Stage {
+        &self.dag[node]
+    }
+
+    /// The node of a stage id.
+    pub fn node(&self, id: &str) -> Option<NodeIndex> {
+        self.dag.node_indices().find(|&node| self.dag[node].id == id)
+    }
+}

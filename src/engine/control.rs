@@ -35,10 +35,10 @@ impl std::error::Error for RunError {}
 
 /// Stops a run from outside, and holds the first failure from inside. Clones share one state.
 #[derive(Debug, Clone, Default)]
-pub struct Control(Arc<Shared>);
+pub struct Control(Arc<Switches>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct Switches {
     draining: AtomicBool,
     cut_short: AtomicBool,
     cancelled: AtomicBool,
@@ -86,6 +86,13 @@ impl Control {
         if let Some(budget) = self.0.budget.get() {
             budget.cancel();
         }
+    }
+
+    /// Hands a lane's result on, and ends the run if it is a failure. To be called while the lane still holds its ends of the
+    /// edges: if they were dropped first, its neighbours would take the failure for an interruption and finish as if it had
+    /// been asked for.
+    pub(super) fn check<T>(&self, result: Result<T, RunError>) -> Result<T, RunError> {
+        result.inspect_err(|error| self.fail(error.clone()))
     }
 
     pub(super) fn failure(&self) -> Option<RunError> {

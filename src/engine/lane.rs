@@ -1,107 +1,124 @@
 //! A lane on its own thread: its stages are built there, which is where they stay, and run to the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use petgraph::Direction;
-use petgraph::graph::{EdgeIndex, NodeIndex};
-use petgraph::visit::{Dfs, EdgeRef, Reversed};
-use pipeline_contract::{BuildContext, ErasedMap, ErasedSequential, ErasedSource, Lane as LaneKind, Running, StageError};
+use petgraph::graph::EdgeIndex;
+use pipeline_contract::Lane as LaneKind;
 
-use super::call::call;
+use super::builder::StageBuilder;
 use super::control::RunError;
-use super::edge::Sender;
-use super::idle::Idle;
+use super::edge::Receiver;
+use super::member::Member;
+use super::position::InputPosition;
 use super::reader::{Input, Reader};
-use super::resume::{Beginning, SAVED};
-use super::run::{Shared, locked};
-use super::sequential::{Member, Sequence, Target};
+use super::resume::{Beginning, SAVED, locked};
+use super::saving::{Saving, restore};
+use super::sequential::Sequence;
 use super::sieve::Sieve;
+use super::source::Emission;
+use super::state::RunState;
+use super::upstream::sources_of_first_input;
 use super::wiring::Ends;
-use super::{source, workers};
+use super::workers::{self, Chain, Link};
 use crate::graph::{Graph, Lane};
 
-/// Builds a lane's stages on its own thread, which is where they stay, and runs them to the end.
-pub fn run_lane(
-    graph: &Graph,
-    lane: &Lane,
-    mut ends: Ends,
-    pool: Option<&rayon::ThreadPool>,
-    (beginning, shared): (&Beginning, &Shared),
-) -> Result<(), RunError> {
-    match lane.kind {
-        LaneKind::Source => {
-            let Some(&node) = lane.stages.first() else { return Ok(()) };
-            let mut built = build_source(graph, node, shared)?;
-            let outputs = ends.senders.remove(&node).unwrap_or_default();
-            let start = beginning.start(node);
-            source::run(&graph.stage(node).id, built.as_mut(), &start, &outputs, &ends.meters[0], shared)
-        }
-        LaneKind::Workers => {
-            let chain: Result<Vec<workers::Link>, RunError> = lane
-                .stages
-                .iter()
-                .zip(&ends.meters)
-                .map(|(&node, meter)| {
-                    let stage = graph.stage(node).id.as_str().into();
-                    Ok(workers::Link { stage, map: build_map(graph, node, shared)?, meter: meter.clone() })
-                })
-                .collect();
-            let outputs = lane.stages.last().and_then(|node| ends.senders.remove(node)).unwrap_or_default();
-            let Some(input) = ends.receivers.pop() else { return Ok(()) };
-            let mut sieve = Sieve::new(shared, lane.stages.first().map_or_else(Vec::new, |&node| sources_above(graph, node)));
-            workers::run(&chain?.into(), lane.workers, pool, &input, &outputs, &mut sieve, shared)
-        }
-        LaneKind::Sequential | LaneKind::Device => {
-            let mut members = Vec::new();
-            for (&node, meter) in lane.stages.iter().zip(&ends.meters) {
-                members.push(Member {
-                    stage: graph.stage(node).id.as_str().into(),
-                    running: Some(build_sequential(graph, node, shared)?),
-                    targets: targets(graph, lane, node, ends.senders.remove(&node).unwrap_or_default()),
-                    meter: meter.clone(),
-                    ports: graph.stage(node).kind.inputs.len(),
-                    open_ports: graph.stage(node).kind.inputs.len(),
-                });
-            }
-            let read = lane.reading.edges.iter().map(|&edge| beginning.edge(graph, edge));
-            let (stale, positions): (Vec<_>, Vec<_>) = read.unzip();
-            let relatives = lane.reading.relatives.iter().cloned();
-            let ended = positions.iter().map(|position| position.ended);
-            let inputs = ends.receivers.into_iter().zip(relatives).zip(stale.into_iter().zip(ended));
-            let inputs =
-                inputs.map(|((receiver, relatives), (stale, ended))| Input::new(receiver, relatives).read_before(stale, ended));
-            let mut reader = Reader::new(inputs.collect(), lane.reading.groups.clone(), shared.budget.total());
-            let saved = lane.kind == SAVED;
-            let keeper = shared.options.keeper.clone().filter(|_| saved);
-            let first = lane.stages.first().filter(|_| lane.kind == LaneKind::Sequential);
-            let sieve = first.map(|&node| Sieve::new(shared, sources_above(graph, node)));
-            let mut sequence =
-                Sequence { members, shared, inputs: positions, keeper, until: 0, sieve, failure: None, idle: Idle::default() };
-            if let Some(snapshot) = shared.options.resume.as_deref().filter(|_| saved) {
-                let mut snapshot = locked(snapshot);
-                reader = reader.at(snapshot.position.turn);
-                shared.tell(sequence.restore(&mut snapshot))?;
-            }
-            let result = sequence.run(&mut reader, &entries(graph, lane));
-            if let (LaneKind::Device, Some(share)) = (lane.kind, sequence.idle.share()) {
-                // A graph has one lane of the device, so nobody else has set it.
-                let _ = shared.device_idle.set(share);
-            }
-            result
-        }
-    }
+/// What the lanes of a run are made from; each lane's thread has a clone.
+#[derive(Clone)]
+pub struct Lanes {
+    pub builder: StageBuilder,
+    pub state: RunState,
+    pub beginning: Arc<Beginning>,
+    /// The CPU workers; `None` where no lane asks for any.
+    pub pool: Option<Arc<rayon::ThreadPool>>,
+    /// Set by the device's lane at its end.
+    pub device_idle: Arc<OnceLock<f64>>,
 }
 
-/// The consumers of a stage: first those of its own lane, in the order of the lane, then the other lanes.
-fn targets(graph: &Graph, lane: &Lane, node: NodeIndex, senders: Vec<Sender>) -> Vec<Target> {
-    let mut inside: Vec<(usize, usize)> = graph
-        .dag
-        .edges(node)
-        .filter_map(|edge| Some((lane.stages.iter().position(|&other| other == edge.target())?, edge.weight().port)))
-        .collect();
-    inside.sort_unstable();
-    let inside = inside.into_iter().map(|(position, port)| Target::Inside { position, port });
-    inside.chain((!senders.is_empty()).then_some(Target::Edges(senders))).collect()
+impl Lanes {
+    /// Builds a lane's stages on this thread and runs them to the end.
+    ///
+    /// # Errors
+    /// The lane's first failure.
+    pub fn run(&self, lane: &Lane, ends: Ends) -> Result<(), RunError> {
+        match lane.kind {
+            LaneKind::Source => self.source(lane, ends),
+            LaneKind::Workers => self.workers(lane, ends),
+            LaneKind::Sequential | LaneKind::Device => self.sequential(lane, ends),
+        }
+    }
+
+    fn source(&self, lane: &Lane, mut ends: Ends) -> Result<(), RunError> {
+        let Some(&node) = lane.stages.first() else { return Ok(()) };
+        let mut source = self.builder.source(node)?;
+        let emission = Emission {
+            stage: &self.builder.graph.stage(node).id,
+            start: self.beginning.start(node),
+            epochs: self.builder.options.epochs,
+            outputs: ends.senders.remove(&node).unwrap_or_default(),
+            meter: &ends.meters[0],
+            samples: &self.builder.samples,
+            state: &self.state,
+        };
+        emission.run(source.as_mut())
+    }
+
+    fn workers(&self, lane: &Lane, mut ends: Ends) -> Result<(), RunError> {
+        let mut links = Vec::new();
+        for (&node, meter) in lane.stages.iter().zip(&ends.meters) {
+            let stage = self.builder.graph.stage(node).id.as_str().into();
+            links.push(Link { stage, map: self.builder.map(node)?, meter: meter.clone() });
+        }
+        let outputs = lane.stages.last().and_then(|node| ends.senders.remove(node)).unwrap_or_default();
+        let Some(input) = ends.receivers.pop() else { return Ok(()) };
+        let chain = Arc::new(Chain { links, seed: self.builder.options.seed, state: self.state.clone() });
+        workers::run(&chain, lane.workers, self.pool.as_deref(), &input, &outputs, &mut self.sieve(lane))
+    }
+
+    fn sequential(&self, lane: &Lane, mut ends: Ends) -> Result<(), RunError> {
+        let (graph, options) = (&*self.builder.graph, &*self.builder.options);
+        let mut members = Vec::new();
+        for (&node, meter) in lane.stages.iter().zip(&ends.meters) {
+            let running = self.builder.sequential(node)?;
+            let senders = ends.senders.remove(&node).unwrap_or_default();
+            members.push(Member::new(graph, lane, node, running, senders, meter.clone()));
+        }
+        let (mut reader, inputs) = self.reader(lane, ends.receivers);
+        let mut sequence = Sequence::new(members, entries(graph, lane), inputs, options, &self.state);
+        sequence.sieve = (lane.kind == LaneKind::Sequential).then(|| self.sieve(lane));
+        if lane.kind == SAVED {
+            let (samples, settled) = (self.builder.samples.counts.clone(), self.builder.settled.clone());
+            sequence.saving = options.keeper.clone().map(|keeper| Saving { keeper, samples, settled });
+            if let Some(snapshot) = options.resume.as_deref() {
+                let mut snapshot = locked(snapshot);
+                reader = reader.at(snapshot.position.turn);
+                self.state.control.check(restore(&mut sequence.members, &mut snapshot))?;
+            }
+        }
+        let result = sequence.run(&mut reader);
+        if let (LaneKind::Device, Some(share)) = (lane.kind, sequence.idle.share()) {
+            // A graph has one lane of the device, so nobody else has set it.
+            let _ = self.device_idle.set(share);
+        }
+        result
+    }
+
+    /// The reader of a lane's inputs, and how far each was read before.
+    fn reader(&self, lane: &Lane, receivers: Vec<Receiver>) -> (Reader, Vec<InputPosition>) {
+        let read = lane.reading.edges.iter().map(|&edge| self.beginning.edge(&self.builder.graph, edge));
+        let (stale, positions): (Vec<_>, Vec<InputPosition>) = read.unzip();
+        let inputs = receivers.into_iter().zip(&lane.reading.relatives).zip(stale.into_iter().zip(&positions)).map(
+            |((receiver, relatives), (stale, position))| {
+                Input::new(receiver, relatives.clone()).read_before(stale, position.ended)
+            },
+        );
+        (Reader::new(inputs.collect(), lane.reading.groups.clone(), self.state.budget.total()), positions)
+    }
+
+    fn sieve(&self, lane: &Lane) -> Sieve<'_> {
+        let first = lane.stages.first();
+        let sources = first.map_or_else(Vec::new, |&node| sources_of_first_input(&self.builder.graph, node));
+        Sieve::new(&self.state.control, &self.builder.samples, sources)
+    }
 }
 
 /// For each edge into the lane, the position of the stage that it feeds and the port there.
@@ -111,60 +128,4 @@ fn entries(graph: &Graph, lane: &Lane) -> Vec<(usize, usize)> {
         Some((lane.stages.iter().position(|&node| node == to)?, graph.dag[edge].port))
     };
     lane.reading.edges.iter().filter_map(entry).collect()
-}
-
-fn build(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Running, RunError> {
-    let (stage, options) = (graph.stage(node), &shared.options);
-    let cx = BuildContext {
-        stage: stage.id.clone(),
-        seed: options.seed,
-        epochs: options.epochs,
-        facts: graph.facts[node.index()].clone(),
-        settled: shared.settled.of(&stage.id),
-        samples: shared.samples.of(sources_above(graph, node)),
-        skips_broken: options.skipped.skips(),
-        out: options.out.clone(),
-        events: options.events.clone(),
-    };
-    shared.tell(call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx)))
-}
-
-/// The sources that feed a stage's first input.
-fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<String> {
-    let Some(first) = graph.dag.edges_directed(node, Direction::Incoming).find(|edge| edge.weight().port == 0) else {
-        return Vec::new();
-    };
-    let reversed = Reversed(&graph.dag);
-    let mut above = Dfs::new(reversed, first.source());
-    let nodes = std::iter::from_fn(|| above.next(reversed));
-    nodes.filter(|&node| graph.stage(node).kind.lane == LaneKind::Source).map(|node| graph.stage(node).id.clone()).collect()
-}
-
-fn build_source(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Box<dyn ErasedSource>, RunError> {
-    match build(graph, node, shared)? {
-        Running::Source(source) => Ok(source),
-        other => Err(wrong_kind(graph, node, &other)),
-    }
-}
-
-fn build_map(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Arc<dyn ErasedMap>, RunError> {
-    match build(graph, node, shared)? {
-        Running::Map(map) => Ok(map),
-        other => Err(wrong_kind(graph, node, &other)),
-    }
-}
-
-fn build_sequential(graph: &Graph, node: NodeIndex, shared: &Shared) -> Result<Box<dyn ErasedSequential>, RunError> {
-    match build(graph, node, shared)? {
-        Running::Sequential(stage) => Ok(stage),
-        other => Err(wrong_kind(graph, node, &other)),
-    }
-}
-
-/// A kind whose fields were changed by hand so that lane and stage disagree.
-fn wrong_kind(graph: &Graph, node: NodeIndex, built: &Running) -> RunError {
-    let stage = graph.stage(node);
-    let cause =
-        StageError::new(format!("kind `{}` declares the lane {:?} but built a {built:?}", stage.kind.name, stage.kind.lane));
-    RunError { stage: stage.id.clone(), sample: None, cause, panicked: false }
 }

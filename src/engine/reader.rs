@@ -38,6 +38,9 @@ impl Input {
     }
 }
 
+/// Which group is read and whose turn it is there; and for each input whether it waits for the others.
+pub type Place = ((usize, usize), Vec<bool>);
+
 /// What a lane reads next.
 #[derive(Debug)]
 pub enum Next {
@@ -77,8 +80,8 @@ impl Reader {
         self
     }
 
-    /// Which group is read and whose turn it is, and for each input whether it waits for the others.
-    pub fn place(&self) -> ((usize, usize), Vec<bool>) {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
         ((self.group, self.turn), self.inputs.iter().map(|input| input.ended).collect())
     }
 

@@ -2,13 +2,15 @@
 //! edge was read before.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use petgraph::Direction;
 use petgraph::graph::{EdgeIndex, NodeIndex};
-use petgraph::visit::{Dfs, EdgeRef, Reversed};
+use petgraph::visit::EdgeRef;
 use pipeline_contract::Lane as LaneKind;
 
 use super::position::{InputPosition, Snapshot, Stale, Start};
+use super::upstream::sources_above;
 use crate::graph::Graph;
 
 /// The lane that is saved: the device's, which holds all that isn't made anew from the sources.
@@ -140,9 +142,7 @@ fn earliest(wanted: Vec<(Start, Path)>) -> Start {
     }
 }
 
-fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<NodeIndex> {
-    let reversed = Reversed(&graph.dag);
-    let mut above = Dfs::new(reversed, node);
-    let nodes = std::iter::from_fn(|| above.next(reversed));
-    nodes.filter(|&node| graph.stage(node).kind.lane == LaneKind::Source).collect()
+/// A snapshot, to look at or to take from.
+pub(super) fn locked(snapshot: &Mutex<Snapshot>) -> MutexGuard<'_, Snapshot> {
+    snapshot.lock().unwrap_or_else(PoisonError::into_inner)
 }

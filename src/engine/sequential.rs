@@ -1,82 +1,77 @@
 //! A lane that sees its items in order on one thread: a single CPU stage, or all stages of the device run to completion.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, Shelf, StageError};
+use pipeline_contract::{End, ErasedSequential, Item, ItemContext, Result, StageError};
 
-use super::call::{Meter, call};
+use super::call::call;
 use super::control::RunError;
-use super::edge::{Held, Message, Sender, broadcast};
+use super::edge::{Held, Message, broadcast};
 use super::idle::Idle;
-use super::position::{InputPosition, Keeper, Moment, Position, Snapshot};
-use super::reader::{Next, Reader};
-use super::run::Shared;
+use super::member::{Member, Target};
+use super::options::RunOptions;
+use super::position::{InputPosition, Moment};
+use super::reader::{Next, Place, Reader};
+use super::saving::Saving;
 use super::sieve::Sieve;
+use super::state::RunState;
 
-/// Where a stage's items go.
-pub enum Target {
-    /// To a stage of the same lane: an ordinary call.
-    Inside {
-        /// Its position in the lane.
-        position: usize,
-        /// The input port there.
-        port: usize,
-    },
-    /// To other lanes.
-    Edges(Vec<Sender>),
-}
-
-/// One stage of the lane.
-pub struct Member {
-    pub stage: Arc<str>,
-    /// Taken out while it is being called.
-    pub running: Option<Box<dyn ErasedSequential>>,
-    pub targets: Vec<Target>,
-    pub meter: Arc<Meter>,
-    /// How many input ports have not ended their current epoch.
-    pub open_ports: usize,
-    pub ports: usize,
-}
-
-/// A lane's stages and the run that they are in.
+/// A lane's stages, and how far they have come.
 pub struct Sequence<'a> {
     pub members: Vec<Member>,
-    pub shared: &'a Shared,
+    /// For each input, the position of the stage that it feeds and the port there.
+    entries: Vec<(usize, usize)>,
     /// How far each edge into the lane was read.
-    pub inputs: Vec<InputPosition>,
-    /// Who keeps what the lane's stages save; nobody, where they are made anew.
-    pub keeper: Option<Arc<dyn Keeper>>,
+    inputs: Vec<InputPosition>,
+    options: &'a RunOptions,
+    state: &'a RunState,
     /// How many items of the source's epoch went into the item in hand, or the last one.
-    pub until: u64,
-    /// On a CPU lane; the device's lane leaves nothing out.
-    pub sieve: Option<Sieve<'a>>,
+    until: u64,
     /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
-    pub failure: Option<RunError>,
+    failure: Option<RunError>,
     /// What it has waited for its inputs.
     pub idle: Idle,
+    /// `None` on lanes that are made anew when a run goes on.
+    pub saving: Option<Saving>,
+    /// On a CPU lane; the device's lane leaves nothing out.
+    pub sieve: Option<Sieve<'a>>,
 }
 
-impl Sequence<'_> {
-    /// Reads and runs until the inputs end; `entries` says which stage and port each input feeds.
-    pub fn run(&mut self, reader: &mut Reader, entries: &[(usize, usize)]) -> std::result::Result<(), RunError> {
-        let result = self.run_to_end(reader, entries);
-        self.shared.tell(result)
+impl<'a> Sequence<'a> {
+    /// A lane that is not saved and leaves nothing out; set [`Self::saving`] and [`Self::sieve`] for that.
+    pub fn new(
+        members: Vec<Member>,
+        entries: Vec<(usize, usize)>,
+        inputs: Vec<InputPosition>,
+        options: &'a RunOptions,
+        state: &'a RunState,
+    ) -> Self {
+        let idle = Idle::default();
+        Self { members, entries, inputs, options, state, until: 0, failure: None, idle, saving: None, sieve: None }
     }
 
-    fn run_to_end(&mut self, reader: &mut Reader, entries: &[(usize, usize)]) -> std::result::Result<(), RunError> {
+    /// Reads and runs until the inputs end.
+    ///
+    /// # Errors
+    /// The lane's first failure.
+    pub fn run(&mut self, reader: &mut Reader) -> std::result::Result<(), RunError> {
+        let result = self.run_to_end(reader);
+        self.state.control.check(result)
+    }
+
+    fn run_to_end(&mut self, reader: &mut Reader) -> std::result::Result<(), RunError> {
         let end = loop {
-            if self.shared.control.is_cancelled() {
+            if self.state.control.is_cancelled() {
                 return Ok(());
             }
-            let before = self.keeper.is_some().then(|| reader.place());
+            let before = self.saving.is_some().then(|| reader.place());
             let asked = Instant::now();
-            let next = reader.next().map_err(|_| self.overflow(entries))?;
+            let next = reader.next().map_err(|_| self.overflow())?;
             self.idle.waited(asked);
             // A lane that is saved needn't work off what is on its way: it is made again when the run goes on.
-            let stopping = self.shared.control.is_draining() && !self.shared.control.is_cancelled();
+            let stopping = self.state.control.is_draining() && !self.state.control.is_cancelled();
             if let Some(before) = before.filter(|_| stopping && !(matches!(next, Next::Closed) && self.is_complete())) {
-                self.shared.control.cut_short();
+                self.state.control.cut_short();
                 self.keep(|| before, Moment::Stopped)?;
                 break End::Interrupted;
             }
@@ -84,13 +79,13 @@ impl Sequence<'_> {
                 Next::Item(input, held) => {
                     self.idle.begin();
                     let (sample, until) = (held.item.sample.clone(), held.item.until);
-                    let outcome = self.item(entries[input], held);
+                    let outcome = self.item(self.entries[input], held);
                     self.inputs[input].took(&sample, until);
                     outcome
                 }
                 Next::EpochEnd(input, epoch) => {
                     self.inputs[input].epoch_ended();
-                    self.port_ended(entries[input].0, epoch)
+                    self.port_ended(self.entries[input].0, epoch)
                 }
                 Next::Closed if self.is_complete() => break End::Complete,
                 Next::Closed => break End::Interrupted,
@@ -105,7 +100,7 @@ impl Sequence<'_> {
                 Err(error) => return Err(self.failure.take().unwrap_or(error)),
             }
         };
-        if self.shared.control.is_cancelled() {
+        if self.state.control.is_cancelled() {
             return Ok(());
         }
         if end == End::Complete {
@@ -114,7 +109,7 @@ impl Sequence<'_> {
         for member in &mut self.members {
             if let Some(running) = &mut member.running {
                 let started = Instant::now();
-                let _at_work = self.shared.desks.enter(&member.stage, None);
+                let _working = self.state.activity.enter(&member.stage, None);
                 call(&member.stage, None, || running.finish(end))?;
                 member.meter.add(0, started);
             }
@@ -123,52 +118,15 @@ impl Sequence<'_> {
     }
 
     fn is_complete(&self) -> bool {
-        self.inputs.iter().all(|input| input.epochs == self.shared.options.epochs)
+        self.inputs.iter().all(|input| input.epochs == self.options.epochs)
     }
 
     /// Saves the lane, which stands where `place` says, if it is time.
-    fn keep(
-        &mut self,
-        place: impl FnOnce() -> ((usize, usize), Vec<bool>),
-        moment: Moment,
-    ) -> std::result::Result<(), RunError> {
-        let Some(keeper) = self.keeper.clone().filter(|keeper| keeper.due(moment)) else { return Ok(()) };
-        let (started, (turn, ended)) = (Instant::now(), place());
-        let inputs = self.inputs.iter().cloned().zip(ended).map(|(input, ended)| InputPosition { ended, ..input }).collect();
-        let open_ports = self.members.iter().map(|member| member.open_ports).collect();
-        let mut stages = Vec::new();
-        for member in &mut self.members {
-            if let Some(running) = &mut member.running {
-                stages.push((member.stage.to_string(), call(&member.stage, None, || running.save())?));
-            }
+    fn keep(&mut self, place: impl FnOnce() -> Place, moment: Moment) -> std::result::Result<(), RunError> {
+        match &self.saving {
+            Some(saving) if saving.keeper.due(moment) => saving.keep(&mut self.members, &self.inputs, place(), moment),
+            _ => Ok(()),
         }
-        let position = Position { inputs, turn, open_ports };
-        let (samples, settled) = (self.shared.samples.all(), self.shared.settled.all());
-        let snapshot = Snapshot { position, samples, settled, stages };
-        let last = self.members.last().map_or("", |member| &member.stage);
-        call(last, None, || keeper.keep(snapshot, moment, started.elapsed().as_secs_f64()))
-    }
-
-    /// Goes on where a snapshot of this lane was taken.
-    pub fn restore(&mut self, snapshot: &mut Snapshot) -> std::result::Result<(), RunError> {
-        let mut shelf = Shelf::default();
-        let fits = |member: &Member, open: usize| (1..=member.ports).contains(&open);
-        let open = &snapshot.position.open_ports;
-        if open.len() != self.members.len() || !self.members.iter().zip(open).all(|(member, &open)| fits(member, open)) {
-            let stage = self.members.first().map_or_else(String::new, |member| member.stage.to_string());
-            let cause = StageError::new("what was saved is of other stages than these");
-            return Err(RunError { stage, sample: None, cause, panicked: false });
-        }
-        for (member, &open_ports) in self.members.iter_mut().zip(&snapshot.position.open_ports) {
-            member.open_ports = open_ports;
-            let saved = snapshot.stages.iter_mut().find(|(stage, _)| **stage == *member.stage);
-            // Taken, not copied: it is as large as the network.
-            let saved = saved.map(|(_, saved)| std::mem::take(saved)).unwrap_or_default();
-            if let Some(running) = &mut member.running {
-                call(&member.stage, None, || running.restore(saved, &mut shelf))?;
-            }
-        }
-        Ok(())
     }
 
     fn item(&mut self, (position, port): (usize, usize), held: Held) -> std::result::Result<(), RunError> {
@@ -195,7 +153,7 @@ impl Sequence<'_> {
 
     fn deliver(&mut self, position: usize, port: usize, item: Item) -> std::result::Result<(), RunError> {
         let (stage, sample, epoch) = (self.members[position].stage.clone(), item.sample.clone(), item.epoch);
-        let seed = self.shared.options.seed;
+        let seed = self.options.seed;
         self.enter(position, Some(&sample), 1, |running, sink| {
             let cx = ItemContext { stage: &stage, seed, epoch, sample: &sample };
             running.item(port, item, &cx, sink)
@@ -234,8 +192,8 @@ impl Sequence<'_> {
         let stage = self.members[position].stage.clone();
         let meter = self.members[position].meter.clone();
         let Some(mut running) = self.members[position].running.take() else { return Err(self.stopped(position)) };
-        let (started, desks) = (Instant::now(), self.shared.desks.clone());
-        let _at_work = desks.enter(&stage, sample);
+        let (started, activity) = (Instant::now(), self.state.activity.clone());
+        let _working = activity.enter(&stage, sample);
         let result = call(&stage, sample, || {
             body(running.as_mut(), &mut |item| {
                 let leaving = Instant::now();
@@ -265,7 +223,7 @@ impl Sequence<'_> {
                 Some(Target::Edges(edges)) => {
                     let mut item = item;
                     item.until = self.until;
-                    let held = Held::new(item, &self.shared.budget);
+                    let held = Held::new(item, &self.state.budget);
                     broadcast(edges, Message::Item(held)).map_err(|_| self.stopped(position))?;
                 }
                 None => {}
@@ -279,11 +237,11 @@ impl Sequence<'_> {
         RunError { stage, sample: None, cause: StageError::stopped(), panicked: false }
     }
 
-    fn overflow(&self, entries: &[(usize, usize)]) -> RunError {
-        let stage = entries.first().map_or_else(String::new, |&(position, _)| self.members[position].stage.to_string());
+    fn overflow(&self) -> RunError {
+        let stage = self.entries.first().map_or_else(String::new, |&(position, _)| self.members[position].stage.to_string());
         let cause = StageError::new(format!(
             "its inputs come at such different rates that more than the whole host budget ({} bytes) would wait for the slower one",
-            self.shared.options.host_memory_budget
+            self.options.host_memory_budget
         ))
         .help("give the faster input a source of its own, or raise trainer.host_memory_budget");
         RunError { stage, sample: None, cause, panicked: false }

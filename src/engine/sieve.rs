@@ -1,16 +1,15 @@
 //! What one lane does with samples that fail on it, in the order of its items: leaves them out and says so, as far as the
 //! ledger lets it.
 
-use pipeline_contract::{Fields, SampleCount};
-use serde_json::json;
+use pipeline_contract::SampleCount;
 
-use super::control::RunError;
-use super::run::Shared;
-use super::skipping::Skipped;
+use super::control::{Control, RunError};
+use super::samples::Samples;
 
 /// The broken samples of one lane.
 pub struct Sieve<'a> {
-    shared: &'a Shared,
+    control: &'a Control,
+    samples: &'a Samples,
     sources: Vec<String>,
     source: String,
     announced: SampleCount,
@@ -21,9 +20,9 @@ pub struct Sieve<'a> {
 
 impl<'a> Sieve<'a> {
     /// A lane's sieve; `sources` feed it.
-    pub fn new(shared: &'a Shared, sources: Vec<String>) -> Self {
-        let (source, announced) = (sources.join("+"), shared.samples.of(sources.clone()));
-        Self { shared, sources, source, announced, passed: 0, left_out: 0, last: None }
+    pub fn new(control: &'a Control, samples: &'a Samples, sources: Vec<String>) -> Self {
+        let (source, announced) = (sources.join("+"), samples.counts.of(sources.clone()));
+        Self { control, samples, sources, source, announced, passed: 0, left_out: 0, last: None }
     }
 
     /// An item was whole.
@@ -31,26 +30,26 @@ impl<'a> Sieve<'a> {
         self.passed += 1;
     }
 
-    /// Leaves out the sample of an error, which is told of where it is new.
+    /// Leaves out the sample of an error, which is reported where it is new.
     ///
     /// # Errors
-    /// When it may not be left out; all lanes have been told then.
+    /// When it may not be left out; the run is ending then.
     pub fn leave_out(&mut self, error: RunError, epoch: u64) -> Result<(), RunError> {
-        self.leave_out_of(error, self.samples(), epoch)
+        self.leave_out_of(error, self.all(), epoch)
     }
 
     /// How many samples the sources have, broken or not, where that is known.
-    fn samples(&self) -> Option<u64> {
-        let ledger = &self.shared.options.skipped;
+    fn all(&self) -> Option<u64> {
+        let ledger = &self.samples.skipped;
         let whole = self.announced.per_epoch().or_else(|| ledger.counted(&self.sources))?;
         Some(whole + ledger.listed(&self.sources))
     }
 
     /// The same, of a source with so many samples, whole or not.
     pub fn leave_out_of(&mut self, error: RunError, samples: Option<u64>, epoch: u64) -> Result<(), RunError> {
-        let judged = self.shared.options.skipped.leave_out(error.clone(), &self.source, samples, epoch);
-        if let Some(skipped) = self.shared.tell(judged)? {
-            self.tell(&skipped);
+        let judged = self.samples.skipped.leave_out(error.clone(), &self.source, samples, epoch);
+        if let Some(skipped) = self.control.check(judged)? {
+            self.samples.report(&skipped);
         }
         self.left_out += 1;
         self.last = Some(error);
@@ -63,7 +62,7 @@ impl<'a> Sieve<'a> {
     /// When nothing was left of it, or more was left out than may be, where only now that can be known.
     pub fn epoch_end(&mut self, epoch: u64) -> Result<(), RunError> {
         let (passed, left_out) = (std::mem::take(&mut self.passed), std::mem::take(&mut self.left_out));
-        let ledger = &self.shared.options.skipped;
+        let ledger = &self.samples.skipped;
         let Some(last) = self.last.as_ref().filter(|_| left_out > 0 && ledger.sees_whole(epoch)) else { return Ok(()) };
         if passed == 0 {
             let mut error = last.clone();
@@ -71,25 +70,11 @@ impl<'a> Sieve<'a> {
                 "no sample is left of epoch {}: all {left_out} that came here were skipped; the last because",
                 epoch + 1
             ));
-            return self.shared.tell(Err(error));
+            return self.control.check(Err(error));
         }
-        match (self.announced.per_epoch(), self.samples()) {
-            (None, Some(samples)) => self.shared.tell(ledger.hold_against(samples, &self.source, last)),
+        match (self.announced.per_epoch(), self.all()) {
+            (None, Some(samples)) => self.control.check(ledger.hold_against(samples, &self.source, last)),
             _ => Ok(()),
         }
-    }
-
-    fn tell(&self, skipped: &Skipped) {
-        let Skipped { sample, stage, source, error, epoch } = skipped;
-        tracing::warn!("sample {sample} is skipped: stage `{stage}`: {error}");
-        let fields = [
-            ("sample", json!(sample)),
-            ("stage", json!(stage)),
-            ("source", json!(source)),
-            ("error", json!(error)),
-            ("epoch", json!(epoch)),
-        ];
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
-        self.shared.options.events.record("sample_skipped", Fields::from_iter(fields));
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use petgraph::graph::{EdgeIndex, NodeIndex};
 use petgraph::visit::EdgeRef;
 
+use super::budget::Budget;
 use super::call::Meter;
 use super::edge::{Receiver, Sender, open};
-use super::run::Shared;
 use crate::graph::{Graph, Lane};
 
 /// The ends of the edges, until their lanes take them.
@@ -28,13 +28,13 @@ pub struct Ends {
 }
 
 impl<'a> Wiring<'a> {
-    pub fn new(graph: &'a Graph, shared: &Shared) -> Self {
+    pub fn new(graph: &'a Graph, budget: &Arc<Budget>) -> Self {
         let meters = graph.dag.node_indices().map(|_| Arc::default()).collect();
         let mut wiring = Self { graph, senders: HashMap::new(), receivers: HashMap::new(), meters };
         for edge in graph.dag.edge_references() {
             let Some(bound) = edge.weight().bound else { continue };
             let (from, to) = (&graph.stage(edge.source()).id, &graph.stage(edge.target()).id);
-            let (sender, receiver) = open(&shared.budget, from, to, bound);
+            let (sender, receiver) = open(budget, from, to, bound);
             wiring.senders.insert(edge.id(), sender);
             wiring.receivers.insert(edge.id(), receiver);
         }

@@ -4,21 +4,59 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel as channel;
-use pipeline_contract::{ErasedMap, Item, ItemContext};
+use pipeline_contract::{ErasedMap, Item, ItemContext, StageError};
 
 use super::call::{Meter, call};
 use super::control::RunError;
 use super::edge::{Held, Message, Receiver, Sender, broadcast};
 use super::order::Reorder;
-use super::run::Shared;
 use super::sieve::Sieve;
+use super::state::RunState;
+
+/// The stages that run one after the other on each item.
+pub struct Chain {
+    pub links: Vec<Link>,
+    /// The run's seed.
+    pub seed: u64,
+    pub state: RunState,
+}
 
 /// One stage of the chain.
-#[derive(Clone)]
 pub struct Link {
     pub stage: Arc<str>,
     pub map: Arc<dyn ErasedMap>,
     pub meter: Arc<Meter>,
+}
+
+impl Chain {
+    /// Runs the chain on one message. The input's memory is given back as soon as the chain has made something else of it.
+    fn apply(&self, message: Message) -> Outcome {
+        let Message::Item(Held { mut item, hold }) = message else { return Outcome::Whole(message) };
+        let (epoch, until) = (item.epoch, item.until);
+        for link in &self.links {
+            if self.state.control.is_cancelled() {
+                let stage = link.stage.to_string();
+                let error = RunError { stage, sample: None, cause: StageError::stopped(), panicked: false };
+                return Outcome::Broken(error, epoch);
+            }
+            item = match self.step(link, item) {
+                Ok(item) => item,
+                Err(error) => return Outcome::Broken(error, epoch),
+            };
+        }
+        drop(hold);
+        item.until = until;
+        Outcome::Whole(Message::Item(Held::new(item, &self.state.budget)))
+    }
+
+    fn step(&self, link: &Link, item: Item) -> Result<Item, RunError> {
+        let (epoch, sample) = (item.epoch, item.sample.clone());
+        let cx = ItemContext { stage: &link.stage, seed: self.seed, epoch, sample: &sample };
+        let (started, _working) = (Instant::now(), self.state.activity.enter(&link.stage, Some(&sample)));
+        let result = call(&link.stage, Some(&sample), || link.map.map(item, &cx));
+        link.meter.add(1, started);
+        result
+    }
 }
 
 /// What becomes of one input, once it is its turn.
@@ -34,19 +72,18 @@ type Done = (channel::Sender<(u64, Outcome)>, channel::Receiver<(u64, Outcome)>)
 
 /// Runs the chain on every item, `workers` at a time; 0: on this thread.
 pub fn run(
-    chain: &Arc<[Link]>,
+    chain: &Arc<Chain>,
     workers: usize,
     pool: Option<&rayon::ThreadPool>,
     input: &Receiver,
     outputs: &[Sender],
     sieve: &mut Sieve<'_>,
-    shared: &Shared,
 ) -> Result<(), RunError> {
     match pool.filter(|_| workers > 0) {
-        Some(pool) => Dispatcher::new(chain, workers, pool, shared).run(input, outputs, sieve),
+        Some(pool) => Dispatcher::new(chain, workers, pool).run(input, outputs, sieve),
         None => {
             while let Some(message) = input.recv() {
-                if !send(outputs, apply(chain, message, shared), sieve, shared)? {
+                if !send(outputs, chain.apply(message), sieve, &chain.state)? {
                     break;
                 }
             }
@@ -57,9 +94,8 @@ pub fn run(
 
 /// Hands out items and puts their results back in order.
 struct Dispatcher<'a> {
-    chain: &'a Arc<[Link]>,
+    chain: &'a Arc<Chain>,
     pool: &'a rayon::ThreadPool,
-    shared: &'a Shared,
     /// How many inputs may be in hand at once: each worker's own, and as many done or waiting behind a slow one.
     limit: u64,
     done: Done,
@@ -72,10 +108,10 @@ struct Dispatcher<'a> {
 }
 
 impl<'a> Dispatcher<'a> {
-    fn new(chain: &'a Arc<[Link]>, workers: usize, pool: &'a rayon::ThreadPool, shared: &'a Shared) -> Self {
+    fn new(chain: &'a Arc<Chain>, workers: usize, pool: &'a rayon::ThreadPool) -> Self {
         let limit = 2 * workers as u64;
         let done = channel::bounded(2 * workers);
-        Self { chain, pool, shared, limit, done, order: Reorder::default(), taken: 0, given: 0, working: 0, largest: 0 }
+        Self { chain, pool, limit, done, order: Reorder::default(), taken: 0, given: 0, working: 0, largest: 0 }
     }
 
     fn run(mut self, input: &Receiver, outputs: &[Sender], sieve: &mut Sieve<'_>) -> Result<(), RunError> {
@@ -83,7 +119,7 @@ impl<'a> Dispatcher<'a> {
         loop {
             while let Some(outcome) = self.order.pop() {
                 self.given += 1;
-                if !send(outputs, outcome, sieve, self.shared)? {
+                if !send(outputs, outcome, sieve, &self.chain.state)? {
                     return Ok(());
                 }
             }
@@ -92,7 +128,7 @@ impl<'a> Dispatcher<'a> {
                 return Ok(());
             }
             // With nothing in hand the next item is let in whatever the budget says, so that the lane always moves.
-            let admit = open && pending < self.limit && (pending == 0 || self.shared.budget.has_room(self.largest));
+            let admit = open && pending < self.limit && (pending == 0 || self.chain.state.budget.has_room(self.largest));
             let work = self.done.1.clone();
             if admit && self.working > 0 {
                 channel::select_biased! {
@@ -132,49 +168,20 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         self.working += 1;
-        let (chain, done, shared) = (self.chain.clone(), self.done.0.clone(), self.shared.clone());
+        let (chain, done) = (self.chain.clone(), self.done.0.clone());
         self.pool.spawn(move || {
             // The dispatcher may be gone because the run ended; then nobody wants the result.
-            let _ = done.send((sequence, apply(&chain, message, &shared)));
+            let _ = done.send((sequence, chain.apply(message)));
         });
     }
 }
 
-/// Runs the chain on one message. The input's memory is given back as soon as the chain has made something else of it.
-fn apply(chain: &[Link], message: Message, shared: &Shared) -> Outcome {
-    let Message::Item(Held { mut item, hold }) = message else { return Outcome::Whole(message) };
-    let (epoch, until) = (item.epoch, item.until);
-    for link in chain {
-        if shared.control.is_cancelled() {
-            let stopped = pipeline_contract::StageError::stopped();
-            let error = RunError { stage: link.stage.to_string(), sample: None, cause: stopped, panicked: false };
-            return Outcome::Broken(error, epoch);
-        }
-        item = match step(link, item, shared) {
-            Ok(item) => item,
-            Err(error) => return Outcome::Broken(error, epoch),
-        };
-    }
-    drop(hold);
-    item.until = until;
-    Outcome::Whole(Message::Item(Held::new(item, &shared.budget)))
-}
-
-fn step(link: &Link, item: Item, shared: &Shared) -> Result<Item, RunError> {
-    let (epoch, sample) = (item.epoch, item.sample.clone());
-    let cx = ItemContext { stage: &link.stage, seed: shared.options.seed, epoch, sample: &sample };
-    let (started, _at_work) = (Instant::now(), shared.desks.enter(&link.stage, Some(&sample)));
-    let result = call(&link.stage, Some(&sample), || link.map.map(item, &cx));
-    link.meter.add(1, started);
-    result
-}
-
 /// Hands a result on, or leaves it out; false when nobody takes it any more.
-fn send(outputs: &[Sender], outcome: Outcome, sieve: &mut Sieve<'_>, shared: &Shared) -> Result<bool, RunError> {
+fn send(outputs: &[Sender], outcome: Outcome, sieve: &mut Sieve<'_>, state: &RunState) -> Result<bool, RunError> {
     let message = match outcome {
         Outcome::Broken(error, epoch) => {
             sieve.leave_out(error, epoch)?;
-            return Ok(!shared.control.is_cancelled());
+            return Ok(!state.control.is_cancelled());
         }
         Outcome::Whole(message) => message,
     };
@@ -182,5 +189,5 @@ fn send(outputs: &[Sender], outcome: Outcome, sieve: &mut Sieve<'_>, shared: &Sh
         Message::Item(_) => sieve.passed(),
         Message::EpochEnd(epoch) => sieve.epoch_end(epoch)?,
     }
-    Ok(!shared.control.is_cancelled() && broadcast(outputs, message).is_ok())
+    Ok(!state.control.is_cancelled() && broadcast(outputs, message).is_ok())
 }

@@ -1,0 +1,84 @@
+//! Builds the stages of a graph, each on the thread that calls: stages stay where they are built.
+
+use std::sync::Arc;
+
+use petgraph::graph::NodeIndex;
+use pipeline_contract::{BuildContext, ErasedMap, ErasedSequential, ErasedSource, Running, Settled, StageError};
+
+use super::call::call;
+use super::control::{Control, RunError};
+use super::options::RunOptions;
+use super::samples::Samples;
+use super::upstream::sources_of_first_input;
+use crate::graph::Graph;
+
+/// What stages are built from. Clones share it.
+#[derive(Clone)]
+pub struct StageBuilder {
+    pub graph: Arc<Graph>,
+    pub options: Arc<RunOptions>,
+    pub samples: Samples,
+    pub settled: Settled,
+    pub control: Control,
+}
+
+impl StageBuilder {
+    /// Builds a source.
+    ///
+    /// # Errors
+    /// When the stage can't be built; the run is ending then.
+    pub fn source(&self, node: NodeIndex) -> Result<Box<dyn ErasedSource>, RunError> {
+        match self.build(node)? {
+            Running::Source(source) => Ok(source),
+            other => Err(self.wrong_kind(node, &other)),
+        }
+    }
+
+    /// Builds a stateless stage.
+    ///
+    /// # Errors
+    /// As [`Self::source`].
+    pub fn map(&self, node: NodeIndex) -> Result<Arc<dyn ErasedMap>, RunError> {
+        match self.build(node)? {
+            Running::Map(map) => Ok(map),
+            other => Err(self.wrong_kind(node, &other)),
+        }
+    }
+
+    /// Builds a stage that sees its items in order.
+    ///
+    /// # Errors
+    /// As [`Self::source`].
+    pub fn sequential(&self, node: NodeIndex) -> Result<Box<dyn ErasedSequential>, RunError> {
+        match self.build(node)? {
+            Running::Sequential(stage) => Ok(stage),
+            other => Err(self.wrong_kind(node, &other)),
+        }
+    }
+
+    fn build(&self, node: NodeIndex) -> Result<Running, RunError> {
+        let (stage, options) = (self.graph.stage(node), &self.options);
+        let cx = BuildContext {
+            stage: stage.id.clone(),
+            seed: options.seed,
+            epochs: options.epochs,
+            facts: self.graph.facts[node.index()].clone(),
+            settled: self.settled.of(&stage.id),
+            samples: self.samples.counts.of(sources_of_first_input(&self.graph, node)),
+            skips_broken: options.skipped.skips(),
+            out: options.out.clone(),
+            events: options.events.clone(),
+        };
+        self.control.check(call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx)))
+    }
+
+    /// A kind whose fields were changed by hand so that lane and stage disagree.
+    fn wrong_kind(&self, node: NodeIndex, built: &Running) -> RunError {
+        let stage = self.graph.stage(node);
+        let cause = StageError::new(format!(
+            "kind `{}` declares the lane {:?} but built a {built:?}",
+            stage.kind.name, stage.kind.lane
+        ));
+        RunError { stage: stage.id.clone(), sample: None, cause, panicked: false }
+    }
+}

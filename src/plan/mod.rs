@@ -13,7 +13,7 @@ use pipeline_training::policy::Setting;
 use serde_json::{Value, json};
 
 pub use host::Host;
-pub(crate) use text::size;
+pub(crate) use pipeline_training::plan::size;
 
 use crate::spec::{Checkpoints, Pipeline};
 
@@ -158,12 +158,12 @@ impl Plan {
     }
 
     fn too_small(&self, fit: &Fit) -> StageError {
-        let message = format!("nothing that may be chosen fits {} of device memory", text::size(fit.budget));
+        let message = format!("nothing that may be chosen fits {} of device memory", size(fit.budget));
         let (_, height, width) = self.job.micro_batch;
         let mut help = format!("images of {height} x {width} need a budget of ");
-        help += &text::size(fit.smallest_budget.unwrap_or(0));
-        if let Some(size @ 1..) = fit.largest_image {
-            help += &format!("; images of {size} x {size} fit this one");
+        help += &size(fit.smallest_budget.unwrap_or(0));
+        if let Some(side @ 1..) = fit.largest_image {
+            help += &format!("; images of {side} x {side} fit this one");
         }
         StageError::new(message).help(help)
     }
@@ -216,11 +216,6 @@ impl Plan {
             ("host_planned_peak".to_owned(), json!(self.host.peak())),
             ("host_by_cause".to_owned(), self.host.by_cause()),
         ])
-    }
-
-    /// For people.
-    pub fn to_text(&self, fit: Option<&Fit>) -> String {
-        text::plan(self, fit)
     }
 
     /// The pipeline's name.

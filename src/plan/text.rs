@@ -2,15 +2,21 @@
 
 use std::fmt::Write as _;
 
-use pipeline_training::plan::Fit;
-pub(crate) use pipeline_training::plan::size;
+use pipeline_training::plan::{Fit, size};
 
 use super::{CheckpointSize, Plan};
 
 /// Alternatives that are listed; the others are in the JSON.
 const LISTED: usize = 12;
 
-pub(super) fn plan(plan: &Plan, fit: Option<&Fit>) -> String {
+impl Plan {
+    /// For people.
+    pub fn to_text(&self, fit: Option<&Fit>) -> String {
+        text(self, fit)
+    }
+}
+
+fn text(plan: &Plan, fit: Option<&Fit>) -> String {
     let job = &plan.job;
     let (samples, height, width) = job.micro_batch;
     let config = job.network.config();

@@ -8,6 +8,7 @@
 mod amounts;
 mod facts;
 mod file;
+mod limits;
 mod load;
 mod misfit;
 mod needs;

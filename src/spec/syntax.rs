@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde_saphyr::{Error, Location, MessageFormatter, UserMessageFormatter};
 
+use super::limits::{DEEPEST, MOST_VALUES};
 use super::node::{count, quote};
-use super::yaml::{DEEPEST, MOST_VALUES};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The diagnostic of a syntax error; `span` makes a place of bytes of `yaml`.

@@ -8,14 +8,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Options, Spanned};
 
+use super::limits::{DEEPEST, MOST_VALUES};
 use super::node::{Data, Entry, Node, Spot, quote};
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Span};
-
-/// How deep lists and maps may be nested.
-pub(super) const DEEPEST: usize = 40;
-/// How many values a file may hold, aliases counted as often as they are used.
-pub(super) const MOST_VALUES: usize = 20_000;
 
 /// Parses one YAML document, which starts at byte `base` of text number `text` of the source.
 ///

@@ -3,7 +3,7 @@
 //! [`spec`] reads the file into checked stages, [`graph`] makes them a typed DAG with lanes, [`engine`] runs the lanes on
 //! bounded edges, [`plan`] says what a run will take, [`window`] proves its
 //! accumulation, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
-//! under `stages/`; [`builtin`] is the only place that names them.
+//! under `stages/`; [`builtin`] registers them, and the engine knows them by the contract alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 

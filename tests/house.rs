@@ -2,10 +2,27 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "house/circles.rs"]
+mod circles;
+#[path = "house/imports.rs"]
+mod imports;
+#[path = "house/tokens.rs"]
+mod tokens;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use circles::{between_folders, circles, mutual_folders};
+use imports::imports;
+
+const CRATES: [&str; 5] = ["src", "stages/contract/src", "stages/images/src", "stages/kernels/src", "stages/training/src"];
+
+/// Crates with circles that are still to be cut. None may join them.
+const CIRCLES_TO_CUT: &[&str] = &["stages/kernels/src", "stages/training/src"];
+/// Crates with folders that still import each other. None may join them.
+const FOLDERS_TO_PART: &[&str] = &["stages/training/src"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -52,6 +69,77 @@ fn the_engine_knows_no_stage_and_the_contract_no_engine() {
     let stages = ["stages/images/src", "stages/training/src"].map(sources).concat();
     assert_eq!(mentions(&stages, &["use pipeline::", "crossbeam", "rayon"]), [""; 0]);
     assert_eq!(mentions(&sources("stages/contract/src"), &["pipeline_images", "pipeline_training", "burn"]), [""; 0]);
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    for root in CRATES {
+        holds_or_is_known(root, circles(&imports(root, &sources(root))), CIRCLES_TO_CUT);
+    }
+}
+
+#[test]
+fn no_folder_imports_one_that_imports_it_back() {
+    for root in CRATES {
+        holds_or_is_known(root, mutual_folders(root, &imports(root, &sources(root))), FOLDERS_TO_PART);
+    }
+}
+
+fn holds_or_is_known(root: &str, broken: Vec<String>, known: &[&str]) {
+    match known.contains(&root) {
+        true => assert!(!broken.is_empty(), "{root} keeps the rule now: take it off the list of exceptions"),
+        false => assert!(broken.is_empty(), "{}", broken.concat()),
+    }
+}
+
+/// As the map says: each imports only those after it.
+#[test]
+fn the_folders_of_the_library_depend_one_way() {
+    const ORDER: [&str; 9] = ["cli", "schema", "window", "run", "plan", "spec", "diagnostic", "engine", "graph"];
+    let place = |folder: &str| ORDER.iter().position(|name| *name == folder).unwrap_or_else(|| panic!("where is {folder}?"));
+    let found = between_folders("src", &imports("src", &sources("src")));
+    assert!(found.len() > 10);
+    let back: Vec<String> = found.into_iter().filter(|((from, to), _)| place(from) > place(to)).map(|(_, why)| why).collect();
+    assert_eq!(back, [""; 0]);
+}
+
+#[test]
+fn only_these_parts_of_the_library_name_the_crates_of_stages_and_the_map_says_so() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let may = ["src/lib.rs", "src/plan", "src/window.rs"];
+    let commands = ["devices", "run", "sample", "verify"];
+    let paths = may.map(str::to_owned).into_iter().chain(commands.map(|command| format!("src/cli/{command}.rs")));
+    let mut unnamed: BTreeSet<String> = paths.collect();
+    let mut others = Vec::new();
+    let paths = unnamed.clone();
+    for line in mentions(&sources("src"), &["pipeline_images", "pipeline_training", "pipeline_kernels"]) {
+        match paths.iter().find(|path| line.starts_with(*path)) {
+            Some(path) => drop(unnamed.remove(path)),
+            None => others.push(line),
+        }
+    }
+    assert_eq!(others, [""; 0]);
+    assert_eq!(unnamed, BTreeSet::new(), "these may name them and don't");
+    let said = map.split("name the crates of stages").next().and_then(|before| before.rsplit("\n\n").next()).unwrap();
+    for name in may.iter().chain(&commands) {
+        assert!(
+            said.contains(&format!("`{name}`")),
+            "ARCHITECTURE.md doesn't say that `{name}` names the crates of stages: {said}"
+        );
+    }
+}
+
+#[test]
+fn every_public_trait_of_the_contract_has_an_example() {
+    let mut traits = 0;
+    for (path, text) in sources("stages/contract/src") {
+        for (at, _) in text.match_indices("\npub trait ") {
+            let documentation = text[..at].rsplit("\n\n").next().unwrap();
+            assert!(documentation.contains("/// ```"), "{path} has a trait without an example: {documentation}");
+            traits += 1;
+        }
+    }
+    assert!(traits >= 9, "only {traits} were found");
 }
 
 #[test]

@@ -20,9 +20,9 @@ use imports::imports;
 const CRATES: [&str; 5] = ["src", "stages/contract/src", "stages/images/src", "stages/kernels/src", "stages/training/src"];
 
 /// Crates with circles that are still to be cut. None may join them.
-const CIRCLES_TO_CUT: &[&str] = &["stages/kernels/src", "stages/training/src"];
+const CIRCLES_TO_CUT: &[&str] = &["stages/kernels/src"];
 /// Crates with folders that still import each other. None may join them.
-const FOLDERS_TO_PART: &[&str] = &["stages/training/src"];
+const FOLDERS_TO_PART: &[&str] = &[];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

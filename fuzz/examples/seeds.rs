@@ -8,7 +8,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
-use pipeline_training::network::{Role, UNet, UNetConfig};
+use pipeline_training::networks::UNetConfig;
+use pipeline_training::parameters::Role;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -77,18 +78,18 @@ type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 fn weights(folder: &Path) -> Done {
     fs::create_dir_all(folder)?;
     for (base, depth, norm) in [(1, 1, "group"), (1, 2, "batch"), (2, 2, "instance")] {
-        let network = UNet::new(UNetConfig::new(base, depth, norm)?);
+        let network = UNetConfig::new(base, depth, norm)?.network();
         let mut tensors = Tensors::new();
         state(&network, "", &mut tensors);
         write(&folder.join(norm), &tensors, &[])?;
     }
     for norm in ["group", "batch"] {
-        let (network, size) = (UNet::new(UNetConfig::new(1, 1, norm)?), 2);
+        let (network, size) = (UNetConfig::new(1, 1, norm)?.network(), 2);
         let mut tensors = Tensors::new();
         for run in ["init", "full", "accum", "tail", "adamw"] {
             state(&network, &format!("{run}."), &mut tensors);
         }
-        for spec in network.layout().of(Role::Trained) {
+        for spec in network.layout.of(Role::Trained) {
             floats(format!("grad.{}", spec.name), &spec.shape, &mut tensors);
         }
         floats("x".into(), &[8, 3, size, size], &mut tensors);
@@ -104,7 +105,7 @@ fn weights(folder: &Path) -> Done {
 }
 
 fn state(network: &UNet, prefix: &str, tensors: &mut Tensors) {
-    for spec in network.layout().specs() {
+    for spec in network.layout.specs() {
         let name = format!("{prefix}{}", spec.name);
         match spec.role {
             Role::Counter => drop(tensors.insert(name, (Dtype::I64, Vec::new(), vec![0; 8]))),

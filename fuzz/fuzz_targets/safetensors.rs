@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use pipeline_training::device::{self, Opened};
-use pipeline_training::network::{UNet, UNetConfig};
+use pipeline_training::networks::UNetConfig;
 use pipeline_training::Precision;
 use pipeline_training::verify::verify_bytes;
 use pipeline_training::weights;
@@ -21,13 +21,13 @@ static CPU: LazyLock<Opened> = LazyLock::new(|| device::open("cpu").expect("the 
 
 static NETWORKS: LazyLock<Vec<UNet>> = LazyLock::new(|| {
     let sizes = [(1, 1, "group"), (1, 2, "batch"), (2, 2, "instance")];
-    sizes.map(|(base, depth, norm)| UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"))).into()
+    sizes.map(|(base, depth, norm)| UNetConfig::new(base, depth, norm).expect("a valid size").network()).into()
 });
 
 fuzz_target!(|bytes: &[u8]| {
     for network in NETWORKS.iter() {
         if let Ok(state) = weights::read(network, bytes, &CPU.device) {
-            assert_eq!(state.trained.len() + state.statistics.len() + state.counters.len(), network.layout().specs().len());
+            assert_eq!(state.trained.len() + state.statistics.len() + state.counters.len(), network.layout.specs().len());
         }
     }
     if let Ok(report) = verify_bytes(bytes, "cpu", Precision::Float32) {

@@ -193,7 +193,7 @@ impl Plan {
                 "height": self.job.micro_batch.1,
                 "width": self.job.micro_batch.2,
             },
-            "parameters": self.job.network.layout().parameters(),
+            "parameters": self.job.network.layout.parameters(),
         });
         if let (Some(fit), Some(map)) = (fit, value.as_object_mut()) {
             map.insert("fit".into(), json!(fit));

@@ -19,19 +19,16 @@ impl Plan {
 fn text(plan: &Plan, fit: Option<&Fit>) -> String {
     let job = &plan.job;
     let (samples, height, width) = job.micro_batch;
-    let config = job.network.config();
     let mut text = String::new();
     // Writing to a string doesn't fail.
     let mut line = |line: String| {
         let _ = writeln!(text, "{line}");
     };
     line(format!(
-        "{}: U-Net of base {}, depth {}, {} norm ({:.1} M weights) on images of {height} x {width}",
+        "{}: {} ({:.1} M weights) on images of {height} x {width}",
         plan.name(),
-        config.base,
-        config.depth,
-        config.norm.name(),
-        job.network.layout().parameters().unwrap_or(0) as f64 / 1e6,
+        job.network.about,
+        job.network.layout.parameters().unwrap_or(0) as f64 / 1e6,
     ));
     line(format!(
         "micro-batch {samples} x {} accumulated, mixed_precision {}, gradient_checkpointing {}",

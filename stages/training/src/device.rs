@@ -8,19 +8,20 @@ mod adapters;
 mod graphics;
 #[cfg(feature = "graphics")]
 mod graphics;
-mod loss;
+mod lost;
 mod nvml;
 
-pub(crate) use loss::failed;
+pub(crate) use lost::failed;
 pub use nvml::{Card, card_memory};
 
+#[cfg(feature = "graphics")]
 use burn::backend::{Backend as _, DTypeUsage, Dispatch};
 use burn::tensor::Device;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Result, StageError};
 use serde::Serialize;
 
-use crate::compute::{Engine, Precision, dtype};
+use crate::precision::Precision;
 
 /// A device and what it is, in words.
 #[derive(Debug, Clone)]
@@ -123,18 +124,13 @@ fn unknown(name: &str) -> StageError {
     StageError::new(format!("there is no device named {name:?}")).help(format!("one of {NAMES}"))
 }
 
-/// Whose arithmetic runs on a device: on the CPU our own kernels, elsewhere burn's.
-pub(crate) fn engine(device: &Device) -> Engine {
-    if is_cpu(device) { Engine::Kernels } else { Engine::Tensors }
-}
-
 /// Whether a device computes in a precision.
 ///
 /// # Errors
 /// When it can't, with what it can.
 pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
     // On the CPU maps are stored in it and computed in float32, which every CPU can.
-    let can = |precision| is_cpu(&opened.device) || opened.device.supports_dtype(dtype(precision));
+    let can = |precision: Precision| is_cpu(&opened.device) || opened.device.supports_dtype(precision.dtype());
     if can(precision) {
         return Ok(());
     }
@@ -144,8 +140,9 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
 }
 
 /// Whether a device has units that multiply matrices of a precision: there, libraries have kernels for it that sum in float32.
+#[cfg(feature = "graphics")]
 pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
-    Dispatch::dtype_usage(device.as_dispatch(), dtype(precision)).contains(DTypeUsage::Accelerated)
+    Dispatch::dtype_usage(device.as_dispatch(), precision.dtype()).contains(DTypeUsage::Accelerated)
 }
 
 /// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).

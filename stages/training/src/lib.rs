@@ -1,17 +1,23 @@
 //! The network, its devices, losses, optimizers and policies, and the stages that run them. Only this crate touches a
 //! device; it reads no images from disk and knows no graph.
 
-mod compute;
+mod backend;
 pub mod device;
 mod files;
+mod forecast;
+pub mod layer;
 pub mod loss;
 pub mod memory;
 pub mod metrics;
 pub mod micro_batch;
 pub mod network;
+pub mod networks;
 pub mod optimizer;
+pub mod parameters;
+mod pass;
 pub mod plan;
 pub mod policy;
+mod precision;
 pub mod schedule;
 pub mod stages;
 pub mod trainee;
@@ -19,6 +25,6 @@ pub mod verify;
 pub mod weights;
 pub mod window;
 
-pub use compute::Precision;
+pub use precision::Precision;
 pub use stages::kinds;
 pub use verify::verify;

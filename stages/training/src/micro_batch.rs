@@ -8,7 +8,8 @@ use pipeline_contract::{Result, StageError};
 use pipeline_images::{Batch, Normalization};
 use pipeline_kernels::Area;
 
-use crate::compute::Images;
+use crate::loss::Target;
+use crate::pass::Images;
 
 /// Images and masks of some samples.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl MicroBatch {
     ///
     /// # Errors
     /// When the buffers don't hold what the sizes say: a bug of the stage that made them.
-    pub(crate) fn part(&self, range: Range<usize>) -> Result<(Images<'_>, &[u8], Area)> {
+    pub(crate) fn part(&self, range: Range<usize>) -> Result<(Images<'_>, Target<'_>, Area)> {
         let pixels = self.height * self.width;
         let (start, end) = (range.start * pixels, range.end * pixels);
         let images = match &self.pixels {
@@ -57,7 +58,7 @@ impl MicroBatch {
         };
         let area = Area { batch: range.len(), height: self.height, width: self.width };
         match (images, self.masks.get(start..end)) {
-            (Some(images), Some(masks)) => Ok((images, masks, area)),
+            (Some(images), Some(masks)) => Ok((images, Target { masks }, area)),
             _ => Err(StageError::new(format!(
                 "a batch of {} images of {} x {} doesn't hold as many pixels",
                 self.samples.len(),

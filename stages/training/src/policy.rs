@@ -1,7 +1,7 @@
 //! The memory policies of a run as values: what the passes over the network are made under.
 
-use crate::compute::Precision;
 use crate::network::Checkpointing;
+use crate::precision::Precision;
 
 /// How the passes over a micro-batch are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,11 +3,12 @@
 
 mod not_finite;
 mod passes;
+mod reduction;
 mod retry;
 mod saved;
 
 use not_finite::NotFinite;
-pub(crate) use passes::values;
+pub use reduction::Reduction;
 use retry::Retry;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,19 +16,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
 
-use crate::compute::write;
+use crate::backend;
 use crate::device::device_memory;
 use crate::loss::Loss;
 use crate::memory::{Cause, Charge, Ledger, Tried};
 use crate::micro_batch::MicroBatch;
-use crate::network::{Role, State, UNet, zeros};
+use crate::network::Network;
+use crate::parameters::{Role, State, zeros};
 use crate::policy::{LossScale, Setting};
 
 /// A network in training.
 #[derive(Debug)]
 pub struct Trainee {
     /// The layers.
-    pub network: UNet,
+    pub network: Network,
     /// The tensors.
     pub state: State,
     /// The loss.
@@ -68,8 +70,8 @@ impl Trainee {
     ///
     /// # Errors
     /// When its tensors alone are beyond the ledger's limit.
-    pub fn new(network: UNet, state: State, loss: Loss, setting: Setting, ledger: Ledger) -> Result<Self> {
-        let values = |role| network.layout().of(role).filter_map(|spec| spec.elements()).sum::<usize>() as u64;
+    pub fn new(network: Network, state: State, loss: Loss, setting: Setting, ledger: Ledger) -> Result<Self> {
+        let values = |role| network.layout.of(role).filter_map(|spec| spec.elements()).sum::<usize>() as u64;
         let weights = ledger.charge(Cause::Weights, 4 * (values(Role::Trained) + values(Role::Statistic)))?;
         let scale = LossScale::new(setting.precision, LossScale::START);
         let (window, retries) = (Open::default(), Vec::new());
@@ -99,7 +101,7 @@ impl Trainee {
 
     /// How many trained values there are.
     pub fn parameters(&self) -> u64 {
-        self.network.layout().parameters().unwrap_or(0) as u64
+        self.network.layout.parameters().unwrap_or(0) as u64
     }
 
     /// Adds a micro-batch to the open window: its losses and its gradients. Batch norm's running statistics move; the weights
@@ -180,16 +182,7 @@ impl Trainee {
 
     /// Sums of zero, in the memory that they have.
     fn clear(&mut self) -> Result<()> {
-        let engine = self.state.engine();
-        match engine {
-            crate::compute::Engine::Kernels => {
-                self.window.gradients.iter_mut().try_for_each(|sum| write(sum, |values| values.fill(0.0)))
-            }
-            crate::compute::Engine::Tensors => {
-                self.window.gradients.clear();
-                Ok(())
-            }
-        }
+        backend::of(self.state.device()).clear(&mut self.window.gradients)
     }
 
     /// Makes the place for the window's sums where there is none yet.

@@ -13,7 +13,8 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use crate::files::{failed, replace};
-use crate::network::{Layout, Role, State, TensorSpec, UNet};
+use crate::network::Network;
+use crate::parameters::{Layout, Role, State, TensorSpec};
 
 /// What was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +87,13 @@ pub fn load(layout: &Layout, file: &SafeTensors<'_>, prefix: &str, device: &Devi
 ///
 /// # Errors
 /// When they are no safetensors file, or one of another network.
-pub fn read(network: &UNet, bytes: &[u8], device: &Device) -> Result<State> {
+pub fn read(network: &Network, bytes: &[u8], device: &Device) -> Result<State> {
     let file = parse(bytes)?;
-    let state = load(network.layout(), &file, "", device)?;
+    let state = load(&network.layout, &file, "", device)?;
     let mut names = file.names();
     names.sort_unstable();
-    match names.into_iter().find(|name| !network.layout().specs().iter().any(|spec| spec.name == *name)) {
-        Some(name) => Err(StageError::new(format!("the network has no tensor {name}")).help("is it of another depth?")),
+    match names.into_iter().find(|name| !network.layout.specs().iter().any(|spec| spec.name == *name)) {
+        Some(name) => Err(StageError::new(format!("the network has no tensor {name}")).help("is the file of another model?")),
         None => Ok(state),
     }
 }
@@ -101,22 +102,21 @@ pub fn read(network: &UNet, bytes: &[u8], device: &Device) -> Result<State> {
 ///
 /// # Errors
 /// When the file can't be read, or is of another network.
-pub fn load_file(network: &UNet, path: &Path, device: &Device) -> Result<State> {
+pub fn load_file(network: &Network, path: &Path, device: &Device) -> Result<State> {
     // A value takes 4 bytes, a counter 8.
     let values = |spec: &TensorSpec| spec.elements().map_or(u64::MAX, |count| count as u64).saturating_mul(8);
-    let tensors = network.layout().specs().iter().map(values).fold(0, u64::saturating_add);
+    let tensors = network.layout.specs().iter().map(values).fold(0, u64::saturating_add);
     let bytes = read_file(path, tensors.saturating_add(LONGEST_HEADER))?;
     read(network, &bytes, device).map_err(|error| error.context(path.display()))
 }
 
-/// Writes the tensors of a network to `path`, replacing it only when all is on the disk. The file's metadata say what it
-/// is: base, depth, norm.
+/// Writes the tensors of a network to `path`, replacing it only when all is on the disk, with the network's own metadata.
 ///
 /// # Errors
 /// When the device can't be read or the file can't be written.
-pub fn save(network: &UNet, state: &State, path: &Path) -> Result<Saved> {
+pub fn save(network: &Network, state: &State, path: &Path) -> Result<Saved> {
     let mut tensors = BTreeMap::new();
-    for spec in network.layout().specs() {
+    for spec in network.layout.specs() {
         let bytes: Vec<u8> = match spec.role {
             Role::Trained => download(&state.trained[spec.slot])?,
             Role::Statistic => download(&state.statistics[spec.slot])?,
@@ -130,13 +130,11 @@ pub fn save(network: &UNet, state: &State, path: &Path) -> Result<Saved> {
             TensorView::new(dtype(spec.role), spec.shape.clone(), bytes).map(|view| (*name, view)).map_err(|e| failed(path, e))
         })
         .collect::<Result<Vec<_>>>()?;
-    let config = network.config();
-    let about = [("base", config.base.to_string()), ("depth", config.depth.to_string()), ("norm", config.norm.name().into())];
-    let about: HashMap<String, String> = about.into_iter().map(|(key, value)| (key.into(), value)).collect();
+    let about: HashMap<String, String> = network.metadata.iter().cloned().collect();
     let mut bytes = safetensors::serialize(views, Some(about)).map_err(|error| failed(path, error))?;
     order_metadata(&mut bytes);
     replace(path, &bytes)?;
-    let parameters = network.layout().parameters().unwrap_or(usize::MAX);
+    let parameters = network.layout.parameters().unwrap_or(usize::MAX);
     Ok(Saved {
         sha256: digest(tensors.iter().map(|(name, (spec, bytes))| (*name, spec.shape.as_slice(), &bytes[..]))),
         parameters,
@@ -166,7 +164,7 @@ pub(crate) fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize], dt
     let view = file.tensor(name).map_err(|_| StageError::new(format!("the file has no tensor {name}")))?;
     if view.shape() != shape {
         let message = format!("{name} is of shape {:?} where the network has {shape:?}", view.shape());
-        return Err(StageError::new(message).help("base, depth and norm must be those that the file was made with"));
+        return Err(StageError::new(message).help("the model must be the one that the file was made with"));
     }
     if view.dtype() != dtype {
         return Err(StageError::new(format!("{name} is {:?}, not {dtype:?}", view.dtype())));

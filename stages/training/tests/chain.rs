@@ -204,7 +204,7 @@ fn checks_say_what_is_wrong() {
     };
     let found = findings("train_step", json!({}), &[("height", 500), ("width", 512), ("batch", 4)]);
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].message, "image height 500 is not divisible by 16, the stride of a U-Net of depth 5");
+    assert_eq!(found[0].message, "image height 500 is not divisible by 16, the network's stride");
     assert_eq!(found[0].help.as_deref(), Some("resize to 496 or 512"));
     let model = |norm: &str| json!({"model": {"unet": {"base": 8, "depth": 3, "norm": norm}}});
     let found = findings("train_step", model("batch"), &[("batch", 1), ("height", 64), ("width", 64)]);
@@ -234,6 +234,6 @@ fn checks_say_what_is_wrong() {
     facts[0].set("stride", 16, "model");
     facts[1].set("width", 500, "size");
     let found = evaluate.run_check(&options(&evaluate, json!({})), &facts).expect("the declaration fits").findings;
-    assert_eq!(found[0].message, "test image width 500 is not divisible by 16, the stride of the network");
+    assert_eq!(found[0].message, "test image width 500 is not divisible by 16, the network's stride");
     assert_eq!(found[0].help.as_deref(), Some("resize to 496 or 512"));
 }

@@ -12,7 +12,9 @@ use pipeline_training::device;
 use pipeline_training::loss::Loss;
 use pipeline_training::memory::Ledger;
 use pipeline_training::micro_batch::{MicroBatch, Pixels};
-use pipeline_training::network::{Checkpointing, State, UNet, UNetConfig};
+use pipeline_training::network::Checkpointing;
+use pipeline_training::networks::UNetConfig;
+use pipeline_training::parameters::State;
 use pipeline_training::policy::Setting;
 use pipeline_training::trainee::Trainee;
 use rand::RngExt as _;
@@ -36,8 +38,8 @@ fn batch([count, height, width]: [usize; 3]) -> MicroBatch {
 
 /// What a device makes of a case: losses, gradients, statistics, logits in evaluation.
 fn made(device: &Device, case: Case) -> [Vec<f32>; 4] {
-    let network = UNet::new(UNetConfig::new(case.base, case.depth, case.norm).expect("a valid size"));
-    let mut state = State::fresh(network.layout(), device, |name| stage_rng(1, 0, name, "weights")).expect("small");
+    let network = UNetConfig::new(case.base, case.depth, case.norm).expect("a valid size").network();
+    let mut state = State::fresh(&network.layout, device, |name| stage_rng(1, 0, name, "weights")).expect("small");
     // Scales and shifts that are not all the same, so that a norm's own channel is told from its neighbour's.
     for (slot, tensor) in state.trained.iter_mut().enumerate() {
         let [length] = tensor.dims();

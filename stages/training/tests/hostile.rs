@@ -8,13 +8,14 @@ use std::path::Path;
 use common::cpu;
 use pipeline_contract::Facts;
 use pipeline_training::Precision;
-use pipeline_training::network::{UNet, UNetConfig};
+use pipeline_training::network::Network;
+use pipeline_training::networks::UNetConfig;
 use pipeline_training::verify::verify_bytes;
 use pipeline_training::weights::{load_file, parse, read};
 use serde_json::json;
 
-fn network() -> UNet {
-    UNet::new(UNetConfig::new(2, 2, "group").expect("a valid size"))
+fn network() -> Network {
+    UNetConfig::new(2, 2, "group").expect("a valid size").network()
 }
 
 /// A safetensors file of this header and so many bytes of data.
@@ -82,7 +83,7 @@ fn a_file_larger_than_the_networks_is_not_read() {
 #[test]
 fn endless_images_and_batches_are_weighed_without_overflow() {
     for norm in ["group", "batch", "instance"] {
-        let network = UNet::new(UNetConfig::new(1, 1, norm).expect("a valid size"));
+        let network = UNetConfig::new(1, 1, norm).expect("a valid size").network();
         assert!(network.accepts(usize::MAX, usize::MAX, usize::MAX).is_ok(), "{norm}");
     }
 }
@@ -113,7 +114,7 @@ fn the_fuzzers_seeds_are_read() {
         std::fs::read(path).expect("a seed")
     };
     for (base, depth, norm) in [(1, 1, "group"), (1, 2, "batch"), (2, 2, "instance")] {
-        let network = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
+        let network = UNetConfig::new(base, depth, norm).expect("a valid size").network();
         read(&network, &seed(norm), &cpu()).expect("the network's own");
     }
     for norm in ["group", "batch"] {

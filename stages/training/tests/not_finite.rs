@@ -11,8 +11,9 @@ use common::{add, network, part, samples, weights};
 use pipeline_contract::{Events, Fields, StageError};
 use pipeline_training::Precision;
 use pipeline_training::micro_batch::MicroBatch;
-use pipeline_training::network::{Checkpointing, Role};
+use pipeline_training::network::Checkpointing;
 use pipeline_training::optimizer::{Optimizer, Rule, Sgd};
+use pipeline_training::parameters::Role;
 use pipeline_training::policy::{LossScale, Setting};
 use pipeline_training::trainee::Shared;
 use serde_json::{Value, json};
@@ -32,20 +33,10 @@ fn sgd() -> Optimizer {
     Optimizer::new(Rule::Sgd(Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false }), None)
 }
 
-/// A network on the kernels or on burn's tensors.
-fn made(norm: &str, portable: bool) -> Shared {
-    let network = network(8, 3, norm);
-    if portable {
-        let mut trainee = network.lock().expect("no panic before");
-        trainee.state = trainee.state.clone().portable();
-    }
-    network
-}
-
 /// Sets the first value of a tensor.
 fn poison(network: &Shared, name: &str, value: f32) {
     let mut trainee = network.lock().expect("no panic before");
-    let slot = trainee.network.layout().of(Role::Trained).find(|spec| spec.name == name).expect(name).slot;
+    let slot = trainee.network.layout.of(Role::Trained).find(|spec| spec.name == name).expect(name).slot;
     trainee.state.trained[slot].inplace(|weight| {
         let mut values = weight.try_to_vec_as::<f32>().expect("float32");
         values[0] = value;
@@ -79,74 +70,67 @@ const BLOCKS: [&str; 7] = ["images", "down.0", "down.1", "down.2", "decode.0", "
 #[test]
 fn the_block_in_which_it_began_is_named() {
     let batch = samples(3, 16, 5);
-    for portable in [false, true] {
-        for norm in ["group", "batch", "instance"] {
-            for (tensor, value, at) in [
-                ("down.0.conv1.weight", f32::NAN, 1),
-                ("down.1.conv2.weight", f32::INFINITY, 2),
-                // A norm's own values are seen only by whoever reads the block.
-                ("down.1.norm2.weight", f32::NAN, 2),
-                ("up.0.weight", f32::NEG_INFINITY, 4),
-                ("decode.1.norm1.bias", f32::NAN, 5),
-                ("head.weight", f32::NAN, 6),
-            ] {
-                let network = made(norm, portable);
-                poison(&network, tensor, value);
-                let (error, event) = failed(&network, vec![part(&batch, 0, 2), part(&batch, 2, 3)]);
-                let case = format!("{tensor} {norm} portable {portable}");
-                let place = format!("begins in block {}, after {} with an RMS of", BLOCKS[at], BLOCKS[at - 1]);
-                assert!(error.message().contains(&place), "{case}: {error}");
-                assert!(
-                    error.message().contains("the loss of each sample is NaN in step 1 (samples s0, s1, s2)"),
-                    "{case}: {error}"
-                );
-                let named: Vec<&str> =
-                    event["blocks"].as_array().expect("blocks").iter().filter_map(|block| block["name"].as_str()).collect();
-                assert_eq!(named, BLOCKS);
-                assert_eq!(finite(&event)[..at], BLOCKS[..at], "{case}: {event}");
-                assert!(!finite(&event).contains(&BLOCKS[at]), "{case}: {event}");
-                assert_eq!((&event["step"], &event["epoch"]), (&json!(1), &json!(5)));
-                assert_eq!(event["samples"], json!(["s0", "s1", "s2"]));
-                assert_eq!(event["losses"], json!([null, null, null]));
-            }
+    for norm in ["group", "batch", "instance"] {
+        for (tensor, value, at) in [
+            ("down.0.conv1.weight", f32::NAN, 1),
+            ("down.1.conv2.weight", f32::INFINITY, 2),
+            // A norm's own values are seen only by whoever reads the block.
+            ("down.1.norm2.weight", f32::NAN, 2),
+            ("up.0.weight", f32::NEG_INFINITY, 4),
+            ("decode.1.norm1.bias", f32::NAN, 5),
+            ("head.weight", f32::NAN, 6),
+        ] {
+            let network = network(8, 3, norm);
+            poison(&network, tensor, value);
+            let (error, event) = failed(&network, vec![part(&batch, 0, 2), part(&batch, 2, 3)]);
+            let case = format!("{tensor} {norm}");
+            let place = format!("begins in block {}, after {} with an RMS of", BLOCKS[at], BLOCKS[at - 1]);
+            assert!(error.message().contains(&place), "{case}: {error}");
+            assert!(
+                error.message().contains("the loss of each sample is NaN in step 1 (samples s0, s1, s2)"),
+                "{case}: {error}"
+            );
+            let named: Vec<&str> =
+                event["blocks"].as_array().expect("blocks").iter().filter_map(|block| block["name"].as_str()).collect();
+            assert_eq!(named, BLOCKS);
+            assert_eq!(finite(&event)[..at], BLOCKS[..at], "{case}: {event}");
+            assert!(!finite(&event).contains(&BLOCKS[at]), "{case}: {event}");
+            assert_eq!((&event["step"], &event["epoch"]), (&json!(1), &json!(5)));
+            assert_eq!(event["samples"], json!(["s0", "s1", "s2"]));
+            assert_eq!(event["losses"], json!([null, null, null]));
         }
     }
 }
 
 #[test]
-fn both_arithmetics_measure_the_same() {
-    let norms = |portable: bool| -> Vec<f64> {
-        let network = made("group", portable);
-        poison(&network, "head.weight", f32::NAN);
-        let (_, event) = failed(&network, vec![samples(2, 16, 5)]);
-        event["blocks"].as_array().expect("blocks").iter().filter_map(|block| block["rms"].as_f64()).collect()
-    };
-    let (kernels, tensors) = (norms(false), norms(true));
-    assert_eq!(kernels.len(), 6);
+fn the_rms_of_each_block_is_measured() {
+    let network = network(8, 3, "group");
+    poison(&network, "head.weight", f32::NAN);
+    let (_, event) = failed(&network, vec![samples(2, 16, 5)]);
+    let rms: Vec<f64> = event["blocks"].as_array().expect("blocks").iter().filter_map(|block| block["rms"].as_f64()).collect();
+    assert_eq!(rms.len(), 6);
     // Images of values from 0 to 1: the root of a third.
-    assert!((kernels[0] - (1.0f64 / 3.0).sqrt()).abs() < 0.02, "{kernels:?}");
-    assert!(kernels.iter().zip(&tensors).all(|(a, b)| (a - b).abs() < 1e-5 * a && *a > 0.0), "{kernels:?} {tensors:?}");
+    assert!((rms[0] - (1.0f64 / 3.0).sqrt()).abs() < 0.02, "{rms:?}");
+    assert!(rms.iter().all(|rms| (0.05..1.0).contains(rms)), "{rms:?}");
 }
 
 #[test]
 fn a_sample_that_is_not_finite_is_told_from_the_others() {
-    for portable in [false, true] {
-        let network = made("group", portable);
-        let mut batch = samples(3, 16, 5);
-        if let pipeline_training::micro_batch::Pixels::Floats(values) = &mut batch.pixels {
-            values[3 * 256] = f32::INFINITY;
-        }
-        let (error, event) = failed(&network, vec![batch]);
-        assert!(error.message().contains("the loss of sample s1 is NaN in step 1, whose samples are s0, s1, s2"), "{error}");
-        assert!(error.message().ends_with("the images themselves are not finite"), "{error}");
-        assert_eq!(event["not_finite"], json!(["s1"]));
-        assert!(event["losses"][0].is_number() && event["losses"][1].is_null() && event["losses"][2].is_number());
+    let network = network(8, 3, "group");
+    let mut batch = samples(3, 16, 5);
+    if let pipeline_training::micro_batch::Pixels::Floats(values) = &mut batch.pixels {
+        values[3 * 256] = f32::INFINITY;
     }
+    let (error, event) = failed(&network, vec![batch]);
+    assert!(error.message().contains("the loss of sample s1 is NaN in step 1, whose samples are s0, s1, s2"), "{error}");
+    assert!(error.message().ends_with("the images themselves are not finite"), "{error}");
+    assert_eq!(event["not_finite"], json!(["s1"]));
+    assert!(event["losses"][0].is_number() && event["losses"][1].is_null() && event["losses"][2].is_number());
 }
 
 #[test]
 fn a_learning_rate_that_blows_up_is_shown_where_it_grows() {
-    let network = made("group", false);
+    let network = network(8, 3, "group");
     let mut optimizer = sgd();
     let mut said = None;
     for step in 1..100 {
@@ -164,7 +148,7 @@ fn a_learning_rate_that_blows_up_is_shown_where_it_grows() {
 
 #[test]
 fn a_gradient_alone_begins_behind_the_blocks() {
-    let network = made("group", false);
+    let network = network(8, 3, "group");
     let mut window = None;
     add(&network, &mut window, samples(2, 16, 5));
     let infinite = |sum: Tensor<1>| sum.ones_like() * f32::INFINITY;
@@ -180,7 +164,7 @@ fn a_gradient_alone_begins_behind_the_blocks() {
 /// Looking costs memory: where there is none, the error says so and is an error all the same.
 #[test]
 fn where_nobody_can_look_the_error_says_so() {
-    let network = made("group", false);
+    let network = network(8, 3, "group");
     poison(&network, "down.1.conv2.weight", f32::NAN);
     let mut window = None;
     add(&network, &mut window, samples(2, 16, 5));
@@ -196,7 +180,7 @@ fn where_nobody_can_look_the_error_says_so() {
 #[test]
 fn looking_holds_no_more_than_training() {
     for checkpointing in Checkpointing::ALL {
-        let network = made("group", false);
+        let network = network(8, 3, "group");
         network.lock().expect("no panic before").setting.checkpointing = checkpointing;
         poison(&network, "head.weight", f32::NAN);
         let mut window = None;
@@ -212,7 +196,7 @@ fn looking_holds_no_more_than_training() {
 #[test]
 fn float16_discards_the_window() {
     for precision in [Precision::Float16, Precision::BFloat16] {
-        let network = made("group", false);
+        let network = network(8, 3, "group");
         {
             let mut trainee = network.lock().expect("no panic before");
             trainee.setting = Setting { precision, ..Setting::default() };

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{cpu, gradients, network, samples, weights};
-use pipeline_training::network::{UNet, UNetConfig};
+use pipeline_training::networks::UNetConfig;
 use pipeline_training::weights::{load_file, save};
 
 #[test]
@@ -44,7 +44,7 @@ fn files_of_other_networks_are_refused_by_name() {
         (4, 1, "batch", "head.weight"),
         (4, 2, "group", "the network has no tensor decode.0.norm1.num_batches_tracked"),
     ] {
-        let other = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
+        let other = UNetConfig::new(base, depth, norm).expect("a valid size").network();
         let error = load_file(&other, &path, &cpu());
         if part == "head.weight" {
             assert!(error.is_err());
@@ -59,7 +59,7 @@ fn files_of_other_networks_are_refused_by_name() {
 fn fresh_weights_are_pytorchs_in_law() {
     let shared = network(8, 2, "group");
     let trainee = shared.lock().expect("no panic before");
-    for (spec, tensor) in trainee.network.layout().specs().iter().zip(&trainee.state.trained) {
+    for (spec, tensor) in trainee.network.layout.specs().iter().zip(&trainee.state.trained) {
         let values = tensor.try_to_vec_as::<f32>().expect("float32");
         let bound = match spec.name.as_str() {
             "down.0.conv1.weight" => (1.0f32 / 27.0).sqrt(),

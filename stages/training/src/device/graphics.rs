@@ -70,7 +70,7 @@ fn devices_of_cuda() -> usize {
 /// Drivers that aren't there make some backends panic, and nothing of ours is touched meanwhile.
 fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
     keep_kernels();
-    super::loss::watch();
+    super::lost::watch();
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 

@@ -1,23 +1,18 @@
-//! The networks: their layers, the blocks that these form, and the tensors that they own.
-//! No arithmetic, no optimizer and no file format here.
+//! A network as a graph of layers in blocks, and the passes over it: forward, backward, and with checkpointing.
+//! It knows no particular network (those are in `networks`) and no device.
 
-mod block;
-mod blocks;
-mod config;
-mod layers;
-mod layout;
+mod backward;
+mod builder;
+mod checkpointing;
+mod forward;
+mod graph;
+mod liveness;
 mod norms;
-pub(crate) mod saved;
-mod state;
-mod unet;
+mod tape;
+#[cfg(test)]
+mod tests;
 
-pub use block::{Block, Prelude, Source};
-pub use blocks::{Blocks, Checkpointing};
-pub(crate) use config::NORMS;
-pub use config::UNetConfig;
-pub use layers::{Convolution, Head, Norm, NormKind, Running, Upsample};
-pub use layout::{Init, Layout, Role, TensorSpec};
+pub use builder::{Builder, Heads};
+pub use checkpointing::Checkpointing;
+pub use graph::{Block, Network, Node, NodeId, Supervised};
 pub(crate) use norms::BlockNorm;
-pub use state::State;
-pub(crate) use state::{upload, zeros};
-pub use unet::UNet;

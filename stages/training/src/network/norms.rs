@@ -1,17 +1,18 @@
-//! How large the activations of each block are, on a training's forward pass made once more: for a look at what went wrong.
+//! How large the activations of each block are, on one more forward pass: a report of where values stopped being finite.
 //! It holds less than training does, and no training waits for it.
 
 use std::sync::Arc;
 
-use super::block::Sources;
-use super::{Blocks, Checkpointing};
-use crate::compute::{Arithmetic, Executor, Feature, Input, Map, Pass};
+use super::graph::{Network, Node};
+use super::tape::Tape;
+use crate::layer::LayerBackend;
 use crate::memory::Tried;
+use crate::pass::{Executor, Map, Pass};
 
 /// The activations of one block: what its layers give, before the norms.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BlockNorm {
-    /// The block's name; `images` and `head` stand before and behind the blocks.
+    /// The block's name; `images` stands before all blocks.
     pub name: Arc<str>,
     /// The sum of squares.
     pub squares: f64,
@@ -26,33 +27,30 @@ impl BlockNorm {
     }
 }
 
-impl Blocks {
-    /// The norms of the images, of each block and of the logits, in the order of the forward pass.
-    pub(crate) fn norms<A: Arithmetic>(&self, e: &mut Executor<A>, images: Map<A::Data>) -> Tried<Vec<BlockNorm>> {
-        let mut norms = Vec::new();
-        let mut note = |e: &mut Executor<A>, name: Arc<str>, made: Vec<Input<'_, A>>| -> Tried<()> {
-            let mut norm = BlockNorm { name, squares: 0.0, count: 0 };
-            for input in made {
-                let (squares, count) = e.squares(input)?;
-                norm.squares += squares;
-                norm.count += count;
+impl Network {
+    /// The norms of the images and of each block, in the order of the forward pass.
+    pub(crate) fn block_norms<B: LayerBackend>(&self, e: &mut Executor<B>, images: Map<B::Data>) -> Tried<Vec<BlockNorm>> {
+        let (squares, count) = e.squares(&images)?;
+        let mut norms = vec![BlockNorm { name: "images".into(), squares, count }];
+        let mut tape = Tape::new(self, images);
+        for block in &self.blocks {
+            e.enter(&block.name, "forward");
+            let mut norm = BlockNorm { name: block.name.clone(), squares: 0.0, count: 0 };
+            for node in block.nodes.clone() {
+                tape.run(self, e, node, Pass::Train)?;
+                match &self.nodes[node] {
+                    // Only whether it is finite: readers of the norm would see that, the map doesn't show it.
+                    Node::Norm { .. } => norm.squares += e.backend.norm_squares(tape.statistics(node)?)? * 0.0,
+                    _ => {
+                        let (squares, count) = e.squares(tape.map(node)?)?;
+                        norm.squares += squares;
+                        norm.count += count;
+                    }
+                }
+                self.liveness.free_forward[node].iter().for_each(|&map| tape.maps[map] = None);
             }
             norms.push(norm);
-            Ok(())
-        };
-        note(e, "images".into(), vec![Input { map: &images, norm: None }])?;
-        let mut features: Vec<Option<Feature<A>>> = Vec::new();
-        for (index, block) in self.blocks.iter().enumerate() {
-            let sources = Sources { images: &images, features: &features };
-            let (output, kept) = block.forward(e, &sources, Pass::Train, Checkpointing::None)?;
-            note(e, block.name.clone(), block.made(&output, &kept))?;
-            features.push(Some(output));
-            for done in (0..index).filter(|&done| !self.is_read_after(done, index)) {
-                features[done] = None;
-            }
         }
-        let logits = e.head(&self.head, self.last(&features)?)?;
-        note(e, "head".into(), vec![Input { map: &logits, norm: None }])?;
         Ok(norms)
     }
 }

@@ -4,7 +4,7 @@
 use pipeline_contract::{Result, Saved};
 
 use super::Optimizer;
-use crate::network::saved;
+use crate::backend::transfer as saved;
 use crate::trainee::Trainee;
 
 impl Optimizer {
@@ -13,9 +13,9 @@ impl Optimizer {
     /// # Errors
     /// What the device reports.
     pub(crate) fn save(&self, kept: &mut Saved, trainee: &Trainee) -> Result<()> {
-        let engine = trainee.state.engine();
-        saved::keep(kept, "first", &self.memory.first, engine)?;
-        saved::keep(kept, "second", &self.memory.second, engine)?;
+        let device = trainee.state.device();
+        saved::keep(kept, "first", &self.memory.first, device)?;
+        saved::keep(kept, "second", &self.memory.second, device)?;
         kept.set("steps", self.steps)?;
         kept.set("discarded", self.discarded)
     }

@@ -3,13 +3,12 @@
 
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
-use pipeline_kernels as kernels;
 
 use super::{Adam, Sgd};
-use crate::compute::{self, Engine, is_fused, read, squares, write};
-use crate::memory::{Cause, Charge, Fault, Tried};
-use crate::network::{State, zeros};
-use crate::trainee::{Trainee, values};
+use crate::backend::{self, Update};
+use crate::memory::{Cause, Charge};
+use crate::parameters::zeros;
+use crate::trainee::{Reduction, Trainee};
 use crate::window::Window;
 
 /// How a weight follows its gradient.
@@ -22,6 +21,14 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// The arithmetic of step number `step`, from 1; gradients are multiplied by `factor` first.
+    fn at(&self, step: u64, lr: f64, factor: f64) -> backend::Rule {
+        match self {
+            Self::Adam(adam) => backend::Rule::Adam(adam.at(step, lr, factor)),
+            Self::Sgd(sgd) => backend::Rule::Sgd(sgd.at(step == 1, lr, factor)),
+        }
+    }
+
     /// How many float32 values the optimizer keeps for each weight.
     pub fn values_per_weight(&self) -> u64 {
         match self {
@@ -96,39 +103,24 @@ impl Optimizer {
         let samples = &window.samples;
         let mut guard = window.network.lock()?;
         let trainee = &mut *guard;
-        let (losses, sum_norm) = loop {
-            match measured(trainee) {
-                Ok(measured) => break measured,
-                // A device may tell only now that it had no memory for the window.
-                Err(Fault::Memory(short)) => trainee.retry(short)?,
-                Err(Fault::Failed(error)) => return Err(error),
-            }
-        };
-        if losses.len() != samples.len() {
-            let (held, named) = (losses.len(), samples.len());
-            let message = format!("the open window holds {held} samples, not the {named} of this step");
-            return Err(StageError::new(message).help("let one `accumulate` and one `optimizer_step` follow a `train_step`"));
-        }
-        let loss_scale = trainee.scale.scale();
-        let grad_norm = sum_norm / (samples.len().max(1) as f64 * loss_scale);
-        let finite = grad_norm.is_finite() && losses.iter().all(|loss| loss.is_finite());
+        let Reduction { losses, divisor, norm, loss_scale, finite } = trainee.reduce(samples.len())?;
         if !finite && trainee.scale.is_dynamic() {
-            return self.discard(trainee, Figures { losses, grad_norm, loss_scale, skipped: true });
+            return self.discard(trainee, Figures { losses, grad_norm: norm, loss_scale, skipped: true });
         }
         if !finite {
             return Err(trainee.not_finite(self.steps + 1, samples, losses));
         }
         // `clip_grad_norm_`, after unscaling: the factor is max_norm / (norm + 1e-6), at most 1.
-        let clip = self.clip_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));
-        self.update(trainee, clip / (samples.len() as f64 * loss_scale), lr)?;
+        let clip = self.clip_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        self.update(trainee, clip / divisor, lr)?;
         trainee.scale.passed();
         trainee.close()?;
-        Ok(Figures { losses, grad_norm, loss_scale, skipped: false })
+        Ok(Figures { losses, grad_norm: norm, loss_scale, skipped: false })
     }
 
     /// Goes through a step of a device that computes nothing: its work and its memory, without reading what came out.
     pub(crate) fn rehearse(&mut self, trainee: &mut Trainee) -> Result<()> {
-        drop(figures(trainee)?);
+        backend::of(trainee.state.device()).rehearse_measure(trainee.losses(), trainee.gradients())?;
         self.update(trainee, 1.0, 0.0)?;
         trainee.close()
     }
@@ -148,50 +140,11 @@ impl Optimizer {
     fn update(&mut self, trainee: &mut Trainee, factor: f64, lr: f64) -> Result<()> {
         self.remember(trainee)?;
         self.steps += 1;
-        let (step, rule) = (self.steps, self.rule);
+        let rule = self.rule.at(self.steps, lr, factor);
         let Memory { first, second, .. } = &mut self.memory;
         let (state, gradients) = trainee.weights_and_gradients();
-        match (state.engine(), rule) {
-            (Engine::Kernels, Rule::Adam(adam)) => {
-                let adam = adam.kernel(step, lr, factor);
-                for (((weight, gradient), first), second) in state.trained.iter_mut().zip(gradients).zip(first).zip(second) {
-                    write(weight, |weight| {
-                        read(gradient, |gradient| {
-                            write(first, |first| write(second, |second| kernels::adam(&adam, weight, gradient, first, second)))
-                        })
-                    })????;
-                }
-            }
-            (Engine::Kernels, Rule::Sgd(sgd)) => {
-                let sgd = sgd.kernel(step == 1, lr, factor);
-                let mut buffers = first.iter_mut();
-                for (weight, gradient) in state.trained.iter_mut().zip(gradients) {
-                    write(weight, |weight| {
-                        read(gradient, |gradient| match buffers.next() {
-                            Some(buffer) => write(buffer, |buffer| kernels::sgd(&sgd, weight, gradient, Some(buffer))),
-                            None => {
-                                kernels::sgd(&sgd, weight, gradient, None);
-                                Ok(())
-                            }
-                        })
-                    })???;
-                }
-            }
-            (Engine::Tensors, Rule::Adam(adam)) if is_fused(state.device()) => {
-                let adam = adam.kernel(step, lr, factor);
-                // Taken out, so that each is the only one of its tensor and is changed in place.
-                let old = [&mut state.trained, &mut *first, &mut *second].map(std::mem::take);
-                let [weights, firsts, seconds] = old.map(Vec::into_iter);
-                for (((weight, gradient), mean), square) in weights.zip(gradients).zip(firsts).zip(seconds) {
-                    let (weight, [mean, square]) = compute::adam(&adam, weight, gradient.clone(), [mean, square])?;
-                    state.trained.push(weight);
-                    first.push(mean);
-                    second.push(square);
-                }
-            }
-            (Engine::Tensors, rule) => portable(state, gradients, (first, second), (rule, step), (factor, lr)),
-        }
-        Ok(())
+        let runtime = backend::of(state.device());
+        runtime.update(&rule, Update { weights: &mut state.trained, gradients, first, second })
     }
 
     /// Makes the optimizer's memory before the first step.
@@ -207,59 +160,4 @@ impl Optimizer {
         self.memory.charge = Some(charge);
         Ok(())
     }
-}
-
-/// A step by burn's tensors.
-fn portable(
-    state: &mut State,
-    gradients: &[Tensor<1>],
-    (first, second): (&mut [Tensor<1>], &mut [Tensor<1>]),
-    (rule, step): (Rule, u64),
-    (factor, lr): (f64, f64),
-) {
-    let (mut first, mut second) = (first.iter_mut(), second.iter_mut());
-    for (weight, gradient) in state.trained.iter_mut().zip(gradients) {
-        let gradient = gradient.clone() * factor;
-        let (mut first, mut second) = (first.next(), second.next());
-        weight.inplace(|weight| match (rule, &mut first, &mut second) {
-            (Rule::Adam(adam), Some(first), Some(second)) => {
-                let means = [(**first).clone(), (**second).clone()];
-                let (weight, [moved, squared]) = adam.update(weight, gradient, means, step, lr);
-                (**first, **second) = (moved, squared);
-                weight
-            }
-            (Rule::Sgd(sgd), buffer, _) => {
-                let (weight, moved) =
-                    sgd.update(weight, gradient, buffer.as_ref().map(|buffer| (**buffer).clone()), step == 1, lr);
-                if let (Some(buffer), Some(moved)) = (buffer, moved) {
-                    **buffer = moved;
-                }
-                weight
-            }
-            (Rule::Adam(_), ..) => weight,
-        });
-    }
-}
-
-/// The losses of the samples and the squares of the sums of gradients, added up in part, one after the other, still on the device.
-fn figures(trainee: &Trainee) -> Result<Tensor<1>> {
-    let squares = squares(trainee.gradients())?;
-    Ok(Tensor::cat(trainee.losses().iter().cloned().chain(squares).collect(), 0))
-}
-
-/// Losses of the samples and the L2 norm over all sums of gradients, in one transfer.
-fn measured(trainee: &Trainee) -> Tried<(Vec<f32>, f64)> {
-    let (ledger, losses, gradients) = (&trainee.ledger, trainee.losses(), trainee.gradients());
-    if losses.is_empty() {
-        return Ok((Vec::new(), 0.0));
-    }
-    if trainee.state.engine() == Engine::Kernels {
-        let losses = values(ledger, Tensor::cat(losses.to_vec(), 0))?;
-        let squares = gradients.iter().map(|gradient| read(gradient, kernels::sum_of_squares));
-        return Ok((losses, squares.sum::<Result<f64>>()?.sqrt()));
-    }
-    let samples: usize = losses.iter().map(|losses| losses.dims()[0]).sum();
-    let mut all = values(ledger, figures(trainee)?)?;
-    let squares = all.split_off(samples.min(all.len()));
-    Ok((all, squares.iter().map(|&square| f64::from(square)).sum::<f64>().sqrt()))
 }

@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use pipeline_contract::{Result, stage_rng};
 
-use crate::compute::{Precision, Work};
 use crate::device::Opened;
+use crate::forecast::{Demand, forecast};
 use crate::loss::Loss;
 use crate::memory::Ledger;
 use crate::micro_batch::{MicroBatch, Pixels};
-use crate::network::{State, UNet, UNetConfig};
-use crate::plan::{Demand, forecast};
+use crate::networks::UNetConfig;
+use crate::parameters::State;
+use crate::pass::Work;
 use crate::policy::Setting;
+use crate::precision::Precision;
 use crate::trainee::Trainee;
 
 /// Seconds that a device takes for work, by what the work consists of.
@@ -64,8 +66,8 @@ pub fn calibrate(opened: &Opened, precision: Precision) -> Result<Speed> {
 }
 
 fn time(opened: &Opened, precision: Precision, (base, depth, size): (usize, usize, usize)) -> Result<(Work, f64)> {
-    let network = UNet::new(UNetConfig::new(base, depth, "group")?);
-    let state = State::fresh(network.layout(), &opened.device, |name| stage_rng(0, 0, name, "calibration"))?;
+    let network = UNetConfig::new(base, depth, "group")?.network();
+    let state = State::fresh(&network.layout, &opened.device, |name| stage_rng(0, 0, name, "calibration"))?;
     let setting = Setting { precision, ..Setting::default() };
     let demand = Demand {
         network: &network,
@@ -73,6 +75,7 @@ fn time(opened: &Opened, precision: Precision, (base, depth, size): (usize, usiz
         setting,
         optimizer: 0,
         evaluation: None,
+        loss: &Loss::BceDice,
         cpu: crate::device::is_cpu(&opened.device),
     };
     let work = forecast(&demand)?.work;

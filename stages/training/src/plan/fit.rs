@@ -5,9 +5,9 @@ use pipeline_contract::Result;
 use serde::Serialize;
 
 use super::{Job, Speed};
-use crate::compute::Precision;
 use crate::network::Checkpointing;
 use crate::policy::Setting;
+use crate::precision::Precision;
 
 /// What a fit may choose; the rest is as in the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,7 +230,7 @@ fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
 
 /// The largest square image, a multiple of the network's stride, that fits with the smallest settings allowed.
 fn largest_image(job: &Job, freedom: &Freedom, room: u64, cpu: bool) -> usize {
-    let stride = job.network.config().stride();
+    let stride = job.network.stride;
     let fits = |size: usize| {
         let evaluation = job.evaluation.map(|(samples, ..)| (samples, size, size));
         let smaller = Job { micro_batch: (job.micro_batch.0, size, size), evaluation, ..job.clone() };
@@ -259,18 +259,20 @@ pub fn size(bytes: u64) -> String {
 #[expect(clippy::expect_used, reason = "tests may panic")]
 mod tests {
     use super::*;
-    use crate::network::{UNet, UNetConfig};
+    use crate::loss::Loss;
+    use crate::networks::UNetConfig;
 
     /// Windows of one batch of four samples of 64 x 64.
     fn job(norm: &str) -> Job {
         Job {
-            network: UNet::new(UNetConfig::new(8, 3, norm).expect("a small network")),
+            network: UNetConfig::new(8, 3, norm).expect("a small network").network(),
             micro_batch: (4, 64, 64),
             steps: 1,
             setting: Setting::default(),
             optimizer: 2,
             evaluation: Some((8, 64, 64)),
             drops_last: false,
+            loss: Loss::BceDice,
             device: "cpu".to_owned(),
             keys: crate::plan::Keys::default(),
         }

@@ -4,8 +4,9 @@
 use pipeline_contract::{Facts, Result, StageError};
 use serde_json::Value;
 
-use super::{Demand, Forecast, forecast};
-use crate::network::{NormKind, UNet};
+use crate::forecast::{Demand, Forecast, forecast};
+use crate::loss::Loss;
+use crate::network::Network;
 use crate::policy::Setting;
 use crate::stages::{optimizer_values, training};
 
@@ -26,7 +27,9 @@ pub struct StageView<'a> {
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The network.
-    pub network: UNet,
+    pub network: Network,
+    /// What it is trained with.
+    pub loss: Loss,
     /// Samples of a micro-batch, height and width in pixels.
     pub micro_batch: (usize, usize, usize),
     /// Micro-batches of a window.
@@ -84,13 +87,14 @@ impl Job {
         let find = |kind: &str| stages.iter().find(|stage| stage.kind == kind);
         let train = find("train_step").ok_or_else(|| StageError::new("no stage of this file trains a network"))?;
         let facts = train.facts.first().cloned().unwrap_or_default();
-        let (network, setting, device) = training(train.options)?;
+        let (network, loss, setting, device) = training(train.options)?;
         let step = find("optimizer_step");
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
         let evaluation = find("evaluate").and_then(|stage| stage.facts.get(1));
         let micro_batch = size(&facts, train.id)?;
         Ok(Self {
             network,
+            loss,
             micro_batch,
             steps: step_facts.integer("accumulation").map_or(1, |steps| steps as usize),
             setting,
@@ -114,7 +118,7 @@ impl Job {
 
     /// True where parts of a batch are another training than the whole: a norm sees what passes together.
     pub fn batch_matters(&self) -> bool {
-        self.network.config().norm == NormKind::Batch
+        self.network.depends_on_batch()
     }
 
     /// True where another micro-batch would train on other samples, or see them otherwise.
@@ -142,13 +146,14 @@ impl Job {
     /// # Errors
     /// When the images don't fit the network.
     pub fn forecast(&self, samples: usize, setting: Setting, cpu: bool) -> Result<Forecast> {
-        let Self { network, micro_batch: (_, height, width), optimizer, evaluation, .. } = self;
+        let Self { network, loss, micro_batch: (_, height, width), optimizer, evaluation, .. } = self;
         forecast(&Demand {
             network,
             micro_batch: (samples, *height, *width),
             setting,
             optimizer: *optimizer,
             evaluation: *evaluation,
+            loss,
             cpu,
         })
     }

@@ -1,16 +1,14 @@
-//! What a network takes before anything is run: the walk of a pass with the counting arithmetic, charged to a ledger of its
-//! own; and which settings fit a budget.
+//! What a file's training will take, and which settings fit a budget: from its stages, from the forecast of a pass, and from
+//! what the device says when it is asked.
 
 mod calibrate;
 mod fit;
-mod forecast;
 mod job;
-mod recovery;
 mod rehearsal;
 
 pub use calibrate::{Speed, calibrate};
 pub use fit::{Ask, Candidate, Fit, Freedom, MARGIN, fit, size};
-pub use forecast::{Demand, Forecast, forecast};
 pub use job::{Job, Keys, StageView};
-pub(crate) use recovery::next;
 pub use rehearsal::rehearse;
+
+pub use crate::forecast::{Demand, Forecast, forecast};

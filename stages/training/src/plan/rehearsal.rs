@@ -6,13 +6,13 @@ use pipeline_contract::{Result, StageError};
 use pipeline_images::Normalization;
 
 use super::{Job, size};
-use crate::compute::Engine;
 use crate::device::{self, Opened};
-use crate::loss::Loss;
+use crate::layer::NormKind;
 use crate::memory::Ledger;
 use crate::micro_batch::{MicroBatch, Pixels};
-use crate::network::{State, UNet, UNetConfig};
+use crate::networks::UNetConfig;
 use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
+use crate::parameters::State;
 use crate::trainee::Trainee;
 
 /// At most so many micro-batches of a window are gone through: the later ones find the pages as these leave them.
@@ -24,7 +24,7 @@ const MICRO_BATCHES: usize = 8;
 /// # Errors
 /// When the images don't fit the network, or the device fails.
 pub fn rehearse(opened: &Opened, job: &Job) -> Result<Option<u64>> {
-    if device::engine(&opened.device) == Engine::Kernels {
+    if device::is_cpu(&opened.device) {
         return Ok(None);
     }
     // A dry run fills no page, and so isn't refused one that no device would give.
@@ -62,7 +62,8 @@ fn pass(opened: &Opened, job: &Job) -> Result<u64> {
 
 /// A training of next to nothing, for real: so that the buffers for launches are there, of which a dry run needs none.
 fn settle(opened: &Opened, job: &Job) -> Result<()> {
-    let network = UNet::new(UNetConfig { base: 2, depth: 2, ..job.network.config() });
+    let norm = job.network.norms().next().map_or(NormKind::Group, |norm| norm.kind);
+    let network = UNetConfig { base: 2, depth: 2, norm }.network();
     let tiny = Job { network, micro_batch: (2, 8, 8), evaluation: None, ..job.clone() };
     play(opened, &tiny)?;
     device::synchronize(&opened.device)
@@ -70,8 +71,8 @@ fn settle(opened: &Opened, job: &Job) -> Result<()> {
 
 fn play(opened: &Opened, job: &Job) -> Result<u64> {
     let ledger = Ledger::default();
-    let state = State::zeros(job.network.layout(), &opened.device);
-    let mut trainee = Trainee::new(job.network.clone(), state, Loss::BceDice, job.setting, ledger.clone())?;
+    let state = State::zeros(&job.network.layout, &opened.device);
+    let mut trainee = Trainee::new(job.network.clone(), state, job.loss, job.setting, ledger.clone())?;
     let mut optimizer = Optimizer::new(rule(job.optimizer), None);
     // The second window finds the optimizer's memory made, its later micro-batches the sums and other gaps in the pages.
     for _ in 0..2 {

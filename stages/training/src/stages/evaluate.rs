@@ -65,7 +65,7 @@ fn check(_: &Options, inputs: &[Facts]) -> Checked {
     let stride = inputs.first().and_then(|steps| steps.integer("stride")).unwrap_or(1).max(1);
     let size = |name: &'static str| inputs.get(1).and_then(|images| images.integer(name)).map(|size| (name, size));
     let finding = |(name, size): (&str, u64)| {
-        let message = format!("test image {name} {size} is not divisible by {stride}, the stride of the network");
+        let message = format!("test image {name} {size} is not divisible by {stride}, the network's stride");
         let (below, above) = (size / stride * stride, size.div_ceil(stride).max(1) * stride);
         let help = if below == 0 { format!("resize to {above}") } else { format!("resize to {below} or {above}") };
         Finding::error(Place::Fact { input: 1, name: name.into() }, message).help(help)

@@ -10,11 +10,14 @@ use pipeline_contract::{
 use pipeline_images::Batch;
 use serde::Deserialize;
 
-use crate::compute::Precision;
+use crate::layer::NormKind;
 use crate::loss::{LOSSES, Loss};
 use crate::memory::Ledger;
-use crate::network::{Checkpointing, NORMS, NormKind, State, UNet, UNetConfig};
+use crate::network::{Checkpointing, Network};
+use crate::networks::UNetConfig;
+use crate::parameters::State;
 use crate::policy::{LossScale, Setting};
+use crate::precision::Precision;
 use crate::trainee::{Shared, Trainee};
 use crate::window::Gradients;
 use crate::{device, weights};
@@ -71,7 +74,7 @@ pub(super) fn kind() -> StageKind {
         ))
         .option(OptionSpec::new(
             "norm",
-            OptionType::Choice(NORMS),
+            OptionType::Choice(NormKind::NAMES),
             "group",
             "norm after each convolution; batch sees one micro-batch at a time, whatever is accumulated",
         ));
@@ -157,12 +160,12 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     match options.model.config() {
         Err(error) => findings.push(helped(Finding::error(option("model.unet"), error.message()), error.mend())),
         Ok(config) => {
-            let network = UNet::new(config);
+            let network = config.network();
             // `evaluate` holds its test images against this.
-            facts.set("stride", config.stride() as u64, "model");
+            facts.set("stride", network.stride as u64, "model");
             // Each side by itself, so that both are reported and each points at what settled it.
             let fits = |height: usize, width: usize| network.accepts(batch.map_or(2, |b| b as usize), height, width).err();
-            let (tall, stride) = (1 << 20, config.stride());
+            let (tall, stride) = (1 << 20, network.stride);
             let mut sides = [("height", height.map(|h| (h as usize, tall))), ("width", width.map(|w| (tall, w as usize)))]
                 .into_iter()
                 .filter_map(|(name, sizes)| sizes.and_then(|(h, w)| fits(h, w)).map(|error| (name, error)))
@@ -175,7 +178,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
                 let place = Place::Fact { input: 0, name: name.into() };
                 findings.push(helped(Finding::error(place, error.message()), error.mend()));
             }
-            if config.norm == NormKind::Batch {
+            if network.depends_on_batch() {
                 // `accumulate` holds its steps against this.
                 facts.set("batch_norm", 1u64, "model.unet.norm");
                 if batch == Some(1) {
@@ -229,26 +232,26 @@ pub(crate) fn loss_and_init(options: &serde_json::Value) -> Result<(Loss, Option
 
 /// What a plan needs of this kind's options: the network, the policies, the device's name. The device's allocator is set, since
 /// a plan may open the device before the run does.
-pub(crate) fn training(options: &serde_json::Value) -> Result<(UNet, Setting, String)> {
+pub(crate) fn training(options: &serde_json::Value) -> Result<(Network, Loss, Setting, String)> {
     let options = parse(options)?;
     device::set_memory_pool(&options.device, &options.memory_pool)?;
-    Ok((UNet::new(options.model.config()?), options.setting()?, options.device))
+    Ok((options.model.config()?.network(), Loss::named(&options.loss)?, options.setting()?, options.device))
 }
 
 impl TrainStep {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
-        let (network, loss) = (UNet::new(options.model.config()?), Loss::named(&options.loss)?);
+        let (network, loss) = (options.model.config()?.network(), Loss::named(&options.loss)?);
         let setting = options.setting()?;
         device::set_memory_pool(&options.device, &options.memory_pool)?;
         let opened = device::open(&options.device)?;
         device::supports(&opened, setting.precision)?;
         let state = match &options.init {
             Some(path) => weights::load_file(&network, path, &opened.device)?,
-            None => State::fresh(network.layout(), &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
+            None => State::fresh(&network.layout, &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
         };
         tracing::info!("device: {}", opened.description);
         cx.events.summarize("device", opened.description.into());
-        cx.events.summarize("parameters", network.layout().parameters().into());
+        cx.events.summarize("parameters", network.layout.parameters().into());
         let ledger = Ledger::default();
         ledger.set_limit(Some(options.memory_budget).filter(|&bytes| bytes > 0));
         ledger.refuse_in(refusal());

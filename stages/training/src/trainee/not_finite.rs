@@ -5,12 +5,9 @@
 use std::sync::Arc;
 
 use pipeline_contract::{Fields, StageError};
-use pipeline_kernels::Area;
 use serde_json::{Value, json};
 
 use super::Trainee;
-use super::passes::guarded;
-use crate::compute::{Engine, Executor, Images, Kernels, Tensors};
 use crate::memory::Tried;
 use crate::network::BlockNorm;
 
@@ -132,25 +129,5 @@ impl Trainee {
             }
         }
         Ok(sums)
-    }
-
-    fn norms(&self, images: Images<'_>, area: Area) -> Tried<Vec<BlockNorm>> {
-        let (blocks, precision, ledger) = (self.network.blocks(), self.setting.precision, self.ledger.clone());
-        // The tensors are shared; what batch norm notes of this pass is thrown away.
-        let state = &mut self.state.clone();
-        match state.engine() {
-            Engine::Kernels => {
-                let arithmetic = Kernels { state, gradients: &mut [], losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Kernels, precision, ledger);
-                let images = e.images(images, area)?;
-                blocks.norms(&mut e, images)
-            }
-            Engine::Tensors => guarded(&ledger.clone(), || {
-                let arithmetic = Tensors { state, gradients: &mut [], losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Tensors, precision, ledger);
-                let images = e.images(images, area)?;
-                blocks.norms(&mut e, images)
-            }),
-        }
     }
 }

@@ -1,19 +1,74 @@
-//! The passes of a network in training over its device's arithmetic: which engine, and what a device's failure means.
+//! The passes of a network in training, on the backend of its device.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use burn::tensor::Tensor;
+use pipeline_contract::Result;
 use pipeline_contract::memory::{self, Side};
-use pipeline_contract::{Result, panic_words};
 use pipeline_kernels::Area;
 
 use super::Trainee;
-use crate::compute::{Engine, Executor, Images, Kernels, Pass, Tensors};
-use crate::device;
-use crate::memory::{Fault, Ledger, Tried};
+use crate::backend::{self, Site, Work};
+use crate::layer::LayerBackend;
+use crate::loss::{Loss, LossBackend, Target};
+use crate::memory::Tried;
 use crate::micro_batch::MicroBatch;
-use crate::network::{Checkpointing, upload};
+use crate::network::{BlockNorm, Checkpointing, Network};
+use crate::pass::{Executor, Images, Pass};
+
+/// A training pass: gradients are added to the window's sums.
+struct Train<'a> {
+    network: &'a Network,
+    images: Images<'a>,
+    area: Area,
+    target: Target<'a>,
+    loss: &'a Loss,
+    scale: f32,
+    mode: Checkpointing,
+}
+
+impl Work for Train<'_> {
+    type Output = ();
+
+    fn run<B: LayerBackend + LossBackend>(self, e: &mut Executor<B>) -> Tried<()> {
+        let images = e.images(self.images, self.area)?;
+        self.network.train(e, images, self.target, (self.loss, self.scale), self.mode)
+    }
+}
+
+/// A forward pass: logits `[batch, classes, height, width]` in host memory; of a dry run, none.
+struct Predict<'a> {
+    network: &'a Network,
+    images: Images<'a>,
+    area: Area,
+    pass: Pass,
+    is_read: bool,
+}
+
+impl Work for Predict<'_> {
+    type Output = Vec<f32>;
+
+    fn run<B: LayerBackend + LossBackend>(self, e: &mut Executor<B>) -> Tried<Vec<f32>> {
+        let images = e.images(self.images, self.area)?;
+        let logits = self.network.predict(e, images, self.pass)?;
+        if self.is_read { e.backend.values(logits) } else { Ok(Vec::new()) }
+    }
+}
+
+/// One more forward pass, for the norms of what it makes.
+struct Norms<'a> {
+    network: &'a Network,
+    images: Images<'a>,
+    area: Area,
+}
+
+impl Work for Norms<'_> {
+    type Output = Vec<BlockNorm>;
+
+    fn run<B: LayerBackend + LossBackend>(self, e: &mut Executor<B>) -> Tried<Vec<BlockNorm>> {
+        let images = e.images(self.images, self.area)?;
+        self.network.block_norms(e, images)
+    }
+}
 
 impl Trainee {
     /// Works off one micro-batch of the journal, in parts of as many samples as the setting allows.
@@ -27,66 +82,33 @@ impl Trainee {
     }
 
     fn train(&mut self, batch: &MicroBatch, range: Range<usize>) -> Tried<()> {
-        let (images, masks, area) = batch.part(range)?;
-        let blocks = self.network.blocks().clone();
-        let (precision, mode) = (self.setting.precision, self.setting.checkpointing);
-        let (how, ledger) = ((self.loss, self.scale.scale() as f32), self.ledger.clone());
-        let (state, gradients) = (&mut self.state, self.window.gradients.as_mut_slice());
-        let device = state.device().clone();
-        let losses = match state.engine() {
-            Engine::Kernels => {
-                let arithmetic = Kernels { state, gradients, losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Kernels, precision, ledger);
-                let images = e.images(images, area)?;
-                blocks.train(&mut e, images, masks, how, mode)?;
-                vec![upload(e.arithmetic.losses, &device)]
-            }
-            Engine::Tensors => guarded(&ledger.clone(), || {
-                let arithmetic = Tensors { state, gradients, losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Tensors, precision, ledger);
-                let images = e.images(images, area)?;
-                blocks.train(&mut e, images, masks, how, mode)?;
-                Ok(e.arithmetic.losses)
-            })?,
-        };
-        self.window.losses.extend(losses);
+        let (images, target, area) = batch.part(range)?;
+        let Self { network, state, loss, scale, setting, ledger, window, .. } = self;
+        let (scale, mode) = (scale.scale() as f32, setting.checkpointing);
+        let work = Train { network, images, area, target, loss, scale, mode };
+        let (precision, ledger) = (setting.precision, ledger.clone());
+        let ((), losses) = backend::run(Site { state, gradients: &mut window.gradients, precision, ledger }, work)?;
+        window.losses.extend(losses);
         Ok(())
     }
 
-    /// Logits of a part of a micro-batch, `[batch, 1, height, width]`, float32, in the host's memory. In evaluation batch
-    /// norm uses its running statistics and nothing is kept; in training it is the training's forward pass.
-    fn forward(&self, images: Images<'_>, area: Area, pass: Pass) -> Tried<Vec<f32>> {
-        let (blocks, precision) = (self.network.blocks(), self.setting.precision);
-        // The tensors are shared, not copied: evaluation changes none, and what training changes here is thrown away.
-        let state = &mut self.state.clone();
-        let ledger = self.ledger.clone();
-        match state.engine() {
-            Engine::Kernels => {
-                let arithmetic = Kernels { state, gradients: &mut [], losses: Vec::new(), precision };
-                let mut e = Executor::new(arithmetic, Engine::Kernels, precision, ledger);
-                let images = e.images(images, area)?;
-                let (logits, _) = blocks.forward(&mut e, images, pass, Checkpointing::Blocks)?;
-                Ok(logits.data.into_floats())
-            }
-            Engine::Tensors => guarded(&ledger.clone(), || values(&ledger, self.tensors(images, area, pass)?)),
-        }
+    /// Runs a pass that changes nothing: the tensors are shared, and what batch norm notes of it is thrown away.
+    fn aside<W: Work>(&self, work: W) -> Tried<W::Output> {
+        let (state, precision) = (&mut self.state.clone(), self.setting.precision);
+        let site = Site { state, gradients: &mut [], precision, ledger: self.ledger.clone() };
+        backend::run(site, work).map(|(output, _)| output)
     }
 
-    /// The same by the portable arithmetic, still on the device.
-    fn tensors(&self, images: Images<'_>, area: Area, pass: Pass) -> Tried<Tensor<4>> {
-        let (precision, state) = (self.setting.precision, &mut self.state.clone());
-        let arithmetic = Tensors { state, gradients: &mut [], losses: Vec::new(), precision };
-        let mut e = Executor::new(arithmetic, Engine::Tensors, precision, self.ledger.clone());
-        let images = e.images(images, area)?;
-        let (logits, _) = self.network.blocks().forward(&mut e, images, pass, Checkpointing::Blocks)?;
-        Ok(logits.data)
+    fn forward(&self, images: Images<'_>, area: Area, pass: Pass) -> Tried<Vec<f32>> {
+        self.aside(Predict { network: &self.network, images, area, pass, is_read: true })
     }
 
     /// Goes through an evaluation on a device that computes nothing: the logits aren't read.
     pub(crate) fn rehearse_evaluation(&self, batch: &MicroBatch) -> Tried<()> {
         let most = batch.samples.len().min(self.setting.samples.max(1));
         let (images, _, area) = batch.part(0..most)?;
-        self.tensors(images, area, Pass::Evaluate).map(drop)
+        let work = Predict { network: &self.network, images, area, pass: Pass::Evaluate, is_read: false };
+        self.aside(work).map(drop)
     }
 
     /// Logits in evaluation, at most so many samples at a time.
@@ -94,7 +116,7 @@ impl Trainee {
         let count = batch.samples.len();
         let mut logits = {
             let _host = memory::enter(Side::Host);
-            Vec::with_capacity(batch.masks.len())
+            Vec::with_capacity(batch.masks.len() * self.network.classes)
         };
         for start in (0..count).step_by(most) {
             let (images, _, area) = batch.part(start..count.min(start + most))?;
@@ -103,7 +125,8 @@ impl Trainee {
         Ok(logits)
     }
 
-    /// Logits of a micro-batch in training: batch norm uses the batch's statistics, and forgets them.
+    /// Logits of a micro-batch in training, `[batch, classes, height, width]`: batch norm uses the batch's statistics, and
+    /// forgets them.
     ///
     /// # Errors
     /// When the images don't fit the network, or the device fails.
@@ -111,42 +134,9 @@ impl Trainee {
         let (images, _, area) = batch.part(0..batch.samples.len())?;
         Ok(self.forward(images, area, Pass::Train)?)
     }
-}
 
-/// The values of a tensor, in the host's memory. A device may report here that it had no memory for what the tensor was made
-/// of: its work is done in its own time.
-pub(crate) fn values<const D: usize>(ledger: &Ledger, tensor: Tensor<D>) -> Tried<Vec<f32>> {
-    tensor.try_into_vec_as().map_err(|error| failure(ledger, &format!("{error:?}")))
-}
-
-/// Runs work on a device whose backend panics when it can't have memory.
-pub(super) fn guarded<T>(ledger: &Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(failure(ledger, panic_words(&*panic).unwrap_or("it didn't say why"))))
-}
-
-/// What a device's words mean: no memory, or anything else.
-fn failure(ledger: &Ledger, message: &str) -> Fault {
-    let lower = message.to_lowercase();
-    let memory = ["out of memory", "outofmemory", "out_of_memory", "not enough memory", "allocat", "buffertoobig"];
-    if memory.iter().any(|word| lower.contains(word)) {
-        Fault::Memory(ledger.refusal(0, format!("the device ({message})")))
-    } else {
-        Fault::Failed(device::failed(message))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_without_memory_is_told_from_one_that_failed() {
-        let ledger = Ledger::default();
-        for words in ["CUDA_ERROR_OUT_OF_MEMORY", "Out of Memory", "can't allocate 4096 bytes", "BufferTooBig(17179869184)"] {
-            let fault = guarded(&ledger, || -> Tried<()> { panic!("{words}") });
-            assert!(matches!(fault, Err(Fault::Memory(short)) if short.refused_by.contains(words)), "{words}");
-        }
-        assert!(matches!(guarded(&ledger, || -> Tried<()> { panic!("device lost") }), Err(Fault::Failed(_))));
+    /// The norms of the activations of some images, block by block.
+    pub(super) fn norms(&self, images: Images<'_>, area: Area) -> Tried<Vec<BlockNorm>> {
+        self.aside(Norms { network: &self.network, images, area })
     }
 }

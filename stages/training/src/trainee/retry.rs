@@ -6,11 +6,10 @@ use pipeline_contract::{Events, Fields, Result, StageError};
 use serde_json::{Value, json};
 
 use super::Trainee;
-use crate::compute::Engine;
 use crate::device;
+use crate::forecast::{self, Demand};
 use crate::memory::{Cause, Charge, Fault, OutOfMemory};
 use crate::micro_batch::MicroBatch;
-use crate::plan::{self, Demand};
 use crate::policy::Setting;
 
 /// One retry: what was refused, and what is done about it.
@@ -160,18 +159,19 @@ impl Trainee {
             setting: self.setting,
             optimizer: self.optimizer_values(),
             evaluation: None,
-            cpu: self.state.engine() == Engine::Kernels,
+            loss: &self.loss,
+            cpu: device::is_cpu(self.state.device()),
         };
         // What an allocator holds in reserve may be of sizes that nobody asks for any more.
         device::give_back(self.state.device())?;
-        match plan::next(&demand, &short) {
+        match forecast::next(&demand, &short) {
             Some((to, forecast)) => {
                 let planned = Some(forecast.peak.total);
                 Ok(Retry { short, from: self.setting, to, planned, samples: micro_batch.0 })
             }
             None => {
                 let (_, height, width) = micro_batch;
-                let least = plan::forecast(&demand)?.peak.total;
+                let least = forecast::forecast(&demand)?.peak.total;
                 let help = format!(
                     "this is the smallest setting ({}), which needs {least} bytes for images of {height} x {width}: smaller \
                      images, a network of less base or depth, or a larger budget",

@@ -8,11 +8,12 @@ use pipeline_contract::{Buffer, Result, Saved, StageError};
 use pipeline_images::Normalization;
 
 use super::Trainee;
-use crate::compute::Precision;
+use crate::backend::transfer as saved;
 use crate::memory::Fault;
 use crate::micro_batch::{MicroBatch, Pixels};
-use crate::network::{Checkpointing, saved};
+use crate::network::Checkpointing;
 use crate::policy::Setting;
+use crate::precision::Precision;
 
 impl Trainee {
     /// All that decides what the next passes compute.
@@ -20,18 +21,18 @@ impl Trainee {
     /// # Errors
     /// What the device reports.
     pub fn save(&self) -> Result<Saved> {
-        let (mut kept, engine) = (Saved::default(), self.state.engine());
-        saved::keep(&mut kept, "weights", &self.state.trained, engine)?;
-        saved::keep(&mut kept, "statistics", &self.state.statistics, engine)?;
+        let (mut kept, device) = (Saved::default(), self.state.device());
+        saved::keep(&mut kept, "weights", &self.state.trained, device)?;
+        saved::keep(&mut kept, "statistics", &self.state.statistics, device)?;
         kept.set("counters", &self.state.counters)?;
         kept.set_float("loss_scale", self.scale.scale());
         kept.set("good_steps", self.scale.good_steps())?;
         kept.set("setting", written(self.setting))?;
         kept.set("asked", written(self.asked))?;
         kept.set("samples_evaluated_at_a_time", self.most_evaluated as u64)?;
-        saved::keep(&mut kept, "gradients", if self.window.journal.is_empty() { &[] } else { &self.window.gradients }, engine)?;
-        saved::keep(&mut kept, "losses", &self.window.losses, engine)?;
-        saved::keep(&mut kept, "statistics_before", &self.window.before.0, engine)?;
+        saved::keep(&mut kept, "gradients", if self.window.journal.is_empty() { &[] } else { &self.window.gradients }, device)?;
+        saved::keep(&mut kept, "losses", &self.window.losses, device)?;
+        saved::keep(&mut kept, "statistics_before", &self.window.before.0, device)?;
         kept.set("counters_before", &self.window.before.1)?;
         let _host = memory::enter(Side::Host);
         kept.set("micro_batches", self.window.journal.len())?;

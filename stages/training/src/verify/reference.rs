@@ -6,7 +6,9 @@ use pipeline_contract::{Result, StageError};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::micro_batch::{MicroBatch, Pixels};
-use crate::network::{State, UNet, UNetConfig};
+use crate::network::Network;
+use crate::networks::UNetConfig;
+use crate::parameters::State;
 use crate::weights;
 
 /// How many samples a reference holds.
@@ -14,7 +16,7 @@ const SAMPLES: usize = 8;
 
 pub(super) struct Reference<'a> {
     file: SafeTensors<'a>,
-    pub(super) network: UNet,
+    pub(super) network: Network,
     size: usize,
 }
 
@@ -32,26 +34,24 @@ impl<'a> Reference<'a> {
             text(key)?.parse::<usize>().map_err(|_| StageError::new(format!("{key} in the file's metadata is no whole number")))
         };
         let config = UNetConfig::new(number("base")?, number("depth")?, text("norm")?)?;
-        let reference = Self { file, network: UNet::new(config), size: number("size")? };
+        let reference = Self { file, network: config.network(), size: number("size")? };
         reference.network.accepts(1, reference.size, reference.size)?;
         Ok(reference)
     }
 
     /// The network and its size, in words.
     pub(super) fn about(&self) -> String {
-        let UNetConfig { base, depth, norm } = self.network.config();
-        let size = self.size;
-        format!("U-Net of base {base}, depth {depth}, {} norm, on images of {size} x {size}", norm.name())
+        format!("{}, on images of {size} x {size}", self.network.about, size = self.size)
     }
 
     /// The tensors before training.
     pub(super) fn start(&self, device: &Device) -> Result<State> {
-        weights::load(self.network.layout(), &self.file, "init.", device)
+        weights::load(&self.network.layout, &self.file, "init.", device)
     }
 
     /// The state after a run, on the CPU's side: name and values of every tensor of floats, and the counters.
     pub(super) fn after(&self, run: &str) -> Result<Vec<(String, Vec<f64>)>> {
-        let specs = self.network.layout().specs().iter();
+        let specs = self.network.layout.specs().iter();
         specs.map(|spec| Ok((spec.name.clone(), self.values(&format!("{run}.{}", spec.name), &spec.shape)?))).collect()
     }
 

@@ -9,13 +9,15 @@ use pipeline_contract::Result;
 
 use super::reference::Reference;
 use super::report::{Kind, Report, Row};
-use crate::compute::{Precision, every_pixel};
+use crate::backend;
 use crate::device::{self, Opened};
 use crate::loss::Loss;
 use crate::memory::Ledger;
-use crate::network::{Role, State};
+use crate::network::Network;
 use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
+use crate::parameters::{Role, State, TensorSpec};
 use crate::policy::Setting;
+use crate::precision::Precision;
 use crate::trainee::{Shared, Trainee};
 use crate::weights;
 use crate::window::{Gradients, Window};
@@ -127,7 +129,9 @@ impl Case<'_> {
     /// Every 8-bit value of every channel as the device makes a float of it, against the formula, in the precision: the same to
     /// the last bit.
     fn pixels(&self) -> Result<Row> {
-        let (actual, expected) = every_pixel(self.device, self.precision)?;
+        let cpu = device::open("cpu")?.device;
+        let made = |device: &Device| backend::of(device).every_pixel(device, self.precision);
+        let (actual, expected) = (made(self.device)?, made(&cpu)?);
         Ok(row(
             "pixels",
             "0 to 255, 3 channels",
@@ -149,7 +153,7 @@ impl Case<'_> {
         let losses = trainee.losses().iter().map(weights::values).collect::<Result<Vec<_>>>()?.concat();
         let loss = [widen(&losses).iter().sum::<f64>() / 2.0];
         rows.push(row("loss", "x[0:2]", Kind::Relative, tolerances.loss, &loss, &reference.values("loss", &[1])?));
-        let specs = || reference.network.layout().of(Role::Trained);
+        let specs = || reference.network.layout.of(Role::Trained);
         let expected =
             specs().map(|spec| reference.values(&format!("grad.{}", spec.name), &spec.shape)).collect::<Result<Vec<_>>>()?;
         let floor = tolerances.floor * norm(expected.iter().flatten().copied());
@@ -210,13 +214,13 @@ impl Case<'_> {
 }
 
 /// Every tensor's values, in the order of the layout.
-fn state(network: &crate::network::UNet, state: &State) -> Vec<Result<Vec<f64>>> {
-    let values = |spec: &crate::network::TensorSpec| match spec.role {
+fn state(network: &Network, state: &State) -> Vec<Result<Vec<f64>>> {
+    let values = |spec: &TensorSpec| match spec.role {
         Role::Trained => Ok(widen(&weights::values(&state.trained[spec.slot])?)),
         Role::Statistic => Ok(widen(&weights::values(&state.statistics[spec.slot])?)),
         Role::Counter => Ok(vec![state.counters[spec.slot] as f64]),
     };
-    network.layout().specs().iter().map(values).collect()
+    network.layout.specs().iter().map(values).collect()
 }
 
 fn widen(values: &[f32]) -> Vec<f64> {

@@ -9,12 +9,14 @@ use pipeline_contract::{ItemContext, Nothing, Output, Result, Sequential, StageE
 use pipeline_images::Batch;
 use pipeline_kernels::all_finite;
 
-use crate::compute::{Engine, Precision};
+use crate::backend;
 use crate::device;
 use crate::memory::Ledger;
-use crate::network::{Checkpointing, Role, State};
+use crate::network::Checkpointing;
+use crate::parameters::{Role, State};
 use crate::plan::Job;
 use crate::policy::{LossScale, Setting};
+use crate::precision::Precision;
 use crate::stages::loss_and_init;
 use crate::trainee::Trainee;
 use crate::weights;
@@ -153,7 +155,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
             let state = match init {
                 Some(path) => weights::load_file(&job.network, &path, device)?,
                 None => {
-                    State::fresh(job.network.layout(), device, |name| stage_rng(seed, 0, &format!("weights {name}"), stage))?
+                    State::fresh(&job.network.layout, device, |name| stage_rng(seed, 0, &format!("weights {name}"), stage))?
                 }
             };
             let mut trainee = Trainee::new(job.network.clone(), state, loss, setting, Ledger::default())?;
@@ -178,7 +180,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     let here = if is_cpu { exact.clone() } else { gradients(&one, plain, &device::open("cpu")?.device)? };
     let mut groups: Vec<(String, [f64; 6])> = Vec::new();
     let all = window.iter().zip(&batch).zip(exact.iter().zip(&here));
-    for (spec, ((window, batch), (exact, here))) in job.network.layout().of(Role::Trained).zip(all) {
+    for (spec, ((window, batch), (exact, here))) in job.network.layout.of(Role::Trained).zip(all) {
         // `down.0.conv1.weight` is of `down.0`, `head.weight` of `head`.
         let parts: Vec<&str> = spec.name.split('.').collect();
         let name = parts[..parts.len().saturating_sub(1).clamp(1, 2)].join(".");
@@ -201,12 +203,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
             Group { name, accumulation: ratio(a, b), settings: ratio(c, d), device }
         })
         .collect();
-    let tolerance = match (job.setting.precision, device::engine(&opened.device)) {
-        (Precision::Float32, _) => 1e-5,
-        (_, Engine::Kernels) => 1e-4,
-        (Precision::Float16, Engine::Tensors) => 5e-3,
-        (Precision::BFloat16, Engine::Tensors) => 4e-2,
-    };
+    let tolerance = backend::of(&opened.device).rounding(job.setting.precision);
     let agree = groups.iter().all(|group| group.accumulation <= tolerance);
     let about = format!(
         "a window of {micro_batches} micro-batches ({samples} samples) against the same as one batch, {}, {}, on {}",

@@ -11,7 +11,8 @@ use pipeline_images::Normalization;
 use pipeline_training::loss::Loss;
 use pipeline_training::memory::Ledger;
 use pipeline_training::micro_batch::{MicroBatch, Pixels};
-use pipeline_training::network::{State, UNet, UNetConfig};
+use pipeline_training::networks::UNetConfig;
+use pipeline_training::parameters::State;
 use pipeline_training::policy::Setting;
 use pipeline_training::trainee::{Shared, Trainee};
 use pipeline_training::window::{Gradients, Window};
@@ -25,8 +26,8 @@ pub fn cpu() -> Device {
 
 /// A fresh network.
 pub fn network(base: usize, depth: usize, norm: &str) -> Shared {
-    let network = UNet::new(UNetConfig::new(base, depth, norm).expect("a valid size"));
-    let state = State::fresh(network.layout(), &cpu(), |name| stage_rng(1, 0, name, "weights")).expect("small");
+    let network = UNetConfig::new(base, depth, norm).expect("a valid size").network();
+    let state = State::fresh(&network.layout, &cpu(), |name| stage_rng(1, 0, name, "weights")).expect("small");
     let trainee = Trainee::new(network, state, Loss::BceDice, Setting::default(), Ledger::default());
     Shared::new(trainee.expect("no limit"))
 }

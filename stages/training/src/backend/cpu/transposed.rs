@@ -1,0 +1,62 @@
+//! The transposed convolution by our kernels.
+
+use pipeline_kernels as kernels;
+use pipeline_kernels::Area;
+
+use super::values::{Store as _, Values, zeros};
+use super::{Cpu, CpuCosts, view, with};
+use crate::backend::counting::Costs as _;
+use crate::layer::{TransposedBackend, TransposedCall, TransposedConvolution};
+use crate::memory::Tried;
+use crate::pass::{Input, Map, Scratch};
+
+/// float32 values of workspace, in any direction.
+pub(super) fn workspace(layer: &TransposedConvolution, area: Area) -> usize {
+    kernels::upsample_workspace(layer.inputs, layer.outputs, area)
+}
+
+impl TransposedBackend for Cpu<'_> {
+    fn upsample(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>) -> Tried<Values> {
+        let area = input.map.area;
+        let mut space = zeros(workspace(layer, area))?;
+        let bias = self.weight(layer.bias, <[f32]>::to_vec)?;
+        Ok(with!(self.precision, E => {
+            let mut out = zeros(4 * area.values(layer.outputs))?;
+            self.weight(layer.weight, |weight| {
+                kernels::upsample(view::<E>(&input), weight, &bias, area, &mut out, &mut space);
+            })?;
+            E::wrap(out)
+        }))
+    }
+
+    fn upsample_weight(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>, upstream: &Map<Values>) -> Tried<()> {
+        let (area, outputs) = (input.map.area, layer.outputs);
+        let mut space = zeros(workspace(layer, area))?;
+        let mut bias = vec![0.0; outputs];
+        with!(self.precision, E => {
+            let (view, upstream) = (view::<E>(&input), E::of(&upstream.data));
+            self.gradient(layer.weight, |weight| {
+                kernels::upsample_weight_gradient(view, upstream, outputs, area, weight, &mut bias, &mut space);
+            })?;
+        });
+        Ok(self.gradient(layer.bias, |gradient| kernels::add(gradient, &bias))?)
+    }
+
+    fn upsample_input(&mut self, layer: &TransposedConvolution, upstream: &Map<Values>) -> Tried<Values> {
+        let &TransposedConvolution { inputs, outputs, .. } = layer;
+        let area = Area { height: upstream.area.height / 2, width: upstream.area.width / 2, ..upstream.area };
+        let mut space = zeros(workspace(layer, area))?;
+        Ok(with!(self.precision, E => {
+            let mut out = zeros(area.values(inputs))?;
+            let upstream = E::of(&upstream.data);
+            self.weight(layer.weight, |weight| {
+                kernels::upsample_input_gradient(upstream, weight, inputs, outputs, area, &mut out, &mut space);
+            })?;
+            E::wrap(out)
+        }))
+    }
+
+    fn upsample_scratch(&self, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {
+        CpuCosts.transposed(self.precision, call, layer, area)
+    }
+}

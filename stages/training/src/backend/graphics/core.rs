@@ -1,0 +1,186 @@
+//! A graphics device's arithmetic over a network's tensors: what every layer's file here builds on.
+
+use burn::tensor::{DType, Device, Tensor};
+use pipeline_contract::StageError;
+use pipeline_kernels::Area;
+
+use super::bytes;
+use super::costs::GraphicsCosts;
+use super::failure::{failure, guarded};
+use super::kernels::{self, Normed, Read};
+use super::norm::Statistics;
+use crate::backend::counting::Costs as _;
+use crate::backend::cpu::{fit, planes, squares};
+use crate::backend::{Site, Work};
+use crate::device::{self, device_memory, has_matrix_units};
+use crate::memory::{Ledger, Tried};
+use crate::parameters::{State, upload};
+use crate::pass::{Backend, Executor, Images, Input, Map, Scratch};
+use crate::precision::Precision;
+
+/// A device's arithmetic over a network's tensors. Maps are in the precision of the pass, and so are convolutions where the
+/// device has matrix units for it; statistics, losses and all sums over pixels are float32.
+pub(crate) struct Graphics<'a> {
+    pub(super) state: &'a mut State,
+    gradients: &'a mut [Tensor<1>],
+    /// The losses of the samples, a tensor per micro-batch.
+    pub(super) losses: Vec<Tensor<1>>,
+    pub(super) precision: Precision,
+    ledger: Ledger,
+}
+
+/// Runs a pass here.
+pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
+    let Site { state, gradients, precision, ledger } = site;
+    guarded(&ledger.clone(), || {
+        let backend = Graphics { state, gradients, losses: Vec::new(), precision, ledger: ledger.clone() };
+        let mut e = Executor::new(backend, ledger);
+        let output = work.run(&mut e)?;
+        Ok((output, e.backend.losses))
+    })
+}
+
+/// A tensor in float32.
+pub(super) fn wide<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
+}
+
+/// Makes a map anew from itself: in place, where the work can.
+pub(super) fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Tried<Tensor<4>>) -> Tried<()> {
+    let mut done = Ok(());
+    data.inplace(|tensor| {
+        let device = tensor.device();
+        work(tensor).unwrap_or_else(|fault| {
+            done = Err(fault);
+            Tensor::empty([1; 4], &device)
+        })
+    });
+    done
+}
+
+/// A map's pixels, a row of channels each: `[batch * height * width, channels]`.
+pub(super) fn rows(map: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = map.dims();
+    map.permute([0, 2, 3, 1]).reshape([batch * height * width, channels])
+}
+
+impl Graphics<'_> {
+    pub(super) fn device(&self) -> Device {
+        self.state.device().clone()
+    }
+
+    /// A tensor in the precision of the maps.
+    pub(super) fn narrow<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        match self.precision {
+            Precision::Float32 => tensor,
+            precision => tensor.cast(precision.dtype()),
+        }
+    }
+
+    /// A trained tensor, float32.
+    pub(super) fn weight<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
+        self.state.trained[slot].clone().reshape(shape)
+    }
+
+    /// Adds to the window's sum of a trained tensor, in float32.
+    pub(super) fn gather<const D: usize>(&mut self, slot: usize, gradient: Tensor<D>) -> Tried<()> {
+        let length = gradient.shape().num_elements();
+        let gradient = wide(gradient.reshape([length]));
+        let missing = || StageError::new("a backward pass without a place for its gradients");
+        self.gradients.get_mut(slot).ok_or_else(missing)?.inplace(|sum| sum + gradient);
+        Ok(())
+    }
+
+    /// Whether half precision is only how maps are stored, and arithmetic on them is float32.
+    pub(super) fn only_stores_half(&self) -> bool {
+        self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)
+    }
+
+    /// A map as the kernels read it.
+    pub(super) fn read(&self, input: &Input<'_, Self>) -> Read {
+        match input.through {
+            None => Read::Plain(input.map.data.clone()),
+            Some(through) => Read::Normed(through.statistics.normed(through.part, &input.map.data)),
+        }
+    }
+
+    /// An input as a tensor: norm and activation applied.
+    pub(super) fn activated(&self, read: Read) -> Tried<Tensor<4>> {
+        Ok(match read {
+            Read::Plain(map) => map,
+            Read::Normed(normed) => kernels::activate(normed)?,
+        })
+    }
+
+    /// A tensor's values in host memory. A device may report here that it had no memory for what the tensor was made of: its
+    /// work is done in its own time.
+    fn download<const D: usize>(&self, tensor: Tensor<D>) -> Tried<Vec<f32>> {
+        tensor.try_into_vec_as().map_err(|error| failure(&self.ledger, &format!("{error:?}")))
+    }
+}
+
+impl Backend for Graphics<'_> {
+    type Data = Tensor<4>;
+    type Statistics = Statistics;
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn device_memory(&self) -> Option<(u64, u64)> {
+        device_memory(self.state.device())
+    }
+
+    fn losses(self) -> Vec<Tensor<1>> {
+        self.losses
+    }
+
+    fn values(&mut self, map: Map<Tensor<4>>) -> Tried<Vec<f32>> {
+        self.download(map.data)
+    }
+
+    fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Tensor<4>> {
+        let Area { batch, height, width } = area;
+        match images {
+            Images::Pixels(pixels, normalization) => {
+                fit(pixels.len(), area)?;
+                Ok(bytes::images(pixels, normalization, area, self.precision, &self.device()))
+            }
+            Images::Planes(_) => {
+                let planes = planes(images, area)?;
+                Ok(self.narrow(upload(planes, &self.device()).reshape([batch, 3, height, width])))
+            }
+        }
+    }
+
+    fn images_scratch(&self, area: Area) -> Scratch {
+        GraphicsCosts.images(self.precision, area)
+    }
+
+    fn zeros(&mut self, channels: usize, area: Area) -> Tried<Tensor<4>> {
+        let Area { batch, height, width } = area;
+        // Channels last in memory, as convolutions give it.
+        let zeros = Tensor::zeros([batch, height, width, channels], (&self.device(), self.precision.dtype()));
+        Ok(zeros.permute([0, 3, 1, 2]))
+    }
+
+    fn add(&mut self, sum: &mut Map<Tensor<4>>, other: &Map<Tensor<4>>) -> Tried<()> {
+        let other = other.data.clone();
+        sum.data.inplace(|sum| sum + other);
+        Ok(())
+    }
+
+    fn squares(&mut self, map: &Map<Tensor<4>>) -> Tried<f64> {
+        // In host memory: float32 doesn't hold the squares of what is about to overflow, and compilers of graphics devices may
+        // assume that nothing is infinite.
+        match map.data.clone().try_into_vec_as::<f32>() {
+            Ok(values) => Ok(squares(&values)),
+            Err(error) => Err(device::failed(&format!("{error:?}")).into()),
+        }
+    }
+
+    fn norm_squares(&mut self, statistics: &Statistics) -> Tried<f64> {
+        let values = statistics.affine().into_iter().map(|tensor| self.download(tensor));
+        Ok(values.collect::<Tried<Vec<_>>>()?.iter().map(|values| squares(values)).sum())
+    }
+}

@@ -1,0 +1,68 @@
+//! What the operations of a graphics device take besides their inputs and results. In every build, since a plan may be asked for.
+
+use std::ops::RangeInclusive;
+
+use pipeline_kernels::Area;
+
+use crate::backend::counting::Costs;
+use crate::layer::{ConvolutionCall, TransposedCall, TransposedConvolution};
+use crate::loss::Loss;
+use crate::pass::Scratch;
+use crate::precision::Precision;
+
+/// How many values are written side by side for a gradient of weights at a time, unless a single row has more: as many as the
+/// map itself has where that is within the range, so that it takes no more memory than the forward pass.
+pub(super) const NEIGHBOURS: RangeInclusive<usize> = 1 << 20..=1 << 23;
+
+/// The costs of a graphics device's operations.
+pub(crate) struct GraphicsCosts;
+
+impl Costs for GraphicsCosts {
+    /// The bytes as they came, and each as an integer.
+    fn images(&self, _: Precision, area: Area) -> Scratch {
+        Scratch::bytes(area.values(3) as u64 + wide(3, area))
+    }
+
+    /// What a convolution reads through a norm is written before it, and what it makes of several inputs is added up; in half
+    /// precision it reads copies of its weights.
+    fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch {
+        let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
+        let narrowed = |values: usize| if precision == Precision::Float32 { 0 } else { values as u64 * 2 };
+        match call {
+            ConvolutionCall::Forward { inputs, outputs, area, parts, normed } => {
+                let maps = map(if parts > 1 { normed.max(outputs) } else { normed }, area);
+                Scratch::bytes(narrowed(inputs * outputs * 9) + maps).largest(map(normed.max(outputs), area))
+            }
+            // The neighbours of some pixels, and their products before these are summed.
+            ConvolutionCall::Weight { inputs, outputs, area } => {
+                let neighbours =
+                    (3 * area.values(inputs)).min(area.values(inputs).clamp(*NEIGHBOURS.start(), *NEIGHBOURS.end()));
+                Scratch::bytes(neighbours as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64)
+            }
+            ConvolutionCall::Input { wanted, outputs, area } => {
+                let weights = wanted * outputs * 9;
+                Scratch::bytes(4 * weights as u64 + narrowed(weights)).largest(map(wanted, area))
+            }
+        }
+    }
+
+    fn transposed(&self, precision: Precision, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {
+        let map = |channels: usize| area.values(channels) as u64 * precision.bytes();
+        let blocks = 4 * map(layer.outputs);
+        let bytes = match call {
+            TransposedCall::Forward | TransposedCall::Weight => map(layer.inputs) + blocks,
+            TransposedCall::Input => blocks,
+        };
+        Scratch::bytes(bytes).largest(blocks)
+    }
+
+    /// The masks as floats, made from integers.
+    fn loss(&self, _: &Loss, area: Area) -> Scratch {
+        Scratch::bytes(2 * wide(1, area))
+    }
+}
+
+/// Bytes of a float32 map.
+fn wide(channels: usize, area: Area) -> u64 {
+    area.values(channels) as u64 * 4
+}

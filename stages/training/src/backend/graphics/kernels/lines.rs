@@ -1,0 +1,112 @@
+//! Maps as the kernels take them, `[batch, height, width, channels]` in memory without gaps, and the way from burn's tensors to them
+//! and back.
+
+use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
+use burn::tensor::{DType, Shape, Tensor};
+use burn_cubecl::cubecl::calculate_cube_count_elemwise;
+use burn_cubecl::cubecl::prelude::{AddressType, CubeCount, CubeDim, ElemType};
+use burn_cubecl::kernel::{into_contiguous, slice};
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use pipeline_contract::{Result, StageError};
+
+/// A tensor of burn's: what kernels call a tensor is what they are given of one.
+pub(super) type Values<const D: usize> = Tensor<D>;
+
+/// A map `[batch, height, width, channels]` without gaps.
+#[derive(Clone)]
+pub(super) struct Lines {
+    pub tensor: CubeTensor,
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Lines {
+    /// From a tensor `[batch, channels, height, width]`, copied only if it lies otherwise in memory.
+    pub fn of(map: Tensor<4>) -> Result<Self> {
+        let [batch, channels, height, width] = map.dims();
+        Ok(Self { tensor: dense(map.permute([0, 2, 3, 1]))?, batch, height, width, channels })
+    }
+
+    /// Not filled, on the device of another tensor.
+    pub fn empty(like: &CubeTensor, [batch, height, width, channels]: [usize; 4], dtype: DType) -> Self {
+        let shape = Shape::new([batch, height, width, channels]);
+        let tensor = empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype);
+        Self { tensor, batch, height, width, channels }
+    }
+
+    pub fn dims(&self) -> [usize; 4] {
+        [self.batch, self.height, self.width, self.channels]
+    }
+
+    /// As a tensor `[batch, channels, height, width]`.
+    pub fn map(self) -> Tensor<4> {
+        tensor::<4>(self.tensor).permute([0, 3, 1, 2])
+    }
+
+    /// Of some of the images.
+    pub fn images(&self, from: usize, count: usize) -> Self {
+        Self { tensor: rows(&self.tensor, from, count), batch: count, ..self.clone() }
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// How many neighbouring channels a unit handles at once: as many as the device reads at a time, of those that divide all of the
+    /// counts of channels.
+    pub fn vector(&self, channels: &[usize]) -> usize {
+        let mut sizes = self.tensor.client.io_optimized_vector_sizes(4);
+        sizes
+            .find(|size| self.channels.is_multiple_of(*size) && channels.iter().all(|count| count.is_multiple_of(*size)))
+            .unwrap_or(1)
+    }
+}
+
+/// A tensor's primitive on a graphics device, without gaps.
+pub(super) fn dense<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
+    match tensor.into_dispatch().kind {
+        DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(into_contiguous(tensor)),
+        _ => Err(StageError::new("a tensor that isn't on a graphics device")),
+    }
+}
+
+/// Some of the first dimension.
+pub(super) fn rows(tensor: &CubeTensor, from: usize, count: usize) -> CubeTensor {
+    let shape = tensor.meta.shape();
+    if (from, count) == (0, shape[0]) {
+        return tensor.clone();
+    }
+    let ranges: Vec<_> = std::iter::once(from..from + count).chain(shape.iter().skip(1).map(|&length| 0..length)).collect();
+    slice(tensor.clone(), &ranges)
+}
+
+pub(super) fn tensor<const D: usize>(primitive: CubeTensor) -> Tensor<D> {
+    let kind = DispatchTensorKind::Cube(BackendTensor::Float(primitive));
+    Tensor::from_dispatch(DispatchTensor { kind, autodiff: Default::default() })
+}
+
+/// Float32, not filled, on the device of another tensor.
+pub(super) fn float32<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), DType::F32)
+}
+
+/// The type of a tensor's values as kernels are told it.
+pub(super) fn stored(tensor: &CubeTensor) -> ElemType {
+    dtype_to_storage_type(tensor.dtype)
+}
+
+/// What is wide enough to count the values of all of the tensors.
+pub(super) fn addresses(tensors: &[&CubeTensor]) -> AddressType {
+    let widest = tensors.iter().map(|tensor| tensor.meta.num_elements()).max().unwrap_or(0);
+    AddressType::from_len(widest)
+}
+
+/// A launch of so many units that know of each other nothing.
+pub(super) fn spread(like: &CubeTensor, units: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new(&like.client, units);
+    (calculate_cube_count_elemwise(&like.client, units, dim), dim)
+}

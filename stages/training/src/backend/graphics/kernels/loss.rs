@@ -1,0 +1,169 @@
+//! The losses and the gradient of the logits: the sums over a sample's pixels, then both at once.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::std::FastDivmod;
+use pipeline_contract::Result;
+
+use super::channels::{add_columns, fold};
+use super::lines::{Values, addresses, dense, float32, spread, tensor};
+use crate::loss::Loss;
+
+/// Units that add up a piece of a sample.
+const UNITS: usize = 256;
+
+/// At most so many pieces a sample is cut into.
+const PIECES: usize = 256;
+
+/// Keeps Dice defined on empty masks; MONAI's `DiceLoss` default.
+const EPSILON: f32 = 1e-5;
+
+/// Sums of a sample: of the cross entropies, of probability times mask, of the probabilities, of the mask.
+const SUMS: usize = 4;
+
+/// `exp(-|z|)`, from which both the probability and the cross entropy are made without overflow.
+#[cube]
+fn tail(z: f32) -> f32 {
+    f32::exp(-f32::abs(z))
+}
+
+#[cube]
+fn probability(z: f32, tail: f32) -> f32 {
+    select(z >= 0.0f32, 1.0f32, tail) / (1.0f32 + tail)
+}
+
+/// The sums over a piece of a sample, `[batch, pieces, 4]`.
+#[cube(launch, address_type = "dynamic")]
+fn sums_kernel(
+    logits: &Tensor<f32>,
+    masks: &Tensor<f32>,
+    sums: &mut Tensor<f32>,
+    pixels: usize,
+    pieces: usize,
+    #[comptime] units: usize,
+) {
+    let me = UNIT_POS_X as usize;
+    let piece = CUBE_POS_X as usize;
+    let sample = CUBE_POS_Y as usize;
+    let base = sample * pixels;
+    let mut entropy = 0.0f32;
+    let mut overlap = 0.0f32;
+    let mut all_p = 0.0f32;
+    let mut all_y = 0.0f32;
+    let mut at = piece * units + me;
+    while at < pixels {
+        let z = logits[base + at];
+        let y = masks[base + at];
+        let e = tail(z);
+        let p = probability(z, e);
+        entropy += max(z, 0.0f32) - z * y + f32::log1p(e);
+        overlap += p * y;
+        all_p += p;
+        all_y += y;
+        at += pieces * units;
+    }
+    let mut first = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
+    let mut second = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
+    let mut third = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
+    let mut fourth = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
+    first[me] = Vector::new(entropy);
+    second[me] = Vector::new(overlap);
+    third[me] = Vector::new(all_p);
+    fourth[me] = Vector::new(all_y);
+    add_columns::<Const<1>>(&mut first, me, 1usize, units);
+    add_columns::<Const<1>>(&mut second, me, 1usize, units);
+    add_columns::<Const<1>>(&mut third, me, 1usize, units);
+    add_columns::<Const<1>>(&mut fourth, me, 1usize, units);
+    if me == 0 {
+        let to = (sample * pieces + piece) * 4;
+        sums[to] = first[0usize].extract(0usize);
+        sums[to + 1] = second[0usize].extract(0usize);
+        sums[to + 2] = third[0usize].extract(0usize);
+        sums[to + 3] = fourth[0usize].extract(0usize);
+    }
+}
+
+/// From the sums of the samples to their losses and, in place of the logits, the gradient of `factor` times the sum of the losses.
+#[cube(launch, address_type = "dynamic")]
+fn gradient_kernel(
+    logits: &mut Tensor<f32>,
+    masks: &Tensor<f32>,
+    sums: &Tensor<f32>,
+    losses: &mut Tensor<f32>,
+    units: usize,
+    pixels: FastDivmod<usize>,
+    count: f32,
+    factor: f32,
+    epsilon: f32,
+    #[comptime] entropy: bool,
+    #[comptime] dice: bool,
+) {
+    if ABSOLUTE_POS >= units {
+        terminate!();
+    }
+    let (sample, pixel) = pixels.div_mod(ABSOLUTE_POS);
+    let z = logits[ABSOLUTE_POS];
+    let y = masks[ABSOLUTE_POS];
+    let p = probability(z, tail(z));
+    let mut gradient = 0.0f32;
+    let mut loss = 0.0f32;
+    if comptime!(entropy) {
+        gradient += (p - y) / count;
+        loss += sums[sample * 4] / count;
+    }
+    if comptime!(dice) {
+        let overlap = 2.0f32 * sums[sample * 4 + 1] + epsilon;
+        let total = sums[sample * 4 + 2] + sums[sample * 4 + 3] + epsilon;
+        let ratio = overlap / total;
+        gradient += (ratio - 2.0f32 * y) / total * (p - p * p);
+        loss += 1.0f32 - ratio;
+    }
+    if pixel == 0 {
+        losses[sample] = loss;
+    }
+    logits[ABSOLUTE_POS] = gradient * factor;
+}
+
+/// For logits and masks `[batch, pixels]` in float32: the loss of each sample `[batch]`, and the gradient of `factor` times their sum, which
+/// takes the place of the logits. What the losses are, `Loss` says.
+pub(in super::super) fn loss(loss: &Loss, logits: Values<2>, masks: Values<2>, factor: f32) -> Result<(Values<1>, Values<2>)> {
+    let [batch, pixels] = logits.dims();
+    let (logits, masks) = (dense(logits)?, dense(masks)?);
+    let logits = if logits.can_mut() { logits } else { logits.copy() };
+    let client = logits.client.clone();
+    let pieces = pixels.div_ceil(UNITS).clamp(1, PIECES);
+    let sums = float32(&logits, [batch, pieces, SUMS]);
+    sums_kernel::launch(
+        &client,
+        CubeCount::Static(pieces as u32, batch as u32, 1),
+        CubeDim::new_1d(UNITS as u32),
+        addresses(&[&logits]),
+        logits.clone().into_tensor_arg(),
+        masks.clone().into_tensor_arg(),
+        sums.clone().into_tensor_arg(),
+        pixels,
+        pieces,
+        UNITS,
+    );
+    let sums = fold(sums, [batch, pieces, SUMS]);
+    let losses = float32(&logits, [batch]);
+    let (count, dim) = spread(&logits, batch * pixels);
+    gradient_kernel::launch(
+        &client,
+        count,
+        dim,
+        addresses(&[&logits]),
+        logits.clone().into_tensor_arg(),
+        masks.into_tensor_arg(),
+        sums.into_tensor_arg(),
+        losses.clone().into_tensor_arg(),
+        batch * pixels,
+        pixels,
+        pixels as f32,
+        factor,
+        EPSILON,
+        *loss != Loss::Dice,
+        *loss != Loss::Bce,
+    );
+    Ok((tensor(losses), tensor(logits)))
+}

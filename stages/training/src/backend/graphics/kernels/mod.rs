@@ -1,0 +1,29 @@
+//! Kernels in CubeCL for what lies between the convolutions, each in one pass over its maps, or two where a sum over pixels must be
+//! known first. Element-wise operations of tensors would read and write every map once for each sign in a formula, and hold two or
+//! three maps in between; these hold none.
+//!
+//! Arithmetic and sums are float32, whatever maps are stored in.
+
+mod activation;
+mod channels;
+mod head;
+mod lines;
+mod loss;
+mod norm;
+mod normed;
+mod pool;
+mod statistics;
+mod step;
+mod upsample;
+mod weights;
+
+pub(super) use activation::activate;
+pub(super) use head::{head, head_bias, head_input, head_weight};
+pub(super) use loss::loss;
+pub(super) use norm::norm_input;
+pub(super) use normed::{Normed, Read};
+pub(super) use pool::{pool, pool_input};
+pub(super) use statistics::{Partial, join, merge, partial};
+pub(super) use step::{adam, squares};
+pub(super) use upsample::{upsample, upsample_bias, windows};
+pub(super) use weights::{convolve_weight, upsample_weight};

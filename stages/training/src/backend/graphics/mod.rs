@@ -1,0 +1,35 @@
+//! Graphics devices: burn's tensors hold the maps; kernels of our own in CubeCL, which every graphics interface compiles, do what
+//! lies between the convolutions.
+
+mod costs;
+#[cfg(any(test, feature = "graphics"))]
+mod failure;
+
+#[cfg(feature = "graphics")]
+mod bytes;
+#[cfg(feature = "graphics")]
+mod convolution;
+#[cfg(feature = "graphics")]
+mod core;
+#[cfg(feature = "graphics")]
+mod half;
+#[cfg(feature = "graphics")]
+mod head;
+#[cfg(feature = "graphics")]
+mod kernels;
+#[cfg(feature = "graphics")]
+mod loss;
+#[cfg(feature = "graphics")]
+mod norm;
+#[cfg(feature = "graphics")]
+mod pool;
+#[cfg(feature = "graphics")]
+mod runtime;
+#[cfg(feature = "graphics")]
+mod transposed;
+
+#[cfg(feature = "graphics")]
+pub(super) use self::core::run;
+pub(crate) use costs::GraphicsCosts;
+#[cfg(feature = "graphics")]
+pub(crate) use runtime::GraphicsRuntime;

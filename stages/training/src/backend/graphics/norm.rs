@@ -1,0 +1,137 @@
+//! The norms on a graphics device: the sums over pixels are kernels'; the few values per channel are tensors.
+
+use burn::tensor::Tensor;
+use pipeline_contract::StageError;
+
+use super::core::Graphics;
+use super::kernels::{self, Normed, Partial};
+use crate::layer::{Norm, NormBackend, NormCall, Running};
+use crate::memory::Tried;
+use crate::pass::{Map, Pass};
+
+/// What readers and the backward pass need of a norm.
+#[derive(Debug, Clone)]
+pub(crate) struct Statistics {
+    parts: Vec<Part>,
+    /// One over the standard deviation `[batch, channels]`, of all inputs together.
+    inverse: Tensor<2>,
+    slope: f32,
+}
+
+/// Of one input: mean and inverse deviation `[batch, channels]`, scale and shift `[channels]`.
+#[derive(Debug, Clone)]
+struct Part {
+    mean: Tensor<2>,
+    inverse: Tensor<2>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+}
+
+impl Statistics {
+    pub(super) fn normed(&self, part: usize, map: &Tensor<4>) -> Normed {
+        let Part { mean, inverse, scale, shift } = self.parts[part].clone();
+        Normed { map: map.clone(), mean, inverse, scale, shift, slope: self.slope }
+    }
+
+    /// The factors and offsets by which each part is normed, `[batch, channels]` each.
+    pub(super) fn affine(&self) -> Vec<Tensor<2>> {
+        let of = |part: &Part| {
+            let scale = part.scale.clone().unsqueeze::<2>() * part.inverse.clone();
+            let shift = part.shift.clone().unsqueeze::<2>() - part.mean.clone() * scale.clone();
+            [scale, shift]
+        };
+        self.parts.iter().flat_map(of).collect()
+    }
+}
+
+impl NormBackend for Graphics<'_> {
+    type Partial = Partial;
+    /// Mean and biased variance, `[batch, channels]`.
+    type Merged = [Tensor<2>; 2];
+
+    fn partial(&mut self, map: &Map<Tensor<4>>) -> Tried<Partial> {
+        Ok(kernels::partial(map.data.clone())?)
+    }
+
+    fn merge(&mut self, call: &NormCall<'_, Self>, partials: Vec<Partial>) -> Tried<[Tensor<2>; 2]> {
+        Ok(kernels::merge(call.norm, &kernels::join(partials)?))
+    }
+
+    fn finish(&mut self, call: &NormCall<'_, Self>, merged: [Tensor<2>; 2], pass: Pass) -> Tried<Statistics> {
+        let (norm, area) = (call.norm, call.maps[0].area);
+        let [mean, variance] = merged;
+        if let (Some(running), Pass::Train) = (&norm.running, pass) {
+            self.follow(running, [&mean, &variance], area.batch * area.pixels());
+        }
+        let inverse = (variance + Norm::EPSILON).sqrt().recip();
+        let trained = |slot: usize| self.state.trained[slot].clone();
+        let (scale, shift) = (trained(norm.scale), trained(norm.shift));
+        let parts = match call.maps {
+            [_] => vec![Part { mean, inverse: inverse.clone(), scale, shift }],
+            maps => {
+                let mut start = 0;
+                let part = |map: &&Map<Tensor<4>>| {
+                    let own = map.channels;
+                    let plane = |of: &Tensor<2>| of.clone().narrow(1, start, own);
+                    let channel = |of: &Tensor<1>| of.clone().narrow(0, start, own);
+                    let part =
+                        Part { mean: plane(&mean), inverse: plane(&inverse), scale: channel(&scale), shift: channel(&shift) };
+                    start += own;
+                    part
+                };
+                maps.iter().map(part).collect()
+            }
+        };
+        Ok(Statistics { parts, inverse, slope: 0.0 })
+    }
+
+    fn running(&mut self, call: &NormCall<'_, Self>, running: &Running) -> Tried<Statistics> {
+        let (batch, channels) = (call.maps[0].area.batch, call.norm.channels);
+        let statistic = |slot: usize| self.state.statistics[slot].clone().reshape([1, channels]).expand([batch, channels]);
+        let merged = [statistic(running.mean), statistic(running.variance)];
+        self.finish(call, merged, Pass::Evaluate)
+    }
+
+    fn norm_gradient(
+        &mut self,
+        call: &NormCall<'_, Self>,
+        statistics: &Statistics,
+        upstream: &mut [Map<Tensor<4>>],
+    ) -> Tried<()> {
+        let norm = call.norm;
+        let inputs = call.maps.iter().enumerate().map(|(part, map)| statistics.normed(part, &map.data)).collect();
+        // Taken out, so that each is the only one of its map and is changed in place.
+        let mut taken = Vec::new();
+        for map in &mut *upstream {
+            let device = map.data.device();
+            map.data.inplace(|data| {
+                taken.push(data);
+                Tensor::empty([1; 4], &device)
+            });
+        }
+        let scale = self.state.trained[norm.scale].clone();
+        let made = kernels::norm_input(norm, inputs, taken, (scale, statistics.inverse.clone()))?;
+        if made.inputs.len() != upstream.len() {
+            return Err(StageError::new("a norm without gradients").into());
+        }
+        for (map, gradient) in upstream.iter_mut().zip(made.inputs) {
+            map.data = self.narrow(gradient);
+        }
+        self.gather(norm.shift, made.shift)?;
+        self.gather(norm.scale, made.scale)
+    }
+}
+
+impl Graphics<'_> {
+    /// Moves the running statistics towards this batch's; the running variance is the unbiased one, as in PyTorch.
+    fn follow(&mut self, running: &Running, [mean, variance]: [&Tensor<2>; 2], count: usize) {
+        let unbiased = count as f64 / (count.max(2) - 1) as f64;
+        for (slot, batch, factor) in [(running.mean, mean, 1.0), (running.variance, variance, unbiased)] {
+            let channels = batch.dims()[1];
+            let batch = batch.clone().narrow(0, 0, 1).reshape([channels]);
+            let kept = self.state.statistics[slot].clone() * (1.0 - Norm::MOMENTUM);
+            self.state.statistics[slot] = kept + batch * (Norm::MOMENTUM * factor);
+        }
+        self.state.counters[running.batches] += 1;
+    }
+}

@@ -1,0 +1,55 @@
+//! The transposed convolution: a product of matrices over pixels, and kernels that arrange its windows.
+
+use burn::tensor::Tensor;
+use pipeline_kernels::Area;
+
+use super::core::{Graphics, rows};
+use super::costs::GraphicsCosts;
+use super::kernels;
+use crate::backend::counting::Costs as _;
+use crate::layer::{TransposedBackend, TransposedCall, TransposedConvolution};
+use crate::memory::Tried;
+use crate::pass::{Input, Map, Scratch};
+
+impl Graphics<'_> {
+    /// The weights for maps with their channels last: `[inputs, 4 * outputs]`, the outputs of a window's pixels one after the
+    /// other.
+    fn window_weights(&self, layer: &TransposedConvolution) -> Tensor<2> {
+        let &TransposedConvolution { inputs, outputs, .. } = layer;
+        let weight = self.narrow(self.weight(layer.weight, [inputs, outputs, 4]));
+        weight.swap_dims(1, 2).reshape([inputs, 4 * outputs])
+    }
+}
+
+impl TransposedBackend for Graphics<'_> {
+    fn upsample(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>) -> Tried<Tensor<4>> {
+        let Area { batch, height, width } = input.map.area;
+        let x = self.activated(self.read(&input))?;
+        let blocks = rows(x).matmul(self.window_weights(layer));
+        let bias = self.state.trained[layer.bias].clone();
+        Ok(kernels::upsample(blocks, bias, [batch, layer.outputs, height, width])?)
+    }
+
+    fn upsample_weight(
+        &mut self,
+        layer: &TransposedConvolution,
+        input: Input<'_, Self>,
+        upstream: &Map<Tensor<4>>,
+    ) -> Tried<()> {
+        let upstream = upstream.data.clone();
+        let x = self.activated(self.read(&input))?;
+        self.gather(layer.bias, kernels::upsample_bias(upstream.clone())?)?;
+        let gradient = kernels::upsample_weight(x, kernels::windows(upstream)?)?;
+        self.gather(layer.weight, gradient.reshape([layer.inputs, 4, layer.outputs]).swap_dims(1, 2))
+    }
+
+    fn upsample_input(&mut self, layer: &TransposedConvolution, upstream: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
+        let [batch, _, height, width] = upstream.data.dims();
+        let pixels = kernels::windows(upstream.data.clone())?.matmul(self.window_weights(layer).transpose());
+        Ok(pixels.reshape([batch, height / 2, width / 2, layer.inputs]).permute([0, 3, 1, 2]))
+    }
+
+    fn upsample_scratch(&self, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {
+        GraphicsCosts.transposed(self.precision, call, layer, area)
+    }
+}

@@ -1,0 +1,86 @@
+//! The device's memory and the work of one setting, from the network's structure and the policies alone.
+
+use pipeline_contract::Result;
+use pipeline_kernels::Area;
+
+use crate::backend;
+use crate::loss::{Loss, Target};
+use crate::memory::{Cause, Ledger, Snapshot, Tried};
+use crate::network::Network;
+use crate::parameters::Role;
+use crate::pass::{Executor, Images, Pass, Work};
+use crate::policy::Setting;
+
+/// What is to be planned.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// Samples of a micro-batch, height and width in pixels.
+    pub micro_batch: (usize, usize, usize),
+    /// How passes are made.
+    pub setting: Setting,
+    /// float32 values that the optimizer keeps for each weight.
+    pub optimizer: u64,
+    /// The same three of the test images, where there are any.
+    pub evaluation: Option<(usize, usize, usize)>,
+    /// What the network is trained with.
+    pub loss: &'a Loss,
+    /// True on the CPU.
+    pub cpu: bool,
+}
+
+/// What a setting takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    /// What is held at the peak, and where that is.
+    pub peak: Snapshot,
+    /// The work of one micro-batch.
+    pub work: Work,
+    /// Bytes of the largest map, which a graphics device must let a buffer have.
+    pub largest: u64,
+}
+
+fn area((batch, height, width): (usize, usize, usize)) -> Area {
+    Area { batch, height, width }
+}
+
+/// Walks a training pass and, where there are test images, an evaluation pass.
+///
+/// # Errors
+/// When the images don't fit the network.
+pub fn forecast(demand: &Demand<'_>) -> Result<Forecast> {
+    walk(demand).map_err(Into::into)
+}
+
+fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
+    let Demand { network, micro_batch, setting, optimizer, evaluation, loss, cpu } = *demand;
+    let (samples, height, width) = micro_batch;
+    network.accepts(samples, height, width)?;
+    let ledger = Ledger::default();
+    let values = |role| network.layout.of(role).filter_map(|spec| spec.elements()).sum::<usize>() as u64;
+    let trained = values(Role::Trained);
+    let held = [
+        (Cause::Weights, trained + values(Role::Statistic)),
+        (Cause::Gradients, trained),
+        (Cause::Optimizer, trained * optimizer),
+    ];
+    let _held = held.map(|(cause, values)| ledger.charge(cause, 4 * values)).into_iter().collect::<Tried<Vec<_>>>()?;
+    let executor = || Executor::new(backend::counting(cpu, setting.precision), ledger.clone());
+    let most = setting.samples.max(1);
+    let mut work = Work::default();
+    // Parts of the same size cost the same memory, but each its own work.
+    for start in (0..samples).step_by(most) {
+        let mut e = executor();
+        let images = e.images(Images::Planes(&[]), area((most.min(samples - start), height, width)))?;
+        network.train(&mut e, images, Target { masks: &[] }, (loss, 1.0), setting.checkpointing)?;
+        work += e.work();
+    }
+    if let Some((samples, height, width)) = evaluation {
+        network.accepts(samples, height, width)?;
+        let mut e = executor();
+        let images = e.images(Images::Planes(&[]), area((most.min(samples), height, width)))?;
+        network.predict(&mut e, images, Pass::Evaluate)?;
+    }
+    Ok(Forecast { peak: ledger.peak(), work, largest: ledger.largest() })
+}

@@ -1,0 +1,187 @@
+//! The backward pass: nodes in reverse order, each when all readers of it have given their part of its gradient. Maps go as soon
+//! as nobody needs them; what checkpointing dropped is computed again, a block at a time.
+
+use super::Checkpointing;
+use super::graph::{Network, Node, NodeId};
+use super::liveness::maps_of;
+use super::tape::Tape;
+use crate::layer::{LayerBackend, Upstream, Wanted, missing};
+use crate::memory::Tried;
+use crate::pass::{Executor, Map, Pass, Shape};
+
+/// A backward pass under way.
+pub(super) struct Backward<'a, B: LayerBackend> {
+    network: &'a Network,
+    e: &'a mut Executor<B>,
+    tape: Tape<B>,
+    mode: Checkpointing,
+    /// The gradients of nodes as far as they are known: one a node, or one for each input of a norm.
+    gradients: Vec<Vec<Option<Map<B::Data>>>>,
+    /// How many readers of a node have still to give their part.
+    left: Vec<usize>,
+    /// Which blocks were computed again.
+    remade: Vec<bool>,
+    /// The shapes of all nodes' maps, which may be gone.
+    shapes: Vec<Shape>,
+}
+
+impl<'a, B: LayerBackend> Backward<'a, B> {
+    pub fn new(network: &'a Network, e: &'a mut Executor<B>, tape: Tape<B>, mode: Checkpointing) -> Self {
+        let parts = |node: &Node| if let Node::Norm { inputs, .. } = node { inputs.len() } else { 1 };
+        let gradients = network.nodes.iter().map(|node| (0..parts(node)).map(|_| None).collect()).collect();
+        let (left, remade) = (network.liveness.readers.clone(), vec![false; network.blocks.len()]);
+        let shapes = tape.maps[0].as_ref().map_or_else(Vec::new, |images| network.shapes(images.area));
+        Self { network, e, tape, mode, gradients, left, remade, shapes }
+    }
+
+    /// Adds the gradients of all trained tensors to the window's sums, given those of the logits of the supervised heads.
+    pub fn run(mut self, upstreams: Vec<(NodeId, Map<B::Data>)>) -> Tried<()> {
+        for (head, upstream) in upstreams {
+            self.gradients[head][0] = Some(upstream);
+        }
+        let network = self.network;
+        for (index, block) in network.blocks.iter().enumerate().rev() {
+            self.e.enter(&block.name, "backward");
+            for node in block.nodes.clone().rev() {
+                self.node(node, index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The backward pass of a node whose gradient is complete. A node that nobody reads has none, and gives none; one that was
+    /// done before has given its own away.
+    fn node(&mut self, node: NodeId, block: usize) -> Tried<()> {
+        if self.gradients[node].iter().any(Option::is_none) {
+            return if self.gradients[node].iter().all(Option::is_none) { Ok(()) } else { Err(missing("a gradient")) };
+        }
+        let upstream: Vec<_> = self.gradients[node].iter_mut().filter_map(Option::take).collect();
+        self.ensure(node, block)?;
+        let network = self.network;
+        for &map in &network.liveness.backward[node] {
+            if let Some(map) = self.tape.maps[map].as_mut().filter(|_| network.block_of(map) == Some(block)) {
+                map.work();
+            }
+        }
+        match &network.nodes[node] {
+            Node::Images => Ok(()),
+            Node::Norm { norm, inputs } => {
+                let upstream = {
+                    let maps = inputs.iter().map(|&input| self.tape.map(input)).collect::<Tried<Vec<_>>>()?;
+                    norm.backward(self.e, &maps, self.tape.statistics(node)?, upstream)?
+                };
+                self.tape.statistics[node] = None;
+                self.free(node);
+                for (&input, upstream) in inputs.iter().zip(upstream) {
+                    let sum = self.gradients[input][0].take();
+                    self.gradients[input][0] = Some(self.e.add(sum, upstream)?);
+                    self.given(input, block)?;
+                }
+                Ok(())
+            }
+            Node::Layer { .. } => self.layer(node, block, upstream.into_iter().next().ok_or_else(|| missing("a gradient"))?),
+        }
+    }
+
+    fn layer(&mut self, node: NodeId, block: usize, upstream: Map<B::Data>) -> Tried<()> {
+        let network = self.network;
+        let Node::Layer { layer, inputs } = &network.nodes[node] else { return Ok(()) };
+        let (on, keeps) = (layer.on::<B>(), layer.rules().keeps());
+        if keeps.inputs {
+            on.parameter_gradients(self.e, &self.tape.inputs(network, inputs)?, &upstream)?;
+        }
+        let shape = |map: NodeId| self.shapes[map];
+        let shapes: Vec<Vec<Shape>> =
+            inputs.iter().map(|&input| maps_of(&network.nodes, input).into_iter().map(shape).collect()).collect();
+        if !keeps.inputs_for_gradient {
+            self.free(node);
+        }
+        let trained = |input: &NodeId| network.liveness.is_trained[*input];
+        // The first input whose gradient is wanted is the last to get one, and takes the upstream with it.
+        let first = inputs.iter().position(trained);
+        let (mut upstream, mut end) = (Some(upstream), shapes.iter().flatten().map(|shape| shape.channels).sum());
+        for (position, (&input, shapes)) in inputs.iter().zip(&shapes).enumerate().rev() {
+            for (part, &shape) in shapes.iter().enumerate().rev() {
+                let channels: std::ops::Range<usize> = end - shape.channels..end;
+                end = channels.start;
+                if !trained(&input) {
+                    continue;
+                }
+                let last = first == Some(position) && part == 0;
+                let taken = if last { upstream.take() } else { None };
+                let upstream = match taken {
+                    Some(map) => Upstream::Last(map),
+                    None => Upstream::Shared(upstream.as_ref().ok_or_else(|| missing("a gradient"))?),
+                };
+                let sum = self.gradients[input][part].take();
+                let read = match keeps.inputs_for_gradient {
+                    true => Some(self.tape.reads(network, input)?[part]),
+                    false => None,
+                };
+                let wanted = Wanted { channels, shape, input: read, upstream, sum };
+                self.gradients[input][part] = Some(on.input_gradient(self.e, wanted)?);
+            }
+            if trained(&input) {
+                self.given(input, block)?;
+            }
+        }
+        self.free(node);
+        Ok(())
+    }
+
+    /// Notes that a reader has given a node its part. One in the same block that is complete is worked off at once, so that its
+    /// gradient doesn't wait beside others.
+    fn given(&mut self, node: NodeId, block: usize) -> Tried<()> {
+        self.left[node] -= 1;
+        if self.left[node] == 0 && self.network.block_of(node) == Some(block) { self.node(node, block) } else { Ok(()) }
+    }
+
+    /// Frees the maps that no backward pass needs after this node's.
+    fn free(&mut self, node: NodeId) {
+        for &map in &self.network.liveness.free_backward[node] {
+            self.tape.maps[map] = None;
+        }
+    }
+
+    /// Makes the maps that the backward pass of a node reads, where checkpointing dropped them: the first time with all others
+    /// that its block's backward pass still reads.
+    fn ensure(&mut self, node: NodeId, block: usize) -> Tried<()> {
+        let (network, live) = (self.network, &self.network.liveness);
+        let absent = |tape: &Tape<B>, map: NodeId| tape.maps[map].is_none();
+        if !live.backward[node].iter().any(|&map| absent(&self.tape, map)) {
+            return Ok(());
+        }
+        let own = network.blocks[block].nodes.clone();
+        let readers = if std::mem::replace(&mut self.remade[block], true) { node..node + 1 } else { own.start..node + 1 };
+        let wanted: Vec<NodeId> =
+            readers.flat_map(|reader| live.backward[reader].iter().copied()).filter(|&map| absent(&self.tape, map)).collect();
+        // What is wanted, and what it is made of.
+        let mut made = vec![false; own.end];
+        wanted.iter().for_each(|&map| made[map] = true);
+        for map in own.clone().rev().filter(|&map| map <= node) {
+            if made[map] && absent(&self.tape, map) {
+                let read = network.nodes[map].inputs().iter().flat_map(|&input| maps_of(&network.nodes, input));
+                read.filter(|&map| absent(&self.tape, map)).for_each(|map| made[map] = true);
+            }
+        }
+        let mut readers: Vec<Option<NodeId>> = vec![None; own.end];
+        for map in own.clone().filter(|&map| made[map]) {
+            let read = network.nodes[map].inputs().iter().flat_map(|&input| maps_of(&network.nodes, input));
+            read.for_each(|read| readers[read] = Some(map));
+        }
+        for map in own.clone().filter(|&map| made[map]) {
+            self.tape.run(network, self.e, map, Pass::Train)?;
+            let cheap = |map: NodeId| match &network.nodes[map] {
+                Node::Layer { layer, .. } => layer.rules().is_cheap(),
+                Node::Images | Node::Norm { .. } => false,
+            };
+            for done in own.start..map {
+                let again = self.mode == Checkpointing::Full && cheap(done) && !live.backward[node].contains(&done);
+                if made[done] && readers[done] == Some(map) && (again || !wanted.contains(&done)) {
+                    self.tape.maps[done] = None;
+                }
+            }
+        }
+        Ok(())
+    }
+}

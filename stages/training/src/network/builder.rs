@@ -1,0 +1,93 @@
+//! How a network is put together: blocks are opened one after the other, layers and norms are added to the one that is open.
+
+use std::sync::Arc;
+
+use super::graph::{Block, Network, Node, NodeId, Supervised};
+use super::liveness::Liveness;
+use crate::layer::{Convolution, Layer, Norm, NormKind};
+use crate::parameters::Layout;
+
+/// A network under construction.
+///
+/// Tensors are declared in the order in which layers are made (PyTorch's `state_dict()` order), nodes in the order in which they
+/// are added (that of the forward pass).
+#[derive(Debug)]
+pub struct Builder {
+    /// The tensors so far.
+    pub layout: Layout,
+    nodes: Vec<Node>,
+    blocks: Vec<Block>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { layout: Layout::default(), nodes: vec![Node::Images], blocks: Vec::new() }
+    }
+}
+
+impl Builder {
+    /// The images, `[batch, 3, height, width]`.
+    pub const IMAGES: NodeId = 0;
+
+    /// Opens a block of a name, to which the following nodes belong.
+    pub fn block(&mut self, name: &str) {
+        let start = self.nodes.len();
+        self.blocks.push(Block { name: name.into(), nodes: start..start });
+    }
+
+    /// Adds a layer that reads some nodes.
+    pub fn layer(&mut self, layer: impl Into<Layer>, inputs: &[NodeId]) -> NodeId {
+        self.push(Node::Layer { layer: layer.into(), inputs: inputs.to_vec() })
+    }
+
+    /// Adds a norm over some maps.
+    pub fn norm(&mut self, norm: Norm, inputs: &[NodeId]) -> NodeId {
+        self.push(Node::Norm { norm, inputs: inputs.to_vec() })
+    }
+
+    /// Adds a 3x3 convolution, a norm and a ReLU; their tensors are declared as `NAME.convINDEX` and `NAME.normINDEX`.
+    pub fn conv_norm(&mut self, name: &str, index: usize, inputs: &[NodeId], channels: [usize; 2], kind: NormKind) -> NodeId {
+        let [from, to] = channels;
+        let convolution = Convolution::new(&mut self.layout, &format!("{name}.conv{index}"), from, to);
+        let norm = Norm::new(&mut self.layout, &format!("{name}.norm{index}"), to, kind);
+        let map = self.layer(convolution, inputs);
+        self.norm(norm, &[map])
+    }
+
+    fn push(&mut self, node: Node) -> NodeId {
+        if self.blocks.is_empty() {
+            self.block("network");
+        }
+        self.nodes.push(node);
+        if let Some(block) = self.blocks.last_mut() {
+            block.nodes.end = self.nodes.len();
+        }
+        self.nodes.len() - 1
+    }
+
+    /// The network. `logits` is the node of the prediction; `stride` divides the sides of images that fit.
+    pub fn finish(self, about: String, metadata: Vec<(String, String)>, heads: Heads, stride: usize) -> Network {
+        let Self { layout, nodes, blocks } = self;
+        let Heads { logits, supervised, classes } = heads;
+        let liveness = Arc::new(Liveness::of(&nodes, &blocks, logits, &supervised));
+        Network { about, metadata, layout, nodes, blocks, logits, supervised, classes, stride, liveness }
+    }
+}
+
+/// The heads of a network.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    /// The node of the prediction.
+    pub logits: NodeId,
+    /// The heads that the loss is taken of.
+    pub supervised: Vec<Supervised>,
+    /// Classes: 1 for a sigmoid, more for a softmax.
+    pub classes: usize,
+}
+
+impl Heads {
+    /// One head that is prediction and loss alike.
+    pub fn single(logits: NodeId, classes: usize) -> Self {
+        Self { logits, supervised: vec![Supervised { node: logits, weight: 1.0 }], classes }
+    }
+}

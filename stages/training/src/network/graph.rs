@@ -1,0 +1,151 @@
+//! The structure of a network: nodes in the order of the forward pass, the blocks that they form, and its heads. It holds no
+//! tensors.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use pipeline_contract::{Result, StageError};
+use pipeline_kernels::Area;
+
+use super::liveness::Liveness;
+use crate::layer::{Layer, Norm, NormKind};
+use crate::parameters::Layout;
+use crate::pass::Shape;
+
+/// A node of a network. Nodes are numbered in the order of the forward pass.
+pub type NodeId = usize;
+
+/// What a node is.
+#[derive(Debug, Clone)]
+pub enum Node {
+    /// The images; always the first node, and no other.
+    Images,
+    /// A map that a layer makes of its inputs.
+    Layer {
+        /// The layer.
+        layer: Layer,
+        /// What it reads, in the order of channels.
+        inputs: Vec<NodeId>,
+    },
+    /// A norm over its inputs (concatenated along channels), which readers apply on the way: it makes no map of its own.
+    Norm {
+        /// The norm.
+        norm: Norm,
+        /// The maps that it is over; no norms.
+        inputs: Vec<NodeId>,
+    },
+}
+
+impl Node {
+    /// What it reads.
+    pub fn inputs(&self) -> &[NodeId] {
+        match self {
+            Self::Images => &[],
+            Self::Layer { inputs, .. } | Self::Norm { inputs, .. } => inputs,
+        }
+    }
+}
+
+/// Consecutive nodes that checkpointing keeps or computes again as one, and that figures are reported for.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Its name, the beginning of the names of its tensors: `down.0`, `decode.2`, `head`.
+    pub name: Arc<str>,
+    /// Its nodes.
+    pub nodes: Range<NodeId>,
+}
+
+/// A head that the loss is taken of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Supervised {
+    /// The node that makes its logits.
+    pub node: NodeId,
+    /// The weight of its loss.
+    pub weight: f32,
+}
+
+/// A network: what the rest of the program knows of any of them.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// What it is, in words: `U-Net of base 32, depth 5, group norm`.
+    pub about: String,
+    /// What a file of its weights says about it: keys and values.
+    pub metadata: Vec<(String, String)>,
+    /// Its tensors.
+    pub layout: Layout,
+    /// Its nodes, in the order of the forward pass.
+    pub nodes: Vec<Node>,
+    /// Its blocks; together they hold all nodes but the images.
+    pub blocks: Vec<Block>,
+    /// The node whose logits are the prediction.
+    pub logits: NodeId,
+    /// The heads that the loss is taken of.
+    pub supervised: Vec<Supervised>,
+    /// Classes: 1 for a sigmoid, more for a softmax.
+    pub classes: usize,
+    /// Height and width of images must be multiples of this.
+    pub stride: usize,
+    pub(super) liveness: Arc<Liveness>,
+}
+
+impl Network {
+    /// The norms, in order.
+    pub fn norms(&self) -> impl Iterator<Item = &Norm> {
+        self.nodes.iter().filter_map(|node| if let Node::Norm { norm, .. } = node { Some(norm) } else { None })
+    }
+
+    /// True where the gradient of a sample depends on the other samples of its micro-batch: parts of a batch are another
+    /// training than the whole.
+    pub fn depends_on_batch(&self) -> bool {
+        self.norms().any(|norm| norm.kind == NormKind::Batch)
+    }
+
+    /// The shape of every node's map for images of a size; that of a norm is its inputs' together.
+    pub(crate) fn shapes(&self, area: Area) -> Vec<Shape> {
+        let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let inputs: Vec<Shape> = node.inputs().iter().map(|&input| shapes[input]).collect();
+            shapes.push(match node {
+                Node::Images => Shape { channels: 3, area },
+                Node::Layer { layer, .. } => layer.rules().output(&inputs),
+                Node::Norm { norm, .. } => Shape { channels: norm.channels, area: inputs[0].area },
+            });
+        }
+        shapes
+    }
+
+    /// Checks that images of a size fit: height and width are multiples of the stride, and every norm sees more than one value.
+    ///
+    /// # Errors
+    /// What doesn't fit, and the nearest sizes that do.
+    pub fn accepts(&self, batch: usize, height: usize, width: usize) -> Result<()> {
+        let stride = self.stride;
+        for (name, size) in [("height", height), ("width", width)] {
+            if size == 0 || !size.is_multiple_of(stride) {
+                let message = format!("image {name} {size} is not divisible by {stride}, the network's stride");
+                let (below, above) = (size / stride * stride, size.div_ceil(stride).max(1).saturating_mul(stride));
+                let nearest = if below == 0 { format!("{above}") } else { format!("{below} or {above}") };
+                return Err(StageError::new(message).help(format!("resize to {nearest}")));
+            }
+        }
+        // Sizes from a file may be any number. What is larger than this sees more than one value anyway.
+        let side = |size: usize| size.min(4 * stride);
+        let shapes = self.shapes(Area { batch: batch.clamp(1, 2), height: side(height), width: side(width) });
+        let lonely = self.nodes.iter().zip(&shapes).find_map(|(node, shape)| match node {
+            Node::Norm { norm, .. } if norm.sharers(shape.area.batch, shape.area.pixels()) == 1 => Some(norm.kind.name()),
+            _ => None,
+        });
+        match lonely {
+            Some(norm) => Err(StageError::new(format!(
+                "{norm} norm sees a single value: images of {height} x {width} are 1 x 1 at the deepest level"
+            ))
+            .help("take larger images or a smaller depth")),
+            None => Ok(()),
+        }
+    }
+
+    /// The block of a node; the images have none.
+    pub(super) fn block_of(&self, node: NodeId) -> Option<usize> {
+        self.blocks.iter().position(|block| block.nodes.contains(&node))
+    }
+}

@@ -1,0 +1,84 @@
+//! The passes over a network that is no U-Net: every checkpointing mode gives the same gradients and holds less.
+#![expect(clippy::expect_used, reason = "tests may panic")]
+
+use burn::tensor::Tensor;
+use pipeline_contract::stage_rng;
+use pipeline_kernels::Area;
+
+use super::{Builder, Checkpointing, Heads, Network};
+use crate::backend::{self, Site, Work};
+use crate::layer::{Head, LayerBackend, MaxPool, NormKind};
+use crate::loss::{Loss, LossBackend, Target};
+use crate::memory::{Ledger, Tried};
+use crate::parameters::{State, zeros};
+use crate::pass::{Executor, Images};
+use crate::precision::Precision;
+
+/// A block of one layer, one of three behind a pooling, and one that joins a block to itself.
+fn network() -> Network {
+    let mut b = Builder::default();
+    let batch = NormKind::Batch;
+    b.block("stem");
+    let stem = b.conv_norm("stem", 0, &[Builder::IMAGES], [3, 5], batch);
+    b.block("body");
+    let pooled = b.layer(MaxPool, &[stem]);
+    let body = b.conv_norm("body", 0, &[pooled], [5, 7], batch);
+    let body = b.conv_norm("body", 1, &[body], [7, 6], batch);
+    let body = b.conv_norm("body", 2, &[body], [6, 8], batch);
+    b.block("mix");
+    let mix = b.conv_norm("mix", 0, &[body, body], [16, 4], batch);
+    b.block("head");
+    let head = Head::new(&mut b.layout, "head", 4, 1);
+    let logits = b.layer(head, &[mix]);
+    b.finish("a test network".into(), Vec::new(), Heads::single(logits, 1), 2)
+}
+
+struct Train<'a> {
+    network: &'a Network,
+    values: &'a [f32],
+    masks: &'a [u8],
+    area: Area,
+    mode: Checkpointing,
+}
+
+impl Work for Train<'_> {
+    type Output = ();
+
+    fn run<B: LayerBackend + LossBackend>(self, e: &mut Executor<B>) -> Tried<()> {
+        let images = e.images(Images::Planes(self.values), self.area)?;
+        self.network.train(e, images, Target { masks: self.masks }, (&Loss::BceDice, 1.0), self.mode)
+    }
+}
+
+/// Gradients, counters of batch norm and the most that was held, of a pass under a mode.
+fn pass(mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
+    let (network, device) = (network(), crate::device::open("cpu").expect("the CPU").device);
+    let mut state = State::fresh(&network.layout, &device, |name| stage_rng(3, 0, name, "test")).expect("small sizes");
+    let mut gradients = zeros(&state.trained, &device);
+    let area = Area { batch: 2, height: 12, width: 20 };
+    let values: Vec<f32> = (0..area.values(3)).map(|at| (at * 37 % 101) as f32 / 101.0).collect();
+    // Logits are of the pooled size.
+    let masks: Vec<u8> = (0..area.values(1) / 4).map(|at| u8::from(at % 3 == 0)).collect();
+    let ledger = Ledger::default();
+    let (precision, gradients_of) = (Precision::Float32, gradients.as_mut_slice());
+    let site = Site { state: &mut state, gradients: gradients_of, precision, ledger: ledger.clone() };
+    let work = Train { network: &network, values: &values, masks: &masks, area, mode };
+    assert!(backend::run(site, work).is_ok());
+    assert_eq!(ledger.now().total, 0, "every map is gone");
+    let values = |tensor: &Tensor<1>| tensor.try_to_vec_as::<f32>().expect("float32");
+    (gradients.iter().map(values).collect(), state.counters.clone(), ledger.peak().total)
+}
+
+#[test]
+fn a_network_of_other_blocks_has_every_mode() {
+    let (expected, counters, most) = pass(Checkpointing::None);
+    assert!(expected.iter().all(|gradient| gradient.iter().any(|value| *value != 0.0)), "every tensor has a gradient");
+    assert_eq!(counters, [1; 5]);
+    for mode in [Checkpointing::Blocks, Checkpointing::Full] {
+        let (actual, counters, held) = pass(mode);
+        assert_eq!(counters, [1; 5], "norm statistics move once");
+        assert!(held < most, "{mode:?} holds {held}, none {most}");
+        let pairs = expected.iter().flatten().zip(actual.iter().flatten());
+        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6), "{mode:?}");
+    }
+}

@@ -1,0 +1,14 @@
+//! What a pass over a network is made of, whatever the layers and whatever the device: activation maps with their memory
+//! charges, the cost of an operation, the core of a backend, and the executor that charges before it computes.
+
+mod backend;
+mod cost;
+mod executor;
+mod map;
+
+pub(crate) use backend::Backend;
+pub use backend::{Images, Pass};
+pub use cost::Work;
+pub(crate) use cost::{Cost, Scratch};
+pub(crate) use executor::Executor;
+pub(crate) use map::{Input, Made, Map, Shape, Through};

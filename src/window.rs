@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use petgraph::visit::{Dfs, Reversed};
-use pipeline_contract::{Events, Fields, Result, StageError, lost};
+use pipeline_contract::{NoEvents, Result, Role, StageError, lost};
 use pipeline_training::verify::{Collected, WindowReport, compare};
 use serde_json::{Map, Value};
 
@@ -14,14 +14,6 @@ use crate::graph::{Stage, build};
 use crate::plan;
 use crate::spec::Pipeline;
 
-/// Nobody listens.
-struct Silence;
-
-impl Events for Silence {
-    fn record(&self, _: &str, _: Fields) {}
-    fn summarize(&self, _: &str, _: Value) {}
-}
-
 /// Compares the gradients of the file's first window with those of the same samples as one batch.
 ///
 /// # Errors
@@ -29,8 +21,7 @@ impl Events for Silence {
 pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
     let job = plan::job(pipeline)?;
     let graph = &pipeline.graph;
-    let trains = |&&node: &&_| graph.stage(node).kind.name == "train_step";
-    let Some(&train) = graph.order.iter().find(trains) else {
+    let Some(train) = graph.of_role(Role::Trainer).next() else {
         return Err(StageError::new("no stage of this file trains a network"));
     };
     let (control, collected) = (Control::new(), Collected::default());
@@ -63,7 +54,7 @@ pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
         seed: pipeline.settings.seed,
         host_memory_budget: pipeline.settings.host_memory_budget,
         out: std::env::temp_dir(),
-        events: Arc::new(Silence),
+        events: Arc::new(NoEvents),
         keeper: None,
         resume: None,
         patience: Patience::default(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline_contract::Registry;
+use pipeline_contract::{Registry, fact};
 
 use crate::run::{Change, Effect, Found, compare};
 use crate::spec::Pipeline;
@@ -20,7 +20,7 @@ pub(super) enum Verdict {
 /// Says what has changed since the checkpoint was taken, and judges it.
 pub(super) fn judge(found: &Found, pipeline: &Pipeline, registry: &Registry, allow_changed: bool) -> Verdict {
     let mut facts = pipeline.graph.facts.iter().flatten();
-    let whole_run = facts.any(|facts| facts.integer("whole_run").is_some());
+    let whole_run = facts.any(|facts| facts.integer(fact::WHOLE_RUN).is_some());
     let (then, position) = (&found.checkpoint.asked, &found.checkpoint.snapshot.position);
     let changes = compare(then, &pipeline.resolved, position, registry, whole_run);
     let of = |effect: Effect| changes.iter().filter(|change| change.effect == effect).collect::<Vec<_>>();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::{Registry, Result, StageError};
+use pipeline_contract::{Registry, Result, Role, StageError};
 use pipeline_training::plan::size;
 
 use super::resume::{self, Verdict};
@@ -109,8 +109,7 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
     for card in pipeline_training::device::card_memory().unwrap_or_default() {
         tracing::info!("{}: {} in use", card.name, amount(card.used, card.total));
     }
-    let mut stages = pipeline.graph.order.iter().map(|&node| pipeline.graph.stage(node));
-    let source = stages.find(|stage| stage.kind.inputs.is_empty()).map(|stage| stage.id.clone());
+    let source = pipeline.graph.of_role(Role::Source).next().map(|node| pipeline.graph.stage(node).id.clone());
     let progress = Progress::new(pipeline.settings.epochs, source, quiet);
     match execute(pipeline, folder, &control, progress, cards, going) {
         Ok(summary) => {

@@ -1,7 +1,7 @@
 //! The checked graph: stages and edges, and the lanes that run them.
 
 use petgraph::graph::{DiGraph, NodeIndex};
-use pipeline_contract::Facts;
+use pipeline_contract::{Facts, Role};
 
 use super::edge::Edge;
 use super::lane::Lane;
@@ -31,5 +31,10 @@ impl Graph {
     /// The node of a stage id.
     pub fn node(&self, id: &str) -> Option<NodeIndex> {
         self.dag.node_indices().find(|&node| self.dag[node].id == id)
+    }
+
+    /// The stages of a role, in the order of [`Self::order`].
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = NodeIndex> {
+        self.order.iter().copied().filter(move |&node| self.stage(node).kind.role == Some(role))
     }
 }

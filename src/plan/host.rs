@@ -4,7 +4,7 @@
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
-use pipeline_contract::Lane as LaneKind;
+use pipeline_contract::{Lane as LaneKind, Role, fact};
 use serde_json::{Map, Value, json};
 
 use crate::graph::{Graph, Lane};
@@ -44,8 +44,8 @@ impl Host {
             shares.push((name, bytes));
             beyond = bytes.saturating_add(beyond);
         }
-        let kept = graph.order.iter().find(|&&node| graph.stage(node).kind.name == "train_step").and_then(|&node| {
-            let batch = graph.facts.get(node.index())?.first()?.integer("batch")?;
+        let kept = graph.of_role(Role::Trainer).next().and_then(|node| {
+            let batch = graph.facts.get(node.index())?.first()?.integer(fact::BATCH)?;
             Some(item(graph, node, 0)? / batch.max(1))
         });
         let window = kept.unwrap_or(0).saturating_mul(window as u64);
@@ -71,11 +71,11 @@ impl Host {
     }
 }
 
-/// Bytes of an item at an input of a stage; `None` where the file doesn't tell. Names of files are next to nothing.
+/// Bytes of an item at an input of a stage; `None` where the file doesn't tell.
 fn item(graph: &Graph, node: NodeIndex, port: usize) -> Option<u64> {
     let ty = graph.stage(node).kind.inputs.get(port)?;
     let facts = graph.facts.get(node.index()).and_then(|ports| ports.get(port)).cloned().unwrap_or_default();
-    if ty.name() == "files" { Some(0) } else { ty.planned(&facts) }
+    ty.planned(&facts)
 }
 
 fn hands(lane: &Lane) -> String {

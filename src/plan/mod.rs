@@ -57,7 +57,7 @@ pub fn job(pipeline: &Pipeline) -> Result<Job> {
         .map(|&node| {
             let stage = graph.stage(node);
             let facts = graph.facts.get(node.index()).map_or(&[][..], Vec::as_slice);
-            StageView { id: &stage.id, kind: stage.kind.name, options: &stage.options, facts }
+            StageView { id: &stage.id, role: stage.kind.role, options: &stage.options, facts }
         })
         .collect();
     Job::of(&stages)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use pipeline_training::memory::Cause;
 use pipeline_training::plan::{Fit, size};
 
 use super::{CheckpointSize, Plan};
@@ -46,7 +47,7 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
     }
     for (cause, bytes) in &peak.causes {
         line(format!("  {:<22}{:>12}", cause.name().replace('_', " "), size(*bytes)));
-        if cause.name() == "saved_activations" {
+        if *cause == Cause::Saved {
             for (block, bytes) in &peak.blocks {
                 line(format!("    {block:<20}{:>12}", size(*bytes)));
             }

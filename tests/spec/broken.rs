@@ -1,6 +1,7 @@
 //! What is said of broken files: one file for each kind of problem, in tests/broken.
 
 use super::{GOOD, broken_files, kinds, load, rendered};
+use pipeline::contract::fact;
 use pipeline::spec;
 
 #[test]
@@ -26,8 +27,8 @@ fn a_good_file_has_no_problems() {
 fn what_is_known_of_the_items_reaches_the_graph() {
     let pipeline = load(GOOD, &[]).pipeline.unwrap();
     let facts = &pipeline.graph.facts[pipeline.graph.node("train").unwrap().index()];
-    assert_eq!(facts[0].integer("height"), Some(1024));
-    assert_eq!(facts[0].get("height").unwrap().stage, "resize");
+    assert_eq!(facts[0].integer(fact::HEIGHT), Some(1024));
+    assert_eq!(facts[0].get(fact::HEIGHT).unwrap().stage, "resize");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use pipeline::contract::{
     BuildContext, Checked, Either, Facts, Finding, ItemContext, Join, Map, Nothing, OptionSpec, OptionType, Output, Payload,
-    Place, Registry, Result, Sequential, Source, StageKind, Variant,
+    Place, Registry, Result, Sequential, Source, StageKind, Variant, fact,
 };
 use serde_json::{Value, json};
 
@@ -155,8 +155,8 @@ fn rule() -> OptionType {
 fn resize(options: &Value, inputs: &[Facts]) -> Checked {
     let mut facts = inputs.first().cloned().unwrap_or_default();
     let size = &options["size"];
-    facts.set("height", size.get(0).unwrap_or(size).clone(), "size");
-    facts.set("width", size.get(1).unwrap_or(size).clone(), "size");
+    facts.set(fact::HEIGHT, size.get(0).unwrap_or(size).clone(), "size");
+    facts.set(fact::WIDTH, size.get(1).unwrap_or(size).clone(), "size");
     Checked::facts(facts)
 }
 
@@ -164,7 +164,7 @@ fn train_step(options: &Value, inputs: &[Facts]) -> Checked {
     let mut checked = Checked::default();
     if let Some(depth) = options["model"]["unet"]["depth"].as_u64() {
         let multiple = 1 << (depth - 1);
-        for name in ["height", "width"] {
+        for name in [fact::HEIGHT, fact::WIDTH] {
             let Some(side) = inputs[0].integer(name).filter(|side| side % multiple != 0) else { continue };
             let place = Place::Fact { input: 0, name: name.into() };
             let message = format!("a {name} of {side} is no multiple of {multiple}, which a U-Net of depth {depth} needs");

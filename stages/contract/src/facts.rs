@@ -15,7 +15,7 @@ pub struct Fact {
     pub option: String,
 }
 
-/// What is known about the items on an edge, by name: `height`, `width`, `channels`, `batch`, ...
+/// What is known about the items on an edge, by the names in [`fact`](crate::fact).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts(BTreeMap<String, Fact>);
 

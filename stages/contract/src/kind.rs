@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BuildContext, Checked, Facts, Inputs, Map, Nothing, OptionSpec, PortType, Result, Running, Sequential, Source, StageError,
+    BuildContext, Checked, Facts, Inputs, Map, Nothing, OptionSpec, PortType, Result, Role, Running, Sequential, Source,
+    StageError,
 };
 
 /// On which thread or pool a stage runs.
@@ -36,13 +37,15 @@ pub enum Join {
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
 
-/// A kind of stage: name, doc, options, ports, lane, example, and how to check and build one.
+/// A kind of stage: name, doc, role, options, ports, lane, example, and how to check and build one.
 #[derive(Clone)]
 pub struct StageKind {
     /// The name in `use:`; transforms are verbs, sources and sinks nouns.
     pub name: &'static str,
     /// What it does, in one line.
     pub doc: &'static str,
+    /// What it is in a training; `None` where nothing looks for it.
+    pub role: Option<Role>,
     /// Where it runs.
     pub lane: Lane,
     /// The types of its inputs, in the order of `needs:`.
@@ -75,7 +78,7 @@ impl StageKind {
         S: Source,
     {
         let build = typed(build, |stage| Running::Source(Box::new(Typed(stage))));
-        Self::declare(name, doc, Lane::Source, Vec::new(), Some(PortType::of::<S::Out>()), build)
+        Self::declare(name, doc, Lane::Source, Vec::new(), Some(PortType::of::<S::Out>()), build).role(Role::Source)
     }
 
     /// Declares a stateless stage that runs on the CPU workers.
@@ -134,6 +137,7 @@ impl StageKind {
         Self {
             name,
             doc,
+            role: None,
             lane,
             inputs,
             join: Join::Zip,
@@ -145,6 +149,13 @@ impl StageKind {
             check: None,
             build,
         }
+    }
+
+    /// Says what it is in a training.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
     }
 
     /// Adds an option.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline_contract::{
-    Checked, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, Settled, StageError, StageKind,
+    Checked, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, Settled, StageError, StageKind, fact,
 };
 use serde::Deserialize;
 
@@ -33,9 +33,9 @@ pub fn kind() -> StageKind {
     .option(OptionSpec::new("drop_last", OptionType::Bool, false, "leaves out an epoch's last micro-batch if it is smaller"))
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
-        facts.set("batch", options.size, "size");
+        facts.set(fact::BATCH, options.size, "size");
         // Which samples an epoch leaves out hangs on the size then.
-        facts.set("drop_last", options.drop_last, "drop_last");
+        facts.set(fact::DROP_LAST, options.drop_last, "drop_last");
         Checked::facts(facts)
     })
     .gathers()
@@ -196,6 +196,6 @@ mod tests {
         let mut options = defaults(&kind());
         options["size"] = json!(3);
         let facts = kind().run_check(&options, &[Facts::default()]).unwrap().facts;
-        assert_eq!(facts.integer("batch"), Some(3));
+        assert_eq!(facts.integer(fact::BATCH), Some(3));
     }
 }

@@ -1,6 +1,6 @@
 //! `normalize`: records mean and standard deviation. The pixels stay 8 bit here; they become floats on the device.
 
-use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageKind};
+use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageKind, fact};
 use serde::Deserialize;
 
 use crate::{ImagePair, Normalization};
@@ -31,12 +31,12 @@ pub fn kind() -> StageKind {
     ))
     .check::<Options>(|_, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
-        let findings = facts.get("normalized").map(|_| {
-            Finding::error(Place::Fact { input: 0, name: "normalized".into() }, "the images are normalised already")
+        let findings = facts.get(fact::NORMALIZED).map(|_| {
+            Finding::error(Place::Fact { input: 0, name: fact::NORMALIZED.into() }, "the images are normalised already")
                 .help("remove one of the two `normalize` stages")
         });
         let findings = findings.into_iter().collect();
-        facts.set("normalized", true, "mean");
+        facts.set(fact::NORMALIZED, true, "mean");
         Checked { facts, findings }
     })
     .example("- {id: normalize, use: normalize, with: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}")
@@ -73,6 +73,6 @@ mod tests {
         let once = kind().run_check(&defaults(&kind()), &[]).unwrap();
         assert!(once.findings.is_empty());
         let twice = kind().run_check(&defaults(&kind()), &[once.facts]).unwrap();
-        assert_eq!(twice.findings[0].place, Place::Fact { input: 0, name: "normalized".into() });
+        assert_eq!(twice.findings[0].place, Place::Fact { input: 0, name: fact::NORMALIZED.into() });
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_contract::{Facts, Payload};
+use pipeline_contract::{Facts, Payload, fact};
 
 /// Where a sample's image and mask are. Small: sources emit these, `decode` reads or draws them.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,11 @@ impl Payload for SampleFiles {
             Self::Pair { image, mask } => (image.as_os_str().len() + mask.as_os_str().len()) as u64,
             Self::Drawn { .. } => 0,
         }
+    }
+
+    /// Paths are next to nothing beside pixels.
+    fn planned(_: &Facts) -> Option<u64> {
+        Some(0)
     }
 }
 
@@ -75,7 +80,7 @@ impl Payload for ImagePair {
 
     /// Four bytes a pixel: three of the image, one of the mask.
     fn planned(facts: &Facts) -> Option<u64> {
-        facts.integer("height")?.checked_mul(facts.integer("width")?)?.checked_mul(4)
+        facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(4)
     }
 }
 
@@ -104,6 +109,6 @@ impl Payload for Batch {
     }
 
     fn planned(facts: &Facts) -> Option<u64> {
-        ImagePair::planned(facts)?.checked_mul(facts.integer("batch")?)
+        ImagePair::planned(facts)?.checked_mul(facts.integer(fact::BATCH)?)
     }
 }

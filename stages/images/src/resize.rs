@@ -4,7 +4,7 @@
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use pipeline_contract::{Checked, ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind};
+use pipeline_contract::{Checked, ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind, fact};
 use serde::Deserialize;
 
 use crate::ImagePair;
@@ -57,8 +57,8 @@ pub fn kind() -> StageKind {
         ))
         .check::<Options>(|options, inputs| {
             let mut facts = inputs.first().cloned().unwrap_or_default();
-            facts.set("height", options.size[0], "size");
-            facts.set("width", options.size[1], "size");
+            facts.set(fact::HEIGHT, options.size[0], "size");
+            facts.set(fact::WIDTH, options.size[1], "size");
             Checked::facts(facts)
         })
         .example("- {id: resize, use: resize, with: {size: 512}}")
@@ -214,7 +214,7 @@ mod tests {
         let mut options = defaults(&kind());
         options["size"] = json!([3, 5]);
         let facts = kind().run_check(&options, &[Facts::default()]).unwrap().facts;
-        assert_eq!((facts.integer("height"), facts.integer("width")), (Some(3), Some(5)));
-        assert_eq!(facts.get("width").unwrap().option, "size");
+        assert_eq!((facts.integer(fact::HEIGHT), facts.integer(fact::WIDTH)), (Some(3), Some(5)));
+        assert_eq!(facts.get(fact::WIDTH).unwrap().option, "size");
     }
 }

@@ -1,6 +1,6 @@
 //! `synthetic_fundus`: samples without any files, to try a pipeline at once. Names them; `decode` draws them with `fundus`.
 
-use pipeline_contract::{Checked, Facts, OptionSpec, OptionType, StageKind, stage_rng};
+use pipeline_contract::{Checked, Facts, OptionSpec, OptionType, StageKind, fact, stage_rng};
 use rand::Rng as _;
 use serde::Deserialize;
 
@@ -51,9 +51,9 @@ pub fn kind() -> StageKind {
     .option(shuffle_option())
     .check::<Options>(|options, _| {
         let mut facts = Facts::default();
-        facts.set("height", options.size, "size");
-        facts.set("width", options.size, "size");
-        facts.set("samples", options.pairs, "pairs");
+        facts.set(fact::HEIGHT, options.size, "size");
+        facts.set(fact::WIDTH, options.size, "size");
+        facts.set(fact::SAMPLES, options.pairs, "pairs");
         Checked::facts(facts)
     })
     .example("- {id: files, use: synthetic_fundus, with: {pairs: 40, size: 192, split: train, shuffle: true}}")
@@ -102,6 +102,9 @@ mod tests {
     #[test]
     fn its_size_is_known() {
         let facts = kind().run_check(&defaults(&kind()), &[]).unwrap().facts;
-        assert_eq!(["height", "width", "samples"].map(|name| facts.integer(name)), [Some(256), Some(256), Some(20)]);
+        assert_eq!(
+            [fact::HEIGHT, fact::WIDTH, fact::SAMPLES].map(|name| facts.integer(name)),
+            [Some(256), Some(256), Some(20)]
+        );
     }
 }

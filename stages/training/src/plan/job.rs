@@ -1,7 +1,7 @@
 //! What of a pipeline file decides the device's memory: the network, the sizes that reach it, the policies.
 //! Read from the stages' checked options and facts; nothing is opened and nothing is run.
 
-use pipeline_contract::{Facts, Result, StageError};
+use pipeline_contract::{Facts, Result, Role, StageError, fact};
 use serde_json::Value;
 
 use crate::forecast::{Demand, Forecast, forecast};
@@ -15,8 +15,8 @@ use crate::stages::{optimizer_values, training};
 pub struct StageView<'a> {
     /// Its id.
     pub id: &'a str,
-    /// The name of its kind.
-    pub kind: &'a str,
+    /// What it is in the training.
+    pub role: Option<Role>,
     /// Its options, with defaults.
     pub options: &'a Value,
     /// What is known at each of its inputs.
@@ -69,8 +69,8 @@ fn size(facts: &Facts, stage: &str) -> Result<(usize, usize, usize)> {
         })
     };
     // No batch holds more than an epoch, where that is known.
-    let samples = facts.integer("samples").map_or(usize::MAX, |samples| samples.max(1) as usize);
-    Ok((read("batch")?.min(samples), read("height")?, read("width")?))
+    let samples = facts.integer(fact::SAMPLES).map_or(usize::MAX, |samples| samples.max(1) as usize);
+    Ok((read(fact::BATCH)?.min(samples), read(fact::HEIGHT)?, read(fact::WIDTH)?))
 }
 
 /// The `--set` key of the option that settled a fact.
@@ -84,27 +84,27 @@ impl Job {
     /// # Errors
     /// When there is none, or the sizes aren't known.
     pub fn of(stages: &[StageView<'_>]) -> Result<Self> {
-        let find = |kind: &str| stages.iter().find(|stage| stage.kind == kind);
-        let train = find("train_step").ok_or_else(|| StageError::new("no stage of this file trains a network"))?;
+        let find = |role| stages.iter().find(|stage| stage.role == Some(role));
+        let train = find(Role::Trainer).ok_or_else(|| StageError::new("no stage of this file trains a network"))?;
         let facts = train.facts.first().cloned().unwrap_or_default();
         let (network, loss, setting, device) = training(train.options)?;
-        let step = find("optimizer_step");
+        let step = find(Role::Optimizer);
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
-        let evaluation = find("evaluate").and_then(|stage| stage.facts.get(1));
+        let evaluation = find(Role::Evaluator).and_then(|stage| Some((stage.id, stage.facts.get(1)?)));
         let micro_batch = size(&facts, train.id)?;
         Ok(Self {
             network,
             loss,
             micro_batch,
-            steps: step_facts.integer("accumulation").map_or(1, |steps| steps as usize),
+            steps: step_facts.integer(fact::ACCUMULATION).map_or(1, |steps| steps as usize),
             setting,
             optimizer: step.map_or(Ok(0), |stage| optimizer_values(stage.options))?,
-            evaluation: evaluation.and_then(|facts| size(facts, "evaluate").ok()),
-            drops_last: facts.get("drop_last").is_some_and(|fact| fact.value == Value::Bool(true)),
+            evaluation: evaluation.and_then(|(stage, facts)| size(facts, stage).ok()),
+            drops_last: facts.get(fact::DROP_LAST).is_some_and(|fact| fact.value == Value::Bool(true)),
             device,
             keys: Keys {
-                micro_batch: key(&facts, "batch"),
-                steps: key(&step_facts, "accumulation"),
+                micro_batch: key(&facts, fact::BATCH),
+                steps: key(&step_facts, fact::ACCUMULATION),
                 precision: format!("stages.{}.with.mixed_precision", train.id),
                 checkpointing: format!("stages.{}.with.gradient_checkpointing", train.id),
             },

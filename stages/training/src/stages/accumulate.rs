@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pipeline_contract::{
     Checked, End, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Saved, Sequential, Shelf,
-    StageKind,
+    StageKind, fact,
 };
 use serde::Deserialize;
 
@@ -39,15 +39,16 @@ pub(super) fn kind() -> StageKind {
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let mut facts = inputs.first().cloned().unwrap_or_default();
     let mut findings = Vec::new();
-    if let (true, Some(_), Some(batch @ 2..)) = (options.steps > 1, facts.integer("batch_norm"), facts.integer("batch")) {
+    if let (true, Some(_), Some(batch @ 2..)) = (options.steps > 1, facts.integer(fact::BATCH_NORM), facts.integer(fact::BATCH))
+    {
         let message = format!(
             "batch norm sees the {batch} images of a micro-batch, not the {} of a window: accumulation isn't the large batch",
             batch.saturating_mul(options.steps as u64)
         );
-        let place = Place::Fact { input: 0, name: "batch_norm".into() };
+        let place = Place::Fact { input: 0, name: fact::BATCH_NORM.into() };
         findings.push(Finding::warning(place, message).help(ALTERNATIVE));
     }
-    facts.set("accumulation", options.steps as u64, "steps");
+    facts.set(fact::ACCUMULATION, options.steps as u64, "steps");
     Checked { facts, findings }
 }
 
@@ -90,7 +91,7 @@ impl Sequential for Accumulate {
     fn save(&mut self) -> Result<Saved> {
         let mut saved = Saved::default();
         let samples: &[Arc<str>] = self.window.as_ref().map_or(&[], |window| &window.samples);
-        saved.set("samples", samples.iter().map(|sample| &**sample).collect::<Vec<_>>())?;
+        saved.set(fact::SAMPLES, samples.iter().map(|sample| &**sample).collect::<Vec<_>>())?;
         saved.set("micro_batches", self.window.as_ref().map_or(0, |window| window.micro_batches))?;
         Ok(saved)
     }

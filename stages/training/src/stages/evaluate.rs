@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
     BuildContext, Checked, Either, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output, Place,
-    Result, Saved, Sequential, Shelf, StageError, StageKind,
+    Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
@@ -55,6 +55,7 @@ pub(super) fn kind() -> StageKind {
             )
             .harmless(),
         )
+        .role(Role::Evaluator)
         .join(Join::InTurn)
         .check(check)
         .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
@@ -62,7 +63,7 @@ pub(super) fn kind() -> StageKind {
 
 /// Test images must fit the network, whose stride `train_step` made known.
 fn check(_: &Options, inputs: &[Facts]) -> Checked {
-    let stride = inputs.first().and_then(|steps| steps.integer("stride")).unwrap_or(1).max(1);
+    let stride = inputs.first().and_then(|steps| steps.integer(fact::STRIDE)).unwrap_or(1).max(1);
     let size = |name: &'static str| inputs.get(1).and_then(|images| images.integer(name)).map(|size| (name, size));
     let finding = |(name, size): (&str, u64)| {
         let message = format!("test image {name} {size} is not divisible by {stride}, the network's stride");
@@ -70,7 +71,7 @@ fn check(_: &Options, inputs: &[Facts]) -> Checked {
         let help = if below == 0 { format!("resize to {above}") } else { format!("resize to {below} or {above}") };
         Finding::error(Place::Fact { input: 1, name: name.into() }, message).help(help)
     };
-    let sizes = [size("height"), size("width")].into_iter().flatten();
+    let sizes = [size(fact::HEIGHT), size(fact::WIDTH)].into_iter().flatten();
     let findings = sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect();
     Checked { findings, ..Checked::default() }
 }

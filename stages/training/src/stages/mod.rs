@@ -8,6 +8,7 @@ mod export;
 mod figures;
 mod kinds;
 mod optimizer_step;
+mod own_options;
 mod predictions;
 mod rules;
 mod step;
@@ -15,5 +16,6 @@ mod train_step;
 
 pub use kinds::kinds;
 pub(crate) use optimizer_step::optimizer_values;
+use own_options::own;
 pub use step::Step;
 pub(crate) use train_step::{loss_and_init, training};

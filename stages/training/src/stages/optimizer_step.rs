@@ -4,12 +4,12 @@
 use std::time::Instant;
 
 use pipeline_contract::{
-    BuildContext, End, Fields, ItemContext, Output, Result, Saved, Sequential, Shelf, StageError, StageKind,
+    BuildContext, End, Fields, ItemContext, Output, Result, Role, Saved, Sequential, Shelf, StageError, StageKind,
 };
 use serde_json::json;
 
-use super::Step;
 use super::rules::{self, Options};
+use super::{Step, own};
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
 use crate::trainee::Shared;
@@ -21,14 +21,16 @@ pub(super) fn kind() -> StageKind {
         "changes the weights once per window, by the mean gradient over its samples",
         OptimizerStep::build,
     ))
+    .role(Role::Optimizer)
     .may_end()
     .example("- {id: optim, use: optimizer_step, with: {adamw: {lr: 0.001, weight_decay: 0.01}, clip_norm: 1.0}}")
 }
 
-/// What a plan needs of this kind's options: how many values the optimizer keeps for each weight.
+/// What a plan needs of an optimizer's options: how many values the optimizer keeps for each weight.
 pub(crate) fn optimizer_values(options: &serde_json::Value) -> Result<u64> {
-    let misfit = |error| StageError::new(format!("options don't fit their declaration: {error}"));
-    let options: Options = serde_json::from_value(options.clone()).map_err(misfit)?;
+    let misfit =
+        |error| StageError::new(format!("the optimizer's options aren't those that `optimizer_step` declares: {error}"));
+    let options: Options = serde_json::from_value(own(options, &kind().options)).map_err(misfit)?;
     Ok(options.rule()?.0.values_per_weight())
 }
 

@@ -2,7 +2,7 @@
 //! Their declaration, their check and what they become.
 
 use pipeline_contract::{
-    BuildContext, Checked, Facts, Finding, OptionSpec, OptionType, Place, Result, StageError, StageKind, Variant,
+    BuildContext, Checked, Facts, Finding, OptionSpec, OptionType, Place, Result, StageError, StageKind, Variant, fact,
 };
 use serde::Deserialize;
 
@@ -120,7 +120,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let mut facts = inputs.first().cloned().unwrap_or_default();
     if !matches!(options.shape(), (Shape::Constant, _) | (_, Some(_))) {
         // How long the run is decides every step then.
-        facts.set("whole_run", 1u64, "schedule");
+        facts.set(fact::WHOLE_RUN, 1u64, "schedule");
     }
     let mut findings = Vec::new();
     if let Err(error) = options.rule() {
@@ -138,7 +138,8 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
 
 /// Steps of an epoch of so many samples: micro-batches of `batch`, windows of `accumulation`, the last of each shorter.
 fn steps_per_epoch(facts: &Facts, samples: u64) -> u64 {
-    let (batch, window) = (facts.integer("batch").unwrap_or(1).max(1), facts.integer("accumulation").unwrap_or(1).max(1));
+    let (batch, window) =
+        (facts.integer(fact::BATCH).unwrap_or(1).max(1), facts.integer(fact::ACCUMULATION).unwrap_or(1).max(1));
     samples.div_ceil(batch).div_ceil(window)
 }
 
@@ -189,7 +190,7 @@ impl Options {
             }
         };
         let facts = cx.facts.first().cloned().unwrap_or_default();
-        let samples = || cx.samples.per_epoch().or_else(|| facts.integer("samples"));
+        let samples = || cx.samples.per_epoch().or_else(|| facts.integer(fact::SAMPLES));
         let counted = || samples().map(|samples| steps_per_epoch(&facts, samples).saturating_mul(cx.epochs));
         let total_steps = match (shape, given.or_else(counted)) {
             (Shape::Constant, _) => 0,

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 
 use pipeline_contract::{
-    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Saved, Sequential,
-    Shelf, StageError, StageKind, Variant,
+    BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Role, Saved, Sequential,
+    Shelf, StageError, StageKind, Variant, fact,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
 
+use super::own;
 use crate::layer::NormKind;
 use crate::loss::{LOSSES, Loss};
 use crate::memory::Ledger;
@@ -148,13 +149,14 @@ pub(super) fn kind() -> StageKind {
         .option(
             OptionSpec::optional("init", OptionType::Path, "a .safetensors file of the same network to start from").harmless(),
         )
+        .role(Role::Trainer)
         .check(check)
         .example("- {id: train, use: train_step, with: {model: {unet: {base: 32, depth: 5, norm: group}}, loss: bce_dice}}")
 }
 
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let mut facts = inputs.first().cloned().unwrap_or_default();
-    let (height, width, batch) = (facts.integer("height"), facts.integer("width"), facts.integer("batch"));
+    let (height, width, batch) = (facts.integer(fact::HEIGHT), facts.integer(fact::WIDTH), facts.integer(fact::BATCH));
     let mut findings = Vec::new();
     let option = |name: &str| Place::Option(name.into());
     match options.model.config() {
@@ -162,17 +164,18 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
         Ok(config) => {
             let network = config.network();
             // `evaluate` holds its test images against this.
-            facts.set("stride", network.stride as u64, "model");
+            facts.set(fact::STRIDE, network.stride as u64, "model");
             // Each side by itself, so that both are reported and each points at what settled it.
             let fits = |height: usize, width: usize| network.accepts(batch.map_or(2, |b| b as usize), height, width).err();
             let (tall, stride) = (1 << 20, network.stride);
-            let mut sides = [("height", height.map(|h| (h as usize, tall))), ("width", width.map(|w| (tall, w as usize)))]
-                .into_iter()
-                .filter_map(|(name, sizes)| sizes.and_then(|(h, w)| fits(h, w)).map(|error| (name, error)))
-                .collect::<Vec<_>>();
+            let mut sides =
+                [(fact::HEIGHT, height.map(|h| (h as usize, tall))), (fact::WIDTH, width.map(|w| (tall, w as usize)))]
+                    .into_iter()
+                    .filter_map(|(name, sizes)| sizes.and_then(|(h, w)| fits(h, w)).map(|error| (name, error)))
+                    .collect::<Vec<_>>();
             let square = matches!((height, width), (Some(h), Some(w)) if h as usize == stride && w as usize == stride);
             if sides.is_empty() && square {
-                sides.extend(fits(stride, stride).map(|error| ("height", error)));
+                sides.extend(fits(stride, stride).map(|error| (fact::HEIGHT, error)));
             }
             for (name, error) in sides {
                 let place = Place::Fact { input: 0, name: name.into() };
@@ -180,7 +183,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
             }
             if network.depends_on_batch() {
                 // `accumulate` holds its steps against this.
-                facts.set("batch_norm", 1u64, "model.unet.norm");
+                facts.set(fact::BATCH_NORM, 1u64, "model.unet.norm");
                 if batch == Some(1) {
                     let message = "batch norm sees one image at a time: accumulation doesn't make its batch larger";
                     findings.push(Finding::warning(option("model.unet.norm"), message).help(ALTERNATIVE));
@@ -219,18 +222,19 @@ impl Options {
     }
 }
 
+/// This kind's options among those of a trainer, which may have others besides.
 fn parse(options: &serde_json::Value) -> Result<Options> {
-    let misfit = |error| StageError::new(format!("options don't fit their declaration: {error}"));
-    serde_json::from_value(options.clone()).map_err(misfit)
+    let misfit = |error| StageError::new(format!("the trainer's options aren't those that `train_step` declares: {error}"));
+    serde_json::from_value(own(options, &kind().options)).map_err(misfit)
 }
 
-/// What a comparison needs of this kind's options: the loss, and the file to start from.
+/// What a comparison needs of a trainer's options: the loss, and the file to start from.
 pub(crate) fn loss_and_init(options: &serde_json::Value) -> Result<(Loss, Option<PathBuf>)> {
     let options = parse(options)?;
     Ok((Loss::named(&options.loss)?, options.init))
 }
 
-/// What a plan needs of this kind's options: the network, the policies, the device's name. The device's allocator is set, since
+/// What a plan needs of a trainer's options: the network, the policies, the device's name. The device's allocator is set, since
 /// a plan may open the device before the run does.
 pub(crate) fn training(options: &serde_json::Value) -> Result<(Network, Loss, Setting, String)> {
     let options = parse(options)?;

@@ -1,0 +1,36 @@
+//! The names of the facts that the program's own stages set and read. A stage of your own may set others.
+//! What a fact is, is in `facts`.
+
+/// Height of the images, in pixels: a whole number. Set by what makes all images of one size (`resize`, `synthetic_fundus`); read by
+/// the trainer, the evaluator and the plan.
+pub const HEIGHT: &str = "height";
+
+/// Width of the images, in pixels: a whole number. Set and read as [`HEIGHT`].
+pub const WIDTH: &str = "width";
+
+/// Samples in a micro-batch: a whole number. Set by `batch`; read by the trainer, the accumulator, the schedule and the plan.
+pub const BATCH: &str = "batch";
+
+/// True where an epoch leaves out its last micro-batch if that is smaller. Set by `batch`; read by the plan, which then keeps the
+/// micro-batch as it is.
+pub const DROP_LAST: &str = "drop_last";
+
+/// Samples in an epoch: a whole number. Set by sources that know it before they run; read by the schedule and the plan.
+pub const SAMPLES: &str = "samples";
+
+/// True where the pixels have been normalised. Set and read by `normalize`, which may come only once.
+pub const NORMALIZED: &str = "normalized";
+
+/// The number of pixels that one pixel of the network's deepest level stands for, along each side: a whole number that divides the
+/// sides of all images. Set by the trainer; read by the evaluator.
+pub const STRIDE: &str = "stride";
+
+/// Set, as 1, where the network normalises over a micro-batch. Set by the trainer; read by the accumulator, which warns.
+pub const BATCH_NORM: &str = "batch_norm";
+
+/// Micro-batches in a window: a whole number. Set by the accumulator; read by the schedule and the plan.
+pub const ACCUMULATION: &str = "accumulation";
+
+/// Set, as 1, where the learning rate depends on the length of the whole run. Set by the optimizer; read when a run goes on with
+/// another number of epochs.
+pub const WHOLE_RUN: &str = "whole_run";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{checkpoints, complete, drawn, metrics, of, outcome, run, said, signal, started, until};
+use support::{checkpoints, complete, count, drawn, metrics, outcome, run, said, signal, started, until};
 
 /// A file system of its own in memory, unmounted when it is dropped.
 struct Disk(PathBuf);
@@ -46,7 +46,7 @@ impl Drop for Disk {
 const NO_PICTURES: &str = "stages.evaluate.with.pictures=0";
 
 fn steps(count: usize) -> impl Fn(&Path) -> bool {
-    move |out: &Path| of(&metrics(out), "step").len() >= count
+    move |out: &Path| self::count(&metrics(out), "step") >= count
 }
 
 #[test]
@@ -186,6 +186,6 @@ fn a_clock_that_jumps_changes_nothing() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(outcome(&out), outcome(&reference));
-    let seconds: Vec<f64> = metrics(&out).iter().map(|line| line["seconds"].as_f64().unwrap()).collect();
+    let seconds: Vec<f64> = metrics(&out).iter().map(|line| line.seconds).collect();
     assert!(seconds.is_sorted() && seconds.iter().all(|&seconds| seconds < 3600.0), "{seconds:?}");
 }

@@ -8,13 +8,15 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{checkpoints, complete, files, metrics, mixed, of, outcome, run, said, signal, started, until};
+use pipeline::contract::Event;
+use pipeline::contract::events::{EndEvent, FORMAT, Status};
+use support::{checkpoints, complete, count, files, metrics, mixed, outcome, run, said, signal, started, until};
 
 /// A checkpoint after every micro-batch, as far as the disk follows.
 const OFTEN: &str = "trainer.checkpoint={every_minutes: 0, keep: 3}";
 
 fn steps(count: usize) -> impl Fn(&Path) -> bool {
-    move |out: &Path| of(&metrics(out), "step").len() >= count
+    move |out: &Path| self::count(&metrics(out), "step") >= count
 }
 
 #[test]
@@ -29,8 +31,8 @@ fn a_scheduler_stops_a_run_and_it_goes_on() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
         assert!(said(&output).contains("--resume"), "{}", said(&output));
-        let last = metrics(&out).pop().unwrap();
-        assert_eq!((last["event"].as_str(), last["status"].as_str()), (Some("end"), Some("interrupted")));
+        let last = metrics(&out).pop().unwrap().event;
+        assert_eq!(last, EndEvent { status: Status::Interrupted }.into());
     }
     let output = complete(&out, &["dataset.drawn.num_workers=0"], &["--resume"]);
     assert!(said(&output).contains("going on from checkpoint/"), "{}", said(&output));
@@ -38,7 +40,15 @@ fn a_scheduler_stops_a_run_and_it_goes_on() {
     assert_eq!(outcome(&out), outcome(&reference));
     let summary: serde_json::Value = serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
     assert_eq!((summary["resumes"].as_u64(), summary["steps"].as_u64()), (Some(3), Some(12)));
-    assert_eq!(of(&metrics(&out), "resume").len(), 3);
+    // The file begins with its format, and says it again wherever the run goes on.
+    let lines = metrics(&out);
+    assert!(matches!(&lines[0].event, Event::Start(start) if start.format == FORMAT), "{:?}", lines[0]);
+    let resumes = lines.iter().filter_map(|line| match &line.event {
+        Event::Resume(resume) => Some((resume.resumes, resume.format)),
+        _ => None,
+    });
+    assert_eq!(resumes.collect::<Vec<_>>(), [(1, FORMAT), (2, FORMAT), (3, FORMAT)]);
+    assert_eq!(count(&lines, "start"), 1);
 }
 
 #[test]
@@ -89,7 +99,7 @@ fn a_changed_file_goes_on_only_when_told_to() {
     let output = complete(&out, &["stages.optim.with.clip_norm=0.25"], &["--resume", "--allow-changed"]);
     assert!(said(&output).contains("will not be that of the run as it began"), "{}", said(&output));
     assert!(out.join("resolved.1.yml").exists(), "what the run began with stays");
-    assert_eq!(of(&metrics(&out), "step").len(), 12);
+    assert_eq!(count(&metrics(&out), "step"), 12);
 }
 
 #[test]
@@ -174,7 +184,11 @@ fn what_a_stage_settled_with_the_first_photograph_stays_settled() {
     let output = small.run(&reference, &often, &[]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let skipped = |out: &Path| -> Vec<String> {
-        of(&metrics(out), "sample_skipped").into_iter().map(|line| line["sample"].to_string()).collect()
+        let skipped = metrics(out).into_iter().filter_map(|line| match line.event {
+            Event::SampleSkipped(skipped) => Some(skipped.sample),
+            _ => None,
+        });
+        skipped.collect()
     };
     assert!(skipped(&reference).len() >= 3, "{}", said(&output));
     // From each checkpoint there is, as if the run had been killed right after it.

@@ -29,11 +29,13 @@ fn renamed(role: Role, name: &'static str) -> StageKind {
     let inner = pipeline_training::kinds().into_iter().find(|kind| kind.role == Some(role)).unwrap();
     let mut kind = inner.clone();
     kind.name = name;
-    kind.option(OptionSpec::optional("note", OptionType::Text, "says nothing to anybody")).check(move |options: &Value, inputs| {
-        let mut options = options.clone();
-        options.as_object_mut().unwrap().remove("note");
-        inner.run_check(&options, inputs).unwrap()
-    })
+    kind.option(OptionSpec::optional("note", OptionType::Text, "says nothing to anybody")).check(
+        move |options: &Value, inputs| {
+            let mut options = options.clone();
+            options.as_object_mut().unwrap().remove("note");
+            inner.run_check(&options, inputs).unwrap()
+        },
+    )
 }
 
 /// The program's registry without its own trainer, optimizer and evaluator, but others.

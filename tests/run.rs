@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pipeline::contract::Event;
+use pipeline::contract::events::Line;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -70,10 +72,22 @@ fn a_run_leaves_what_its_contract_names() {
     let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let count = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
-    assert_eq!([count("plan"), count("step"), count("epoch"), count("eval"), count("end")], [1, 6, 2, 2, 1]);
-    assert_eq!(lines[0]["device_planned_peak"], summary["memory"]["device_planned_peak"]);
+    assert_eq!([count("start"), count("plan"), count("step"), count("epoch"), count("eval"), count("end")], [1, 1, 6, 2, 2, 1]);
+    assert_eq!(
+        (&lines[0]["event"], &lines[0]["format"], &lines[0]["name"]),
+        (&"start".into(), &1.into(), &"quickstart".into())
+    );
+    let plan = &lines[1];
+    assert_eq!((&plan["event"], &plan["device_planned_peak"]), (&"plan".into(), &summary["memory"]["device_planned_peak"]));
     let sum = |causes: &Value| causes.as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum::<u64>();
-    assert_eq!(sum(&lines[0]["device_peak_by_cause"]), lines[0]["device_planned_peak"].as_u64().unwrap());
+    assert_eq!(sum(&plan["device_peak_by_cause"]), plan["device_planned_peak"].as_u64().unwrap());
+    // Each line is one of the program's own events, in full.
+    for line in text.lines() {
+        let read: Line = serde_json::from_str(line).unwrap();
+        assert!(Event::NAMES.contains(&read.event.name()), "{line}");
+        let (read, written) = (serde_json::to_value(&read).unwrap(), serde_json::from_str::<Value>(line).unwrap());
+        assert_eq!(read, written);
+    }
     let steps: Vec<&Value> = lines.iter().filter(|line| line["event"] == "step").collect();
     for (at, step) in steps.iter().enumerate() {
         assert_eq!(step["step"].as_u64(), Some(at as u64 + 1));

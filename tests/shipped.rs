@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use pipeline::contract::Event;
+use pipeline::contract::events::{ByCause, FORMAT, StepEvent};
 use pipeline::schema::schema;
 use pipeline::{builtin, spec};
 use serde_json::{Value, json};
@@ -84,4 +86,22 @@ fn every_default_is_a_value_that_the_file_could_give() {
     let schema = schema(&builtin());
     walk(&schema, &schema["$defs"]["stage"], "stage");
     walk(&schema, &schema["properties"], "file");
+}
+
+#[test]
+fn the_events_are_documented_with_their_fields() {
+    let text = include_str!("../docs/metrics.md");
+    for name in Event::NAMES {
+        assert!(text.contains(&format!("\n| `{name}` |")), "docs/metrics.md has no row for `{name}`");
+    }
+    assert!(text.contains(&format!("the version of this format, now {FORMAT}.")));
+    let step = Event::from(StepEvent {
+        host_bytes: Some(0),
+        host_bytes_peak: Some(0),
+        host_by_cause: Some(ByCause::default()),
+        ..StepEvent::default()
+    });
+    for field in step.fields().keys() {
+        assert!(text.contains(&format!("`{field}`")), "docs/metrics.md has no field `{field}`");
+    }
 }

@@ -56,6 +56,6 @@ pub(super) fn tell(found: &Found, folder: &Path) {
         tracing::warn!("{} is passed over: {damage}", path.display());
     }
     let file = found.path.strip_prefix(folder).unwrap_or(&found.path).display();
-    let step = found.checkpoint.mark.kept.step.get("step").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let step = found.checkpoint.mark.kept.steps();
     tracing::info!("going on from {file}, after step {step}");
 }

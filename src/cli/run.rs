@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use pipeline_contract::events::Status;
 use pipeline_contract::{Registry, Result, Role, StageError};
 use pipeline_training::plan::size;
 
@@ -12,7 +13,7 @@ use super::resume::{self, Verdict};
 use super::{exit, signals};
 use crate::engine::Control;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Status, Summary, amount, execute, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, execute, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -167,7 +168,7 @@ fn cards() -> Option<serde_json::Value> {
 }
 
 fn report(summary: &Summary, folder: &Folder) {
-    let figure = |name: &str| summary.eval.as_ref().and_then(|eval| eval.get(name)).and_then(serde_json::Value::as_f64);
+    let figure = |name: &str| summary.eval.as_ref()?.evaluation()?.metric(name);
     let mut text = format!("{} steps on {} samples in {:.1} s", summary.steps, summary.samples, summary.seconds);
     if let (Some(dice), Some(auc)) = (figure("dice"), figure("auc")) {
         text += &format!("; test dice {dice:.4}, AUC {auc:.4}");

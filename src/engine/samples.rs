@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pipeline_contract::{Events, Fields, SampleCount};
-use serde_json::json;
+use pipeline_contract::events::SampleSkippedEvent;
+use pipeline_contract::{Events, SampleCount};
 
 use super::skipping::{SkipLedger, Skipped};
 
@@ -33,14 +33,13 @@ impl Samples {
     pub fn report(&self, skipped: &Skipped) {
         let Skipped { sample, stage, source, error, epoch } = skipped;
         tracing::warn!("sample {sample} is skipped: stage `{stage}`: {error}");
-        let fields = [
-            ("sample", json!(sample)),
-            ("stage", json!(stage)),
-            ("source", json!(source)),
-            ("error", json!(error)),
-            ("epoch", json!(epoch)),
-        ];
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
-        self.events.record("sample_skipped", Fields::from_iter(fields));
+        let event = SampleSkippedEvent {
+            sample: sample.clone(),
+            stage: stage.clone(),
+            source: source.clone(),
+            error: error.clone(),
+            epoch: *epoch,
+        };
+        self.events.record(event.into());
     }
 }

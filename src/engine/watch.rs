@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use pipeline_contract::{Fields, StageError};
-use serde_json::json;
+use pipeline_contract::StageError;
+use pipeline_contract::events::StallEvent;
 
 use super::control::RunError;
 use super::options::RunOptions;
@@ -70,8 +70,8 @@ impl<'a> Watch<'a> {
             self.told = true;
             let report = self.report();
             tracing::warn!("nothing has moved for {}: {report}", time(quiet));
-            let fields = [("quiet_seconds", json!(quiet.as_secs_f64())), ("report", json!(report))];
-            self.options.events.record("stall", Fields::from_iter(fields.map(|(key, value)| (key.to_owned(), value))));
+            let event = StallEvent { quiet_seconds: quiet.as_secs_f64(), report };
+            self.options.events.record(event.into());
         }
         true
     }

@@ -4,8 +4,9 @@
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
+use pipeline_contract::events::ByCause;
 use pipeline_contract::{Lane as LaneKind, Role, fact};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::graph::{Graph, Lane};
 use crate::spec::Pipeline;
@@ -59,11 +60,11 @@ impl Host {
         all.min(self.budget.saturating_add(self.beyond)).saturating_add(self.window)
     }
 
-    /// Bytes by cause as a JSON object.
-    pub(super) fn by_cause(&self) -> Value {
-        let mut causes: Map<_, _> = self.shares.iter().map(|(what, bytes)| (what.clone(), json!(bytes))).collect();
-        causes.insert("window".to_owned(), json!(self.window));
-        Value::Object(causes)
+    /// Bytes by cause.
+    pub(super) fn by_cause(&self) -> ByCause {
+        let mut causes: ByCause = self.shares.iter().cloned().collect();
+        causes.push("window", self.window);
+        causes
     }
 
     pub(super) fn to_json(&self) -> Value {

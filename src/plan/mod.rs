@@ -4,7 +4,8 @@
 mod host;
 mod text;
 
-use pipeline_contract::{Fields, Result, StageError};
+use pipeline_contract::events::{ByCause, PlanEvent};
+use pipeline_contract::{Result, StageError};
 use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened};
 use pipeline_training::memory::Cause;
@@ -108,10 +109,10 @@ impl Plan {
     }
 
     /// By cause, as in a run's figures.
-    fn causes(&self) -> Value {
+    fn causes(&self) -> ByCause {
         let mut causes = self.forecast.peak.by_cause();
-        if let (Some(bytes), Some(map)) = (self.allocator(), causes.as_object_mut()) {
-            map.insert("allocator".into(), json!(bytes));
+        if let Some(bytes) = self.allocator() {
+            causes.push("allocator", bytes);
         }
         causes
     }
@@ -206,16 +207,15 @@ impl Plan {
         self.reserved.is_none() && !device::is_cpu(&self.device.device)
     }
 
-    /// The fields of a run's `plan` event: the peaks, and what is held for what then.
-    pub fn figures(&self) -> Fields {
-        let peak = &self.forecast.peak;
-        Fields::from_iter([
-            ("device_planned_peak".to_owned(), json!(self.device_peak())),
-            ("device_peak_place".to_owned(), json!(peak.place)),
-            ("device_peak_by_cause".to_owned(), self.causes()),
-            ("host_planned_peak".to_owned(), json!(self.host.peak())),
-            ("host_by_cause".to_owned(), self.host.by_cause()),
-        ])
+    /// What a run records of it: the peaks, and what is held for what then.
+    pub fn event(&self) -> PlanEvent {
+        PlanEvent {
+            device_planned_peak: self.device_peak(),
+            device_peak_place: self.forecast.peak.place.clone(),
+            device_peak_by_cause: self.causes(),
+            host_planned_peak: self.host.peak(),
+            host_by_cause: self.host.by_cause(),
+        }
     }
 
     /// The pipeline's name.

@@ -1,7 +1,6 @@
 //! Amounts of memory as people read them.
 
-use pipeline_contract::Fields;
-use serde_json::Value;
+use pipeline_contract::events::StepEvent;
 
 /// Bytes that were planned at most; `None` without a plan.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,11 +10,13 @@ pub(super) struct Planned {
 }
 
 /// What a step's figures say of memory, now and at most, against the plan.
-pub(super) fn memory(fields: &Fields, planned: Planned) -> String {
-    let bytes = |name: &str| fields.get(name).and_then(Value::as_u64);
-    let sides = [("dev", "device_bytes", planned.device), ("host", "host_bytes", planned.host)];
-    let said = sides.into_iter().filter_map(|(what, now, planned)| {
-        let (now, peak) = (bytes(now)?, bytes(&format!("{now}_peak"))?);
+pub(super) fn memory(step: &StepEvent, planned: Planned) -> String {
+    let sides = [
+        ("dev", step.device_bytes, step.device_bytes_peak, planned.device),
+        ("host", step.host_bytes, step.host_bytes_peak, planned.host),
+    ];
+    let said = sides.into_iter().filter_map(|(what, now, peak, planned)| {
+        let (now, peak) = (now?, peak?);
         Some(match planned {
             Some(planned) => {
                 let unit = unit(peak.max(planned));
@@ -29,14 +30,15 @@ pub(super) fn memory(fields: &Fields, planned: Planned) -> String {
 
 /// What a step's figures say of the device's peak: its bytes, and in words where it was and what was held for what. `None`
 /// where they say nothing.
-pub(super) fn peak(fields: &Fields) -> Option<(u64, String)> {
-    let causes = fields.get("device_peak_by_cause")?.as_object()?;
-    let bytes = |value: &Value| value.as_u64().unwrap_or(0);
-    let total = causes.values().map(bytes).sum();
+pub(super) fn peak(step: &StepEvent) -> Option<(u64, String)> {
+    let (causes, place) = (&step.device_peak_by_cause, &step.device_peak_place);
+    if causes.is_empty() {
+        return None;
+    }
+    let total = causes.iter().map(|(_, held)| *held).fold(0, u64::saturating_add);
     let unit = unit(total);
     let listed: Vec<String> =
-        causes.iter().map(|(cause, held)| format!("{} {}", cause.replace('_', " "), unit.of(bytes(held)))).collect();
-    let place = fields.get("device_peak_place")?.as_str()?;
+        causes.iter().map(|(cause, held)| format!("{} {}", cause.replace('_', " "), unit.of(*held))).collect();
     Some((total, format!("device peak {} {} in {place}: {}", unit.of(total), unit.name, listed.join(", "))))
 }
 
@@ -73,26 +75,33 @@ mod tests {
 
     #[test]
     fn memory_is_told_where_it_is_known() {
-        let fields = |value| serde_json::from_value::<Fields>(value).unwrap();
-        let all = serde_json::json!({
-            "device_bytes": 168_000_000, "device_bytes_peak": 212_000_000, "host_bytes": 12_000_000, "host_bytes_peak": 31_000_000
-        });
+        let host = StepEvent { host_bytes: Some(5), host_bytes_peak: Some(7), ..StepEvent::default() };
+        let all = StepEvent {
+            device_bytes: Some(168_000_000),
+            device_bytes_peak: Some(212_000_000),
+            host_bytes: Some(12_000_000),
+            host_bytes_peak: Some(31_000_000),
+            ..StepEvent::default()
+        };
         let none = Planned::default();
-        assert_eq!(memory(&fields(all.clone()), none), "dev 168/212 MB  host 12.0/31.0 MB");
+        assert_eq!(memory(&all, none), "dev 168/212 MB  host 12.0/31.0 MB");
         let planned = Planned { device: Some(214_000_000), host: None };
-        assert_eq!(memory(&fields(all), planned), "dev 168/212 of 214 MB  host 12.0/31.0 MB");
-        let some = serde_json::json!({"device_bytes": null, "device_bytes_peak": null, "host_bytes": 5, "host_bytes_peak": 7});
-        assert_eq!(memory(&fields(some), none), "host 5/7 B");
-        assert_eq!(memory(&Fields::new(), none), "");
+        assert_eq!(memory(&all, planned), "dev 168/212 of 214 MB  host 12.0/31.0 MB");
+        assert_eq!(memory(&host, none), "host 5/7 B");
+        assert_eq!(memory(&StepEvent::default(), none), "");
     }
 
     #[test]
     fn the_peak_is_told_by_cause() {
-        let causes = serde_json::json!({"weights": 8_000_000, "saved_activations": 103_400_000});
-        let fields = serde_json::json!({"device_peak_place": "decode.3 backward", "device_peak_by_cause": causes});
+        let causes = [("weights", 8_000_000), ("saved_activations", 103_400_000)];
+        let step = StepEvent {
+            device_peak_place: "decode.3 backward".into(),
+            device_peak_by_cause: causes.into_iter().collect(),
+            ..StepEvent::default()
+        };
         let said = "device peak 111 MB in decode.3 backward: weights 8, saved activations 103";
-        assert_eq!(peak(&serde_json::from_value(fields).unwrap()), Some((111_400_000, said.to_owned())));
-        assert_eq!(peak(&Fields::new()), None);
+        assert_eq!(peak(&step), Some((111_400_000, said.to_owned())));
+        assert_eq!(peak(&StepEvent::default()), None);
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use pipeline_contract::{End, Events, Fields, lost, memory};
-use serde_json::{Value, json};
+use pipeline_contract::events::{EndEvent, FORMAT, ResumeEvent, StartEvent, Status};
+use pipeline_contract::{End, Events, lost, memory};
+use serde_json::Value;
 
 use super::checkpoint::{CheckpointKeeper, Found};
 use super::folder::Folder;
 use super::metrics::{Mark, Metrics};
 use super::progress::Progress;
 use super::skipped::{self, Quarantine};
-use super::summary::{Memory, Status, Summary, process_peak};
+use super::summary::{Memory, Summary, process_peak};
 use crate::engine::{self, Control, Keeper, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
@@ -121,12 +122,12 @@ pub fn execute(
     };
     // A file that trains nothing has no plan, and needs none to run.
     let plan = Plan::of(pipeline).map(Plan::rehearsed).ok();
-    if mark.resumes > 0 {
-        let step = mark.kept.step.get("step").cloned().unwrap_or_else(|| json!(0));
-        metrics.record("resume", Fields::from_iter([("step".to_owned(), step), ("resumes".to_owned(), json!(mark.resumes))]));
-    }
+    metrics.record(match mark.resumes {
+        0 => StartEvent { format: FORMAT, name: pipeline.name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() }.into(),
+        resumes => ResumeEvent { step: mark.kept.steps(), resumes, format: FORMAT }.into(),
+    });
     if let Some(plan) = &plan {
-        metrics.record("plan", plan.figures());
+        metrics.record(plan.event().into());
         // A fit weighs what the network takes; what an allocator makes of it is known only of the settings that were chosen.
         if let Some(budget) = settings.memory_budget.filter(|&budget| plan.device_peak() > budget) {
             let (peak, budget) = (size(plan.device_peak()), size(budget));
@@ -142,11 +143,10 @@ pub fn execute(
         Ok(_) => Status::Interrupted,
         Err(_) => Status::Failed,
     };
-    metrics.record("end", Fields::from_iter([("status".to_owned(), json!(status))]));
+    metrics.record(EndEvent { status }.into());
     metrics.progress().finish();
     skipped::tell(&ledger.all());
     let (kept, unwritten) = metrics.take();
-    let count = |name: &str| kept.step.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (stages, edges, host_peak) = match &outcome {
         Ok(report) => (report.stages.clone(), report.edges.clone(), Some(report.host_bytes_peak)),
         Err(_) => (Vec::new(), Vec::new(), control.host_bytes().map(|(_, peak)| peak)),
@@ -157,8 +157,8 @@ pub fn execute(
         error: outcome.as_ref().err().map(ToString::to_string),
         seconds: metrics.seconds(),
         device_idle: outcome.as_ref().ok().and_then(|report| report.device_idle),
-        steps: count("step"),
-        samples: count("samples"),
+        steps: kept.steps(),
+        samples: kept.samples(),
         eval: kept.eval.clone(),
         skipped_samples: ledger.all(),
         memory: Memory {

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use pipeline_contract::{Events, Fields};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use pipeline_contract::events::{EvalEvent, Line, StepEvent};
+use pipeline_contract::{Event, Events, Fields};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::progress::Progress;
 use super::skipped::Quarantine;
@@ -38,14 +40,52 @@ struct State {
 /// What the summary is made of.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The last `step` event.
-    pub step: Fields,
-    /// The last `eval` event.
-    pub eval: Option<Fields>,
+    /// The last step; `None` before the first.
+    #[serde(default, deserialize_with = "last_step")]
+    pub step: Option<StepEvent>,
+    /// The line of the last evaluation.
+    pub eval: Option<Line>,
     /// The largest `device_bytes_peak` of all steps and evaluations.
     pub device_bytes_peak: Option<u64>,
     /// Entries that stages set themselves.
     pub entries: Fields,
+}
+
+/// In checkpoints of earlier programs no step is an object without fields.
+fn last_step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StepEvent>, D::Error> {
+    match Option::<Fields>::deserialize(deserializer)? {
+        Some(fields) if !fields.is_empty() => StepEvent::deserialize(Value::Object(fields)).map(Some).map_err(D::Error::custom),
+        _ => Ok(None),
+    }
+}
+
+impl Kept {
+    /// The last step's number.
+    pub fn steps(&self) -> u64 {
+        self.step.as_ref().map_or(0, |step| step.step)
+    }
+
+    /// Samples that were trained on.
+    pub fn samples(&self) -> u64 {
+        self.step.as_ref().map_or(0, |step| step.samples)
+    }
+
+    /// The figures of the last evaluation.
+    pub fn evaluation(&self) -> Option<&EvalEvent> {
+        self.eval.as_ref()?.evaluation()
+    }
+
+    fn see(&mut self, line: &Line) {
+        let peak = match &line.event {
+            Event::Step(step) => self.step.insert(step.clone()).device_bytes_peak,
+            Event::Eval(eval) => {
+                self.eval = Some(line.clone());
+                eval.device_bytes_peak
+            }
+            _ => None,
+        };
+        self.device_bytes_peak = self.device_bytes_peak.max(peak);
+    }
 }
 
 /// How far the figures of a run were written, and what its summary needs of them: where they go on after a checkpoint.
@@ -105,12 +145,12 @@ impl Metrics {
 
     /// The last step's number.
     pub fn step(&self) -> u64 {
-        self.state().kept.step.get("step").and_then(Value::as_u64).unwrap_or(0)
+        self.state().kept.steps()
     }
 
     /// The test Dice of the last evaluation.
     pub fn dice(&self) -> Option<f64> {
-        self.state().kept.eval.as_ref()?.get("dice")?.as_f64()
+        self.state().kept.evaluation()?.metric("dice")
     }
 
     /// What was kept, and the first failure to write.
@@ -125,31 +165,19 @@ impl Metrics {
 }
 
 impl Events for Metrics {
-    fn record(&self, event: &str, fields: Fields) {
+    fn record(&self, mut event: Event) {
         let seconds = (self.seconds() * 1e6).round() / 1e6;
-        let mut line = Fields::from_iter([("event".to_owned(), json!(event)), ("seconds".to_owned(), json!(seconds))]);
-        line.extend(fields);
-        let mut state = self.state();
-        match event {
-            "step" => {
-                if let Some((now, peak)) = self.control.host_bytes() {
-                    line.insert("host_bytes".into(), json!(now));
-                    line.insert("host_bytes_peak".into(), json!(peak));
-                    let held = self.control.host_by_cause().into_iter().map(|(cause, bytes)| (cause, json!(bytes)));
-                    line.insert("host_by_cause".into(), Value::Object(held.collect()));
-                }
-                state.kept.step = line.clone();
-            }
-            "eval" => state.kept.eval = Some(line.clone()),
-            _ => {}
+        if let (Event::Step(step), Some((now, peak))) = (&mut event, self.control.host_bytes()) {
+            (step.host_bytes, step.host_bytes_peak) = (Some(now), Some(peak));
+            step.host_by_cause = Some(self.control.host_by_cause().into_iter().collect());
         }
-        let peak = line.get("device_bytes_peak").and_then(Value::as_u64);
-        state.kept.device_bytes_peak = state.kept.device_bytes_peak.max(peak);
-        let mut text = Value::Object(line.clone()).to_string();
-        text.push('\n');
-        let written = match state.file.write_all(text.as_bytes()) {
-            Ok(()) => {
-                state.bytes += text.len() as u64;
+        let line = Line { seconds, event };
+        let mut state = self.state();
+        state.kept.see(&line);
+        let text = serde_json::to_string(&line).map(|text| text + "\n").map_err(io::Error::from);
+        let written = match text.and_then(|text| state.file.write_all(text.as_bytes()).map(|()| text.len())) {
+            Ok(bytes) => {
+                state.bytes += bytes as u64;
                 Ok(())
             }
             Err(error) => {
@@ -160,7 +188,7 @@ impl Events for Metrics {
             }
         };
         let listed = match &self.quarantine {
-            Some(quarantine) if event == "sample_skipped" => quarantine.write(),
+            Some(quarantine) if matches!(line.event, Event::SampleSkipped(_)) => quarantine.write(),
             _ => Ok(()),
         };
         if let Err(error) = written.and(listed) {
@@ -169,7 +197,7 @@ impl Events for Metrics {
             self.control.drain();
         }
         drop(state);
-        self.progress.event(event, &line);
+        self.progress.event(&line.event);
     }
 
     fn summarize(&self, key: &str, value: Value) {
@@ -178,5 +206,37 @@ impl Events for Metrics {
 
     fn announce(&self, stage: &str, samples: u64) {
         self.progress.announce(stage, samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a checkpoint holds of the figures, as programs wrote it before events had types.
+    #[test]
+    fn what_earlier_programs_kept_is_read() {
+        let causes = json!({"weights": 5});
+        let step = json!({
+            "event": "step", "seconds": 0.2, "epoch": 1, "step": 7, "samples": 28, "loss": 1.5, "lr": 0.004, "grad_norm": 1.25,
+            "loss_scale": 1.0, "skipped": false, "device_bytes": 5, "device_bytes_peak": 9, "device_by_cause": causes,
+            "device_peak_by_cause": causes, "device_peak_place": "head backward", "host_bytes": 3, "host_bytes_peak": 4,
+            "host_by_cause": {"in work": 3},
+        });
+        let eval = json!({"event": "eval", "seconds": 0.5, "epoch": 1, "dice": 0.5, "images": 8, "device_bytes_peak": 9});
+        let kept: Kept =
+            serde_json::from_value(json!({"step": step, "eval": eval, "device_bytes_peak": 9, "entries": {}})).unwrap();
+        assert_eq!((kept.steps(), kept.samples()), (7, 28));
+        assert_eq!(kept.evaluation().unwrap().metric("dice"), Some(0.5));
+        assert_eq!(serde_json::to_value(&kept.eval).unwrap(), eval, "the summary has the line as it was");
+        let none: Kept =
+            serde_json::from_value(json!({"step": {}, "eval": null, "device_bytes_peak": null, "entries": {}})).unwrap();
+        assert_eq!((none.steps(), none.evaluation()), (0, None));
+        for kept in [kept, none] {
+            let again = serde_json::from_str::<Kept>(&serde_json::to_string(&kept).unwrap()).unwrap();
+            assert_eq!(again, kept);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! One run of a pipeline in its folder: figures as they come, progress for people, the summary at the end.
-//! It knows no stage: figures are named events with fields, whoever sends them.
+//! It knows no stage: figures are events, whoever sends them.
 
 mod amount;
 mod changes;
@@ -17,5 +17,6 @@ pub use checkpoint::{Checkpoint, Damage, Found, newest, read as read_checkpoint}
 pub use execute::{Failure, Going, execute};
 pub use folder::Folder;
 pub use metrics::{Kept, Mark};
+pub use pipeline_contract::events::Status;
 pub use progress::{LogWriter, Progress};
-pub use summary::{Memory, Status, Summary};
+pub use summary::{Memory, Summary};

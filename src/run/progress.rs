@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipeline_contract::Fields;
-use serde_json::Value;
+use pipeline_contract::Event;
+use pipeline_contract::events::{EpochEvent, StepEvent};
 
 use super::amount::{Planned, memory, peak};
 
@@ -69,19 +69,18 @@ impl Progress {
         }
     }
 
-    pub(super) fn event(&self, event: &str, fields: &Fields) {
+    pub(super) fn event(&self, event: &Event) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            "plan" => {
-                let bytes = |name: &str| fields.get(name).and_then(Value::as_u64);
-                state.planned = Planned { device: bytes("device_planned_peak"), host: bytes("host_planned_peak") };
+            Event::Plan(plan) => {
+                state.planned = Planned { device: Some(plan.device_planned_peak), host: Some(plan.host_planned_peak) };
             }
-            "step" => self.step(&mut state, fields),
-            "epoch" => self.epoch(&mut state, fields),
-            "eval" => {
-                state.eval = format!("test dice {:.4}", number(fields, "dice"));
-                let text = format!("epoch {}: {}, AUC {:.4}", whole(fields, "epoch"), state.eval, number(fields, "auc"));
-                self.line(&text);
+            Event::Step(step) => self.step(&mut state, step),
+            Event::Epoch(epoch) => self.epoch(&mut state, epoch),
+            Event::Eval(eval) => {
+                let figure = |name: &str| eval.metric(name).unwrap_or(f64::NAN);
+                state.eval = format!("test dice {:.4}", figure("dice"));
+                self.line(&format!("epoch {}: {}, AUC {:.4}", eval.epoch, state.eval, figure("auc")));
             }
             // Retries and samples that are skipped are warnings already.
             _ => {}
@@ -97,13 +96,13 @@ impl Progress {
         }
     }
 
-    fn step(&self, state: &mut State, fields: &Fields) {
-        let samples = whole(fields, "samples");
+    fn step(&self, state: &mut State, step: &StepEvent) {
+        let &StepEvent { epoch, samples, .. } = step;
         // The first step is where kernels are compiled and queues filled, so the rate counts from its end.
         let &mut (since, before) = state.first_step.get_or_insert((Instant::now(), samples));
         let elapsed = since.elapsed().as_secs_f64();
         let rate = if samples > before && elapsed > 0.0 { (samples - before) as f64 / elapsed } else { 0.0 };
-        let mut text = format!("loss {:.4}", number(fields, "loss"));
+        let mut text = format!("loss {:.4}", step.loss.unwrap_or(f64::NAN));
         if rate > 0.0 {
             text += &format!("  {rate:.1} samples/s");
             if let Some(per_epoch) = state.per_epoch {
@@ -111,9 +110,8 @@ impl Progress {
                 text += &format!("  {:#} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))));
             }
         }
-        let epoch = whole(fields, "epoch");
         // After the first step, and where images or settings have changed what is held.
-        if let Some((bytes, text)) = peak(fields).filter(|(bytes, _)| *bytes as f64 > 1.05 * state.told_peak as f64) {
+        if let Some((bytes, text)) = peak(step).filter(|(bytes, _)| *bytes as f64 > 1.05 * state.told_peak as f64) {
             self.line(&text);
             state.told_peak = bytes;
         }
@@ -122,22 +120,21 @@ impl Progress {
             bars.epochs.set_message(state.eval.clone());
             bars.samples.set_position(done(samples, epoch, state.per_epoch));
             bars.samples.set_message(text);
-            bars.memory.set_message(memory(fields, state.planned));
+            bars.memory.set_message(memory(step, state.planned));
         } else if state.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
             state.last_line = Some(Instant::now());
-            let (step, memory) = (whole(fields, "step"), memory(fields, state.planned));
-            self.line(format!("epoch {epoch}/{}  step {step}  {text}  {memory}", state.epochs).trim_end());
+            let (number, memory) = (step.step, memory(step, state.planned));
+            self.line(format!("epoch {epoch}/{}  step {number}  {text}  {memory}", state.epochs).trim_end());
         }
     }
 
-    fn epoch(&self, state: &mut State, fields: &Fields) {
-        let (seconds, rate) = (number(fields, "seconds_in_epoch"), number(fields, "samples_per_second"));
+    fn epoch(&self, state: &mut State, event: &EpochEvent) {
+        let &EpochEvent { epoch, loss, seconds_in_epoch: seconds, samples_per_second: rate } = event;
         state.per_epoch.get_or_insert((seconds * rate).round() as u64);
-        let epoch = whole(fields, "epoch");
         if let Some(bars) = &self.0.bars {
             bars.epochs.set_position(epoch);
         }
-        let loss = number(fields, "loss");
+        let loss = loss.unwrap_or(f64::NAN);
         self.line(&format!("epoch {epoch}/{}: loss {loss:.4}, {seconds:.1} s, {rate:.1} samples/s", state.epochs));
     }
 
@@ -163,14 +160,6 @@ fn bars(epochs: u64) -> Bars {
         samples: bar(None, "samples {bar:24} {pos}/{len}  {msg}"),
         memory: bar(None, "memory  {msg}"),
     }
-}
-
-fn number(fields: &Fields, name: &str) -> f64 {
-    fields.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN)
-}
-
-fn whole(fields: &Fields, name: &str) -> u64 {
-    fields.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Standard error, above the bars where there are any. Log lines go through it.
@@ -199,7 +188,7 @@ fn done(samples: u64, epoch: u64, per_epoch: Option<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use pipeline_contract::events::{ByCause, EvalEvent, PlanEvent};
 
     use super::*;
 
@@ -210,10 +199,32 @@ mod tests {
         let progress = Progress::new(u64::MAX, Some("files".into()), false);
         progress.announce("files", u64::MAX);
         for (samples, epoch) in [(0, 0), (1, 1), (u64::MAX, u64::MAX)] {
-            let fields = json!({"samples": samples, "epoch": epoch, "step": samples, "loss": f64::MAX, "device_bytes": u64::MAX,
-                "device_bytes_peak": u64::MAX, "host_bytes": u64::MAX, "host_bytes_peak": u64::MAX, "seconds": 1e300});
-            for event in ["plan", "step", "epoch", "eval"] {
-                progress.event(event, fields.as_object().unwrap_or(&Fields::new()));
+            let bytes = Some(u64::MAX);
+            let causes = ByCause::from_iter([("weights", u64::MAX), ("batch", u64::MAX)]);
+            let plan = PlanEvent {
+                device_planned_peak: u64::MAX,
+                device_peak_place: String::new(),
+                device_peak_by_cause: causes.clone(),
+                host_planned_peak: u64::MAX,
+                host_by_cause: ByCause::default(),
+            };
+            let step = StepEvent {
+                samples,
+                epoch,
+                step: samples,
+                loss: Some(f64::MAX),
+                device_bytes: bytes,
+                device_bytes_peak: bytes,
+                device_peak_by_cause: causes,
+                host_bytes: bytes,
+                host_bytes_peak: bytes,
+                ..StepEvent::default()
+            };
+            let done = EpochEvent { epoch, loss: None, seconds_in_epoch: 1e300, samples_per_second: f64::NAN };
+            let metrics = [("dice", Some(f64::MAX)), ("auc", None)].into_iter().collect();
+            let eval = EvalEvent { epoch, metrics, images: samples, device_bytes_peak: None };
+            for event in [plan.into(), step.into(), done.into(), eval.into()] {
+                progress.event(&event);
             }
         }
         progress.finish();

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::sync::Arc;
 
+use pipeline_contract::events::{Event, Line, SampleSkippedEvent};
+
 use super::Folder;
 use crate::engine::{SkipLedger, Skipped};
 
@@ -40,8 +42,18 @@ pub(super) fn before(folder: &Folder, bytes: u64) -> io::Result<Vec<Skipped>> {
     let lines = BufReader::new(file.take(bytes)).lines();
     // Only these lines are worth parsing: there is one for every step.
     let wanted = |line: &io::Result<String>| line.as_ref().map_or(true, |line| line.contains("sample_skipped"));
-    let skipped = |line: io::Result<String>| line.map(|line| serde_json::from_str(&line).ok()).transpose();
+    let skipped = |line: io::Result<String>| line.map(|line| left_out(&line)).transpose();
     lines.filter(wanted).filter_map(skipped).collect()
+}
+
+/// The sample that a line of the figures says was left out.
+fn left_out(line: &str) -> Option<Skipped> {
+    match serde_json::from_str(line).ok()? {
+        Line { event: Event::SampleSkipped(SampleSkippedEvent { sample, stage, source, error, epoch }), .. } => {
+            Some(Skipped { sample, stage, source, error, epoch })
+        }
+        _ => None,
+    }
 }
 
 /// The file of the samples that were left out.

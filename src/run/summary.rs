@@ -1,22 +1,11 @@
 //! `summary.json`: how a run ended, its last figures, what it held of memory and where the time went.
 
 use pipeline_contract::Fields;
+use pipeline_contract::events::{Line, Status};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::engine::{EdgeUse, Skipped, StageTime};
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// All epochs were done.
-    Complete,
-    /// The user stopped it; what was on its way was worked off.
-    Interrupted,
-    /// A stage failed.
-    Failed,
-}
 
 /// Peaks in bytes. Device is what the device's lane holds, host what decoded images, queues and buffers hold.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -65,8 +54,8 @@ pub struct Summary {
     pub steps: u64,
     /// Samples trained on.
     pub samples: u64,
-    /// The last evaluation.
-    pub eval: Option<Fields>,
+    /// The line of the last evaluation.
+    pub eval: Option<Line>,
     /// Samples that were left out because they are broken.
     pub skipped_samples: Vec<Skipped>,
     /// Peaks of memory.

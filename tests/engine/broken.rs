@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use pipeline::contract::{
-    Either, Events, Fields, ItemContext, Join, Output, Result, Sequential, Source, StageError, StageKind,
-};
+use pipeline::contract::{Either, Event, Events, ItemContext, Join, Output, Result, Sequential, Source, StageError, StageKind};
 use pipeline::engine::{Cap, Control, Report, RunError, SkipLedger};
 use pipeline::graph::{Graph, Stage};
 use serde_json::{Value, json};
@@ -20,10 +18,9 @@ type Names = Vec<(String, String, u64)>;
 struct Told(Mutex<Names>);
 
 impl Events for Told {
-    fn record(&self, event: &str, fields: Fields) {
-        assert_eq!(event, "sample_skipped");
-        let text = |name: &str| fields[name].as_str().unwrap().to_owned();
-        self.0.lock().unwrap().push((text("sample"), text("stage"), fields["epoch"].as_u64().unwrap()));
+    fn record(&self, event: Event) {
+        let Event::SampleSkipped(skipped) = event else { panic!("{event:?}") };
+        self.0.lock().unwrap().push((skipped.sample, skipped.stage, skipped.epoch));
     }
     fn summarize(&self, _: &str, _: Value) {}
 }

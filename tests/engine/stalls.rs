@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pipeline::contract::{Events, Fields, ItemContext, Map, Result, StageError, StageKind};
+use pipeline::contract::{Event, Events, ItemContext, Map, Result, StageError, StageKind};
 use pipeline::engine::{Control, Patience, RunOptions};
 use pipeline::graph::Bound;
 use serde_json::{Value, json};
@@ -28,11 +28,11 @@ impl Map for Hang {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<(String, Fields)>>);
+struct Heard(Mutex<Vec<Event>>);
 
 impl Events for Heard {
-    fn record(&self, event: &str, fields: Fields) {
-        self.0.lock().unwrap().push((event.into(), fields));
+    fn record(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
     }
     fn summarize(&self, _: &str, _: Value) {}
 }
@@ -61,7 +61,8 @@ fn a_stage_that_hangs_is_named_and_left_behind() {
             assert!(said.contains(part), "{part}: {said}");
         }
         let heard = heard.0.lock().unwrap();
-        let stalls: Vec<_> = heard.iter().filter(|(event, _)| event == "stall").collect();
+        let stalls: Vec<_> =
+            heard.iter().filter(|event| matches!(event, Event::Stall(stall) if stall.quiet_seconds >= 0.06)).collect();
         assert_eq!(stalls.len(), 1, "told once: {stalls:?}");
     }
 }

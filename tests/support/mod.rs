@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use pipeline::contract::Event;
+use pipeline::contract::events::{EpochEvent, EvalEvent, Line, StepEvent};
 use sha2::{Digest as _, Sha256};
 
 /// A pipeline made small.
@@ -141,27 +142,32 @@ pub fn signal(child: &Child, name: &str) {
 }
 
 /// The lines of `metrics.jsonl`; a line that was being written when the program was killed is left out.
-pub fn metrics(out: &Path) -> Vec<Value> {
+pub fn metrics(out: &Path) -> Vec<Line> {
     let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-pub fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
-    lines.iter().filter(|line| line["event"] == event).collect()
+/// How many lines are of this event.
+pub fn count(lines: &[Line], event: &str) -> usize {
+    lines.iter().filter(|line| line.event.name() == event).count()
 }
 
 /// What must be the same in a run that was stopped and went on: the weights' bytes, here as their sum, and the figures of each step,
 /// epoch and evaluation.
 pub fn outcome(out: &Path) -> (String, Vec<String>) {
     let figures = metrics(out).into_iter().filter_map(|line| {
-        let fields: &[&str] = match line["event"].as_str()? {
-            "step" => &["step", "epoch", "samples", "loss", "lr", "grad_norm", "loss_scale", "skipped"],
-            "epoch" => &["epoch", "loss"],
-            "eval" => &["epoch", "dice", "dice_pooled", "iou", "auc", "images"],
-            "end" => &["status"],
-            _ => return None,
-        };
-        Some(fields.iter().map(|field| format!("{field}={} ", line[*field])).collect())
+        match line.event {
+            // What is held of memory differs from run to run.
+            Event::Step(StepEvent { epoch, step, samples, loss, lr, grad_norm, loss_scale, skipped, .. }) => {
+                let figures =
+                    StepEvent { epoch, step, samples, loss, lr, grad_norm, loss_scale, skipped, ..StepEvent::default() };
+                Some(format!("{figures:?}"))
+            }
+            Event::Epoch(EpochEvent { epoch, loss, .. }) => Some(format!("epoch {epoch}: {loss:?}")),
+            Event::Eval(eval) => Some(format!("{:?}", EvalEvent { device_bytes_peak: None, ..eval })),
+            Event::End(end) => Some(format!("{end:?}")),
+            _ => None,
+        }
     });
     let sum = Sha256::digest(fs::read(out.join("model.safetensors")).unwrap());
     (sum.iter().map(|byte| format!("{byte:02x}")).collect(), figures.collect())

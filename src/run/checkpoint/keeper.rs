@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use pipeline_contract::events::CheckpointEvent;
 use pipeline_contract::memory::{self, Side};
-use pipeline_contract::{Events as _, Fields, Result, StageError, files};
-use serde_json::{Value, json};
+use pipeline_contract::{Events as _, Result, StageError, files};
+use serde_json::Value;
 
 use super::listing::{BEST, FOLDER, name, rotate};
 use super::{Checkpoint, file};
@@ -167,10 +168,8 @@ fn write_all(
             Ok((path, bytes)) => {
                 let seconds = started.elapsed().as_secs_f64();
                 let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let fields = json!({
-                    "file": file, "step": job.step, "bytes": bytes, "copy_seconds": job.copied, "write_seconds": seconds,
-                });
-                metrics.record("checkpoint", fields.as_object().cloned().unwrap_or_else(Fields::new));
+                let event = CheckpointEvent { file, step: job.step, bytes, copy_seconds: job.copied, write_seconds: seconds };
+                metrics.record(event.into());
                 tracing::debug!("checkpoint {} of {bytes} bytes in {seconds:.2} s", path.display());
                 *written(outcome) = Written { path: Some(path), failure: None };
             }

@@ -1,16 +1,30 @@
-//! How stages report figures: named events with fields, written to `metrics.jsonl` and shown as progress.
+//! How stages report figures: typed events, which become lines of `metrics.jsonl` and progress, and entries of `summary.json`.
+//! The run adds the time and decides where they go.
 
-use serde_json::{Map, Value};
+mod event;
+mod line;
+mod named;
+mod run;
+pub mod summary;
+mod training;
 
-/// The fields of one event.
-pub type Fields = Map<String, Value>;
+pub use event::{Event, Fields, OwnEvent};
+pub use line::{FORMAT, Line};
+pub use named::{ByCause, Named};
+pub use run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status};
+pub use training::{
+    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, NotFiniteEvent, RetryEvent, RetrySetting, StepEvent,
+};
+
+use serde_json::Value;
 
 /// Where a running stage sends its figures. The run adds the time.
 ///
 /// ```
 /// use std::sync::Mutex;
 ///
-/// use pipeline_contract::{Events, Fields};
+/// use pipeline_contract::Events;
+/// use pipeline_contract::events::{Event, Fields, OwnEvent};
 /// use serde_json::{Value, json};
 ///
 /// /// Keeps every event as a line of text.
@@ -18,8 +32,8 @@ pub type Fields = Map<String, Value>;
 /// struct Lines(Mutex<Vec<String>>);
 ///
 /// impl Events for Lines {
-///     fn record(&self, event: &str, fields: Fields) {
-///         self.0.lock().unwrap().push(format!("{event} {}", Value::Object(fields)));
+///     fn record(&self, event: Event) {
+///         self.0.lock().unwrap().push(event.name().to_owned());
 ///     }
 ///
 ///     fn summarize(&self, key: &str, value: Value) {
@@ -28,15 +42,17 @@ pub type Fields = Map<String, Value>;
 /// }
 ///
 /// let lines = Lines::default();
-/// lines.record("step", Fields::from_iter([("loss".to_owned(), json!(0.5))]));
-/// lines.summarize("best_dice", json!(0.9));
-/// assert_eq!(*lines.0.lock().unwrap(), [r#"step {"loss":0.5}"#, "best_dice = 0.9"]);
+/// let fields = Fields::from_iter([("mean".to_owned(), json!(0.5))]);
+/// lines.record(OwnEvent::new("sharpness", fields)?.into());
+/// lines.summarize("sharpest", json!(0.9));
+/// assert_eq!(*lines.0.lock().unwrap(), ["sharpness", "sharpest = 0.9"]);
+/// # Ok::<_, pipeline_contract::StageError>(())
 /// ```
 pub trait Events: Send + Sync {
-    /// Records one event, such as `step`, `epoch`, `eval` (the contract of `metrics.jsonl`).
-    fn record(&self, event: &str, fields: Fields);
+    /// Records one event. A stage of your own records an [`OwnEvent`].
+    fn record(&self, event: Event);
 
-    /// Sets one entry of `summary.json`; a later value replaces an earlier one.
+    /// Sets one entry of `summary.json`; a later value replaces an earlier one. The program's own are in [`summary`].
     fn summarize(&self, key: &str, value: Value);
 
     /// A source says how many samples each of its epochs has, so that progress can say how much is left.
@@ -48,6 +64,6 @@ pub trait Events: Send + Sync {
 pub struct NoEvents;
 
 impl Events for NoEvents {
-    fn record(&self, _: &str, _: Fields) {}
+    fn record(&self, _: Event) {}
     fn summarize(&self, _: &str, _: Value) {}
 }

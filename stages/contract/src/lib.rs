@@ -29,7 +29,7 @@
 mod context;
 mod erased;
 mod error;
-mod events;
+pub mod events;
 pub mod fact;
 mod facts;
 pub mod files;
@@ -52,7 +52,7 @@ mod source;
 pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
 pub use erased::{ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
-pub use events::{Events, Fields, NoEvents};
+pub use events::{Event, Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
 pub use inputs::{Either, Inputs};
 pub use item::{Item, Payload, PortType};

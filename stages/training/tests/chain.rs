@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use common::options;
 use pipeline_contract::{
-    BuildContext, End, ErasedSequential, Events, Facts, Fields, Item, ItemContext, Result, Running, SampleCount, Saved,
+    BuildContext, End, ErasedSequential, Event, Events, Facts, Item, ItemContext, Result, Running, SampleCount, Saved,
     Severity, Shelf, StageKind, stage_rng,
 };
 use pipeline_images::{Batch, Normalization};
@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 struct Log(Mutex<Vec<(String, Value)>>);
 
 impl Events for Log {
-    fn record(&self, event: &str, fields: Fields) {
-        self.0.lock().unwrap().push((event.into(), Value::Object(fields)));
+    fn record(&self, event: Event) {
+        self.0.lock().unwrap().push((event.name().into(), Value::Object(event.fields())));
     }
 
     fn summarize(&self, key: &str, value: Value) {

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use burn::tensor::Tensor;
 use common::{add, network, part, samples, weights};
-use pipeline_contract::{Events, Fields, StageError};
+use pipeline_contract::{Event, Events, StageError};
 use pipeline_training::Precision;
 use pipeline_training::micro_batch::MicroBatch;
 use pipeline_training::network::Checkpointing;
@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 struct Log(Mutex<Vec<(String, Value)>>);
 
 impl Events for Log {
-    fn record(&self, event: &str, fields: Fields) {
-        self.0.lock().expect("no panic before").push((event.into(), Value::Object(fields)));
+    fn record(&self, event: Event) {
+        self.0.lock().expect("no panic before").push((event.name().into(), Value::Object(event.fields())));
     }
     fn summarize(&self, _: &str, _: Value) {}
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Value, json};
+use pipeline_contract::events::ByCause;
 
 use super::{Cause, Fault, OutOfMemory, Tried};
 
@@ -48,9 +48,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The bytes of each cause as a JSON object, by the causes' names in files.
-    pub fn by_cause(&self) -> Value {
-        Value::Object(self.causes.iter().map(|(cause, bytes)| (cause.name().to_owned(), json!(bytes))).collect())
+    /// The bytes of each cause, by the causes' names in files.
+    pub fn by_cause(&self) -> ByCause {
+        self.causes.iter().map(|(cause, bytes)| (cause.name(), *bytes)).collect()
     }
 }
 

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
+use pipeline_contract::events::{CleanupEvent, CleanupMoment};
 use pipeline_contract::{
     BuildContext, Events, ItemContext, OptionSpec, OptionType, Output, Result, Saved, Sequential, Shelf, StageKind,
 };
 use serde::Deserialize;
-use serde_json::json;
 
 use super::Step;
-use super::optimizer_step::fields;
 use crate::device;
 use crate::trainee::Shared;
 
@@ -56,15 +55,15 @@ struct Cleanup {
 
 /// Gives unused memory back and says how much that was, where it can be measured: on a graphics device what the allocator
 /// reserved, on the CPU what the process has resident.
-fn clean(network: &Shared, events: &dyn Events, when: &str) -> Result<()> {
+fn clean(network: &Shared, events: &dyn Events, when: CleanupMoment) -> Result<()> {
     let device = network.lock()?.state.device().clone();
     device::synchronize(&device)?;
     let before = device::held(&device);
     device::give_back(&device)?;
     let returned = before.zip(device::held(&device)).map(|(before, after)| before.saturating_sub(after));
-    events.record("cleanup", fields(json!({"when": when, "returned_bytes": returned, "held_bytes": device::held(&device)})));
+    events.record(CleanupEvent { when, returned_bytes: returned, held_bytes: device::held(&device) }.into());
     if let Some(bytes) = returned {
-        tracing::debug!("cleanup ({when}) gave {bytes} bytes back");
+        tracing::debug!("cleanup ({when:?}) gave {bytes} bytes back");
     }
     Ok(())
 }
@@ -76,9 +75,9 @@ impl Sequential for Cleanup {
     fn item(&mut self, input: Step, cx: &ItemContext<'_>, out: &mut Output<'_, Step>) -> Result<()> {
         let start = self.options.when.contains(&Moment::Start) && !self.started;
         if start {
-            clean(&input.network, &*self.events, "start")?;
+            clean(&input.network, &*self.events, CleanupMoment::Start)?;
         } else if self.options.every.is_some_and(|every| input.number.is_multiple_of(every)) {
-            clean(&input.network, &*self.events, "every")?;
+            clean(&input.network, &*self.events, CleanupMoment::Every)?;
         }
         self.started = true;
         self.network = Some(input.network.clone());
@@ -87,7 +86,9 @@ impl Sequential for Cleanup {
 
     fn epoch_end(&mut self, _: u64, _: &mut Output<'_, Step>) -> Result<()> {
         match &self.network {
-            Some(network) if self.options.when.contains(&Moment::EpochEnd) => clean(network, &*self.events, "epoch_end"),
+            Some(network) if self.options.when.contains(&Moment::EpochEnd) => {
+                clean(network, &*self.events, CleanupMoment::EpochEnd)
+            }
             _ => Ok(()),
         }
     }

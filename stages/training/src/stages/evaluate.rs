@@ -4,18 +4,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pipeline_contract::events::{EvalEvent, summary};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
-    BuildContext, Checked, Either, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output, Place,
-    Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
+    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output,
+    Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::Step;
 use super::figures::Figures;
-use super::optimizer_step::fields;
 use super::predictions::{Predicted, write_tensors};
 use crate::metrics::Confusion;
 use crate::micro_batch::{MicroBatch, Pixels};
@@ -152,20 +151,19 @@ impl Sequential for Evaluate {
             Some(network) => network.lock()?.memory().map(|(_, peak)| peak),
             None => None,
         };
-        let eval = json!({
-            "epoch": epoch + 1,
-            "dice": mean,
-            "dice_pooled": pooled.dice(),
-            "iou": pooled.iou(),
-            "sensitivity": pooled.sensitivity(),
-            "specificity": pooled.specificity(),
-            "accuracy": pooled.accuracy(),
-            "auc": roc.value(),
-            "images": dice.images(),
-            "device_bytes_peak": peak,
-        });
-        self.events.record("eval", fields(eval.clone()));
-        self.events.summarize("eval", eval);
+        let metrics = [
+            ("dice", Some(mean)),
+            ("dice_pooled", Some(pooled.dice())),
+            ("iou", pooled.iou()),
+            ("sensitivity", pooled.sensitivity()),
+            ("specificity", pooled.specificity()),
+            ("accuracy", pooled.accuracy()),
+            ("auc", roc.value()),
+        ];
+        let metrics = metrics.into_iter().collect();
+        let eval = Event::from(EvalEvent { epoch: epoch + 1, metrics, images: dice.images(), device_bytes_peak: peak });
+        self.events.summarize(summary::EVAL, eval.fields().into());
+        self.events.record(eval);
         if self.options.tensors {
             write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
         }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pipeline_contract::events::summary;
 use pipeline_contract::{
     BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result,
     Saved, Sequential, Shelf, StageKind, stays_inside,
@@ -65,8 +66,8 @@ impl Sequential for Export {
         };
         let trainee = network.lock()?;
         let saved = weights::save(&trainee.network, &trainee.state, &self.path)?;
-        self.events.summarize("weights_sha256", saved.sha256.into());
-        self.events.summarize("parameters", saved.parameters.into());
+        self.events.summarize(summary::WEIGHTS_SHA256, saved.sha256.into());
+        self.events.summarize(summary::PARAMETERS, saved.parameters.into());
         Ok(())
     }
 

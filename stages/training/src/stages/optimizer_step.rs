@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
+use pipeline_contract::events::{EpochEvent, StepEvent, summary};
 use pipeline_contract::{
-    BuildContext, End, Fields, ItemContext, Output, Result, Role, Saved, Sequential, Shelf, StageError, StageKind,
+    BuildContext, End, ItemContext, Output, Result, Role, Saved, Sequential, Shelf, StageError, StageKind,
 };
-use serde_json::json;
 
 use super::rules::{self, Options};
 use super::{Step, own};
@@ -101,46 +101,43 @@ impl Sequential for OptimizerStep {
             let trainee = network.lock()?;
             (trainee.memory(), trainee.ledger.now(), trainee.ledger.peak())
         };
-        self.cx.events.record(
-            "step",
-            fields(json!({
-                "epoch": cx.epoch + 1,
-                "step": number,
-                "samples": self.samples,
-                "loss": finite(loss),
-                "lr": lr,
-                "grad_norm": finite(figures.grad_norm),
-                "loss_scale": figures.loss_scale,
-                "skipped": figures.skipped,
-                "device_bytes": memory.map(|(in_use, _)| in_use),
-                "device_bytes_peak": memory.map(|(_, peak)| peak),
-                "device_by_cause": held.by_cause(),
-                "device_peak_by_cause": peak.by_cause(),
-                "device_peak_place": peak.place,
-            })),
-        );
+        let step = StepEvent {
+            epoch: cx.epoch + 1,
+            step: number,
+            samples: self.samples,
+            loss: finite(loss),
+            lr,
+            grad_norm: finite(figures.grad_norm),
+            loss_scale: figures.loss_scale,
+            skipped: figures.skipped,
+            device_bytes: memory.map(|(in_use, _)| in_use),
+            device_bytes_peak: memory.map(|(_, peak)| peak),
+            device_by_cause: held.by_cause(),
+            device_peak_by_cause: peak.by_cause(),
+            device_peak_place: peak.place,
+            ..StepEvent::default()
+        };
+        self.cx.events.record(step.into());
         out.emit(cx.sample, Step { number, loss, network })
     }
 
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Step>) -> Result<()> {
         let done = std::mem::replace(&mut self.epoch, Epoch::start());
         let (seconds, Epoch { loss, samples, .. }) = (done.seconds(), done);
-        self.cx.events.record(
-            "epoch",
-            fields(json!({
-                "epoch": epoch + 1,
-                "loss": (samples > 0).then(|| loss / samples as f64),
-                "seconds_in_epoch": seconds,
-                "samples_per_second": samples as f64 / seconds.max(f64::MIN_POSITIVE),
-            })),
-        );
+        let epoch = EpochEvent {
+            epoch: epoch + 1,
+            loss: (samples > 0).then(|| loss / samples as f64),
+            seconds_in_epoch: seconds,
+            samples_per_second: samples as f64 / seconds.max(f64::MIN_POSITIVE),
+        };
+        self.cx.events.record(epoch.into());
         Ok(())
     }
 
     fn finish(&mut self, _: End) -> Result<()> {
-        self.cx.events.summarize("steps", self.optimizer.steps().into());
-        self.cx.events.summarize("samples", self.samples.into());
-        self.cx.events.summarize("skipped_windows", self.optimizer.discarded().into());
+        self.cx.events.summarize(summary::STEPS, self.optimizer.steps().into());
+        self.cx.events.summarize(summary::SAMPLES, self.samples.into());
+        self.cx.events.summarize(summary::SKIPPED_WINDOWS, self.optimizer.discarded().into());
         Ok(())
     }
 
@@ -174,12 +171,4 @@ impl Sequential for OptimizerStep {
 /// JSON knows no infinity: an overflow is null.
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
-}
-
-/// The fields of an object.
-pub(super) fn fields(value: serde_json::Value) -> Fields {
-    match value {
-        serde_json::Value::Object(fields) => fields,
-        _ => Fields::new(),
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use pipeline_contract::events::summary;
 use pipeline_contract::{
     BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Role, Saved, Sequential,
     Shelf, StageError, StageKind, Variant, fact,
@@ -254,8 +255,8 @@ impl TrainStep {
             None => State::fresh(&network.layout, &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
         };
         tracing::info!("device: {}", opened.description);
-        cx.events.summarize("device", opened.description.into());
-        cx.events.summarize("parameters", network.layout.parameters().into());
+        cx.events.summarize(summary::DEVICE, opened.description.into());
+        cx.events.summarize(summary::PARAMETERS, network.layout.parameters().into());
         let ledger = Ledger::default();
         ledger.set_limit(Some(options.memory_budget).filter(|&bytes| bytes > 0));
         ledger.refuse_in(refusal());

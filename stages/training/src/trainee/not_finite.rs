@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use pipeline_contract::{Fields, StageError};
-use serde_json::{Value, json};
+use pipeline_contract::StageError;
+use pipeline_contract::events::{BlockRms, NotFiniteEvent};
 
 use super::Trainee;
 use crate::memory::Tried;
@@ -25,8 +25,8 @@ pub(super) struct NotFinite {
 }
 
 /// JSON knows neither infinity nor NaN.
-fn number(value: f64) -> Value {
-    if value.is_finite() { json!(value) } else { Value::Null }
+fn number(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
@@ -38,19 +38,17 @@ fn listed<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
 }
 
 impl NotFinite {
-    /// The fields of a `not_finite` event. Epochs count from 0.
-    pub(super) fn figures(&self, epoch: u64) -> Fields {
-        let block = |block: &BlockNorm| json!({"name": block.name.as_ref(), "rms": number(block.rms())});
-        let blocks = self.blocks.iter().flatten().map(block).collect::<Vec<_>>();
-        let broken = self.broken().map(AsRef::as_ref).collect::<Vec<&str>>();
-        Fields::from_iter([
-            ("epoch".to_owned(), json!(epoch + 1)),
-            ("step".to_owned(), json!(self.step)),
-            ("samples".to_owned(), json!(self.samples.iter().map(AsRef::as_ref).collect::<Vec<&str>>())),
-            ("losses".to_owned(), self.losses.iter().map(|&loss| number(f64::from(loss))).collect()),
-            ("not_finite".to_owned(), json!(broken)),
-            ("blocks".to_owned(), json!(blocks)),
-        ])
+    /// What is recorded of it. Epochs count from 0.
+    pub(super) fn event(&self, epoch: u64) -> NotFiniteEvent {
+        let block = |block: &BlockNorm| BlockRms { name: block.name.to_string(), rms: number(block.rms()) };
+        NotFiniteEvent {
+            epoch: epoch + 1,
+            step: self.step,
+            samples: self.samples.iter().map(ToString::to_string).collect(),
+            losses: self.losses.iter().map(|&loss| number(f64::from(loss))).collect(),
+            not_finite: self.broken().map(ToString::to_string).collect(),
+            blocks: self.blocks.iter().flatten().map(block).collect(),
+        }
     }
 
     /// The samples whose losses aren't finite.

@@ -2,8 +2,8 @@
 //! setting is taken, and all of its samples are worked off again from the state of before. No sample is lost or seen twice.
 //! In an evaluation: fewer test images at a time. Elsewhere nothing is smaller, so it is asked for once more.
 
-use pipeline_contract::{Events, Fields, Result, StageError};
-use serde_json::{Value, json};
+use pipeline_contract::events::{RetryEvent, RetrySetting};
+use pipeline_contract::{Events, Result, StageError};
 
 use super::Trainee;
 use crate::device;
@@ -23,12 +23,13 @@ pub(super) struct Retry {
     samples: usize,
 }
 
-fn words(setting: &Setting, largest: usize) -> Value {
-    json!({
-        "micro_batch": setting.samples.min(largest),
-        "mixed_precision": setting.precision.name(),
-        "gradient_checkpointing": setting.checkpointing.name(),
-    })
+/// A setting as events have it.
+fn told(setting: &Setting, largest: usize) -> RetrySetting {
+    RetrySetting {
+        micro_batch: setting.samples.min(largest),
+        mixed_precision: setting.precision.name().to_owned(),
+        gradient_checkpointing: setting.checkpointing.name().to_owned(),
+    }
 }
 
 /// The same for people.
@@ -39,20 +40,20 @@ fn in_words(setting: &Setting, largest: usize) -> String {
 }
 
 impl Retry {
-    /// The fields of a `retry` event.
-    fn figures(&self, epoch: u64) -> Fields {
+    /// What is recorded of it. Epochs count from 1.
+    fn event(&self, epoch: u64) -> RetryEvent {
         let Self { short, from, to, planned, samples } = self;
-        Fields::from_iter([
-            ("epoch".to_owned(), json!(epoch)),
-            ("what".to_owned(), json!(short.to_string())),
-            ("place".to_owned(), json!(short.place)),
-            ("device_bytes".to_owned(), json!(short.held)),
-            ("asked".to_owned(), json!(short.asked)),
-            ("samples".to_owned(), json!(samples)),
-            ("from".to_owned(), words(from, *samples)),
-            ("to".to_owned(), words(to, *samples)),
-            ("device_planned_peak".to_owned(), json!(planned)),
-        ])
+        RetryEvent {
+            epoch,
+            what: short.to_string(),
+            place: short.place.clone(),
+            device_bytes: short.held,
+            asked: short.asked,
+            samples: *samples,
+            from: told(from, *samples),
+            to: told(to, *samples),
+            device_planned_peak: *planned,
+        }
     }
 }
 
@@ -144,10 +145,10 @@ impl Trainee {
     /// Epochs count from 0.
     pub fn tell(&mut self, events: &dyn Events, epoch: u64) {
         for retry in self.retries.drain(..) {
-            events.record("retry", retry.figures(epoch + 1));
+            events.record(retry.event(epoch + 1).into());
         }
         if let Some(broken) = self.broken.take() {
-            events.record("not_finite", broken.figures(epoch));
+            events.record(broken.event(epoch).into());
         }
     }
 

@@ -1,0 +1,107 @@
+//! What a run reports of itself: how it began, what was planned, what it kept, what it left out and how it ended.
+//! Memory is in bytes, time in seconds.
+
+use serde::{Deserialize, Serialize};
+
+use super::ByCause;
+
+/// A run begins; the first line of its figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartEvent {
+    /// The version of the format of these figures: [`FORMAT`](super::FORMAT).
+    pub format: u64,
+    /// The pipeline's name.
+    pub name: String,
+    /// The program's version.
+    pub version: String,
+}
+
+/// A run goes on from a checkpoint; what was written after that has been cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeEvent {
+    /// The last step before it.
+    pub step: u64,
+    /// How often the run has gone on.
+    pub resumes: u64,
+    /// The version of the format from here on.
+    #[serde(default = "first_format")]
+    pub format: u64,
+}
+
+/// Figures were of the first format before they said so.
+fn first_format() -> u64 {
+    1
+}
+
+/// What the run will take of memory at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanEvent {
+    /// The device's peak.
+    pub device_planned_peak: u64,
+    /// Where in the network that is.
+    pub device_peak_place: String,
+    /// What is held for what then.
+    pub device_peak_by_cause: ByCause,
+    /// The host's peak.
+    pub host_planned_peak: u64,
+    /// What may be held for what at most.
+    pub host_by_cause: ByCause,
+}
+
+/// A checkpoint is on the disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointEvent {
+    /// Its name in the folder of checkpoints.
+    pub file: String,
+    /// The last step in it.
+    pub step: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// How long training waited for the copy.
+    pub copy_seconds: f64,
+    /// How long it took to write.
+    pub write_seconds: f64,
+}
+
+/// A broken sample is left out of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleSkippedEvent {
+    /// The sample's id.
+    pub sample: String,
+    /// The id of the stage that it failed in.
+    pub stage: String,
+    /// The source or sources above that stage, joined by `+`.
+    pub source: String,
+    /// Why.
+    pub error: String,
+    /// The epoch in which it failed first, from 1.
+    pub epoch: u64,
+}
+
+/// Nothing has moved for a while.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StallEvent {
+    /// For how long.
+    pub quiet_seconds: f64,
+    /// Which stage works on what, and which queues are full, in words.
+    pub report: String,
+}
+
+/// The run has ended; its last line, unless it goes on later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndEvent {
+    /// How.
+    pub status: Status,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All epochs were done.
+    Complete,
+    /// The user stopped it; what was on its way was worked off.
+    Interrupted,
+    /// A stage failed.
+    Failed,
+}

@@ -2,13 +2,15 @@
 //! The run adds the time and decides where they go.
 
 mod event;
+mod fields;
 mod line;
 mod named;
 mod run;
 pub mod summary;
 mod training;
 
-pub use event::{Event, Fields, OwnEvent};
+pub use event::{Event, OwnEvent};
+pub use fields::Fields;
 pub use line::{FORMAT, Line};
 pub use named::{ByCause, Named};
 pub use run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status};

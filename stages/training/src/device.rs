@@ -10,9 +10,11 @@ mod graphics;
 mod graphics;
 mod lost;
 mod nvml;
+mod opened;
 
 pub(crate) use lost::failed;
 pub use nvml::{Card, card_memory};
+pub use opened::{About, Opened, is_cpu};
 
 #[cfg(feature = "graphics")]
 use burn::backend::{Backend as _, DTypeUsage, Dispatch};
@@ -22,15 +24,6 @@ use pipeline_contract::{Result, StageError};
 use serde::Serialize;
 
 use crate::precision::Precision;
-
-/// A device and what it is, in words.
-#[derive(Debug, Clone)]
-pub struct Opened {
-    /// The device, without autodiff.
-    pub device: Device,
-    /// What was taken, such as `cpu (auto: this build holds no other device)`.
-    pub description: String,
-}
 
 /// The names that a file may give, for help and errors.
 pub const NAMES: &str = "auto, cpu, wgpu, vulkan, metal, webgpu, cuda, cuda:1";
@@ -74,17 +67,6 @@ pub struct Found {
     pub software: bool,
     /// The values of `mixed_precision` that it can do.
     pub precisions: Vec<&'static str>,
-}
-
-/// What a driver says of its device; `None` where nobody says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct About {
-    /// The interface by which the device is reached, such as `vulkan` or `cuda`.
-    pub interface: Option<String>,
-    /// The driver's name and version.
-    pub driver: Option<String>,
-    /// Bytes of memory of its own.
-    pub memory: Option<u64>,
 }
 
 /// The devices that this build can open on this machine, by the names that files may give: the CPU first. Graphics devices are
@@ -143,11 +125,6 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
 #[cfg(feature = "graphics")]
 pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
     Dispatch::dtype_usage(device.as_dispatch(), precision.dtype()).contains(DTypeUsage::Accelerated)
-}
-
-/// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).
-pub fn is_cpu(device: &Device) -> bool {
-    *device == Device::flex()
 }
 
 /// Bytes that the device's allocator has in use now, and that it has reserved (what it will not give to others); `None`

@@ -1,21 +1,23 @@
 //! A network in training: layers, tensors, loss, the policies of its passes and the window that is open. The stages of the
 //! device's thread share one; `verify` uses the same. It makes gradients; it never changes weights (that is the optimizer's).
 
+mod inspect;
 mod not_finite;
 mod passes;
 mod reduction;
+mod retried;
 mod retry;
 mod saved;
 
-use not_finite::NotFinite;
 pub use reduction::Reduction;
-use retry::Retry;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
 
+use self::not_finite::NotFinite;
+use self::retried::Retry;
 use crate::backend;
 use crate::device::device_memory;
 use crate::loss::Loss;

@@ -3,12 +3,10 @@
 
 use serde_json::Value;
 
+use super::fields::Fields;
 use super::run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
 use super::training::{CleanupEvent, EpochEvent, EvalEvent, NotFiniteEvent, RetryEvent, StepEvent};
 use crate::{Result, StageError};
-
-/// The fields of one event, in the order in which they are written.
-pub type Fields = serde_json::Map<String, Value>;
 
 /// An event of a stage of your own: a name and any fields.
 #[derive(Debug, Clone, PartialEq)]

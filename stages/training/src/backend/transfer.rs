@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Buffer, Result, Saved, StageError};
 
-use super::of;
+use super::select::of;
 use crate::parameters::upload;
 
 /// Keeps tensors as `NAME.0`, `NAME.1`, ... and how many there are.

@@ -5,7 +5,7 @@
 use burn::cubecl::future::block_on;
 use burn::cubecl::wgpu::wgpu::{self, Adapter, Backends, Instance, InstanceDescriptor, hal};
 
-use super::About;
+use super::opened::About;
 
 /// What the drivers say of a card of this name. Where several reach it, as the library prefers them: Vulkan, Metal, DirectX.
 pub(super) fn about(name: &str) -> About {

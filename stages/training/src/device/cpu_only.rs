@@ -3,7 +3,9 @@
 
 use burn::tensor::Device;
 
-use super::{About, Opened, Result, StageError};
+use pipeline_contract::{Result, StageError};
+
+use super::opened::{About, Opened};
 
 pub(super) const NONE: &str = "this build holds no other device";
 

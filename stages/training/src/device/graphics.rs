@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use burn::backend::DispatchDevice;
 use burn::tensor::{Device, DeviceType};
 
-use super::{About, Opened, Result, StageError, is_cpu};
+use pipeline_contract::{Result, StageError};
+
+use super::opened::{About, Opened, is_cpu};
 
 pub(super) const NONE: &str = "no graphics card was found";
 

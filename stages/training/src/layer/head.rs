@@ -2,7 +2,7 @@
 
 use pipeline_kernels::Area;
 
-use super::{Differentiable, Keeps, Rules, Wanted};
+use super::differentiable::{Differentiable, Keeps, Rules, Wanted};
 use crate::memory::Tried;
 use crate::parameters::{Init, Layout};
 use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Scratch, Shape, Work};

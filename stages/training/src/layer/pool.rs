@@ -2,7 +2,7 @@
 
 use pipeline_kernels::Area;
 
-use super::{Differentiable, Keeps, Rules, Wanted, missing};
+use super::differentiable::{Differentiable, Keeps, Rules, Wanted, missing};
 use crate::memory::Tried;
 use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Shape};
 

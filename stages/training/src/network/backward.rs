@@ -1,9 +1,10 @@
 //! The backward pass: nodes in reverse order, each when all readers of it have given their part of its gradient. Maps go as soon
 //! as nobody needs them; what checkpointing dropped is computed again, a block at a time.
 
-use super::Checkpointing;
-use super::graph::{Network, Node, NodeId};
+use super::checkpointing::Checkpointing;
+use super::graph::Network;
 use super::liveness::maps_of;
+use super::node::{Node, NodeId};
 use super::tape::Tape;
 use crate::layer::{LayerBackend, Upstream, Wanted, missing};
 use crate::memory::Tried;

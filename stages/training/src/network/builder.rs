@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::graph::{Block, Network, Node, NodeId, Supervised};
+use super::graph::Network;
 use super::liveness::Liveness;
+use super::node::{Block, Node, NodeId, Supervised};
 use crate::layer::{Convolution, Layer, Norm, NormKind};
 use crate::parameters::Layout;
 

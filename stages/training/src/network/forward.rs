@@ -1,7 +1,7 @@
 //! The forward pass, and a whole training pass: forward, loss, backward.
 
-use super::Checkpointing;
 use super::backward::Backward;
+use super::checkpointing::Checkpointing;
 use super::graph::Network;
 use super::tape::Tape;
 use crate::layer::LayerBackend;

@@ -1,6 +1,6 @@
 //! How long each map of a network is needed: which node reads it last, forward and backward. Found once from the structure.
 
-use super::graph::{Block, Node, NodeId, Supervised};
+use super::node::{Block, Node, NodeId, Supervised};
 
 /// When maps may go. All lists are indexed by node.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ mod checkpointing;
 mod forward;
 mod graph;
 mod liveness;
+mod node;
 mod norms;
 mod tape;
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod tests;
 
 pub use builder::{Builder, Heads};
 pub use checkpointing::Checkpointing;
-pub use graph::{Block, Network, Node, NodeId, Supervised};
+pub use graph::Network;
+pub use node::{Block, Node, NodeId, Supervised};
 pub(crate) use norms::BlockNorm;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::graph::{Network, Node};
+use super::graph::Network;
+use super::node::Node;
 use super::tape::Tape;
 use crate::layer::LayerBackend;
 use crate::memory::Tried;

@@ -1,6 +1,7 @@
 //! What a forward pass leaves behind: maps and norm statistics by node.
 
-use super::graph::{Network, Node, NodeId};
+use super::graph::Network;
+use super::node::{Node, NodeId};
 use crate::layer::{LayerBackend, missing};
 use crate::memory::Tried;
 use crate::pass::{Backend, Executor, Input, Map, Pass, Through};

@@ -4,6 +4,7 @@
 mod backend;
 mod cost;
 mod executor;
+mod input;
 mod map;
 
 pub(crate) use backend::Backend;
@@ -11,4 +12,5 @@ pub use backend::{Images, Pass};
 pub use cost::Work;
 pub(crate) use cost::{Cost, Scratch};
 pub(crate) use executor::Executor;
-pub(crate) use map::{Input, Made, Map, Shape, Through};
+pub(crate) use input::{Input, Made, Through};
+pub(crate) use map::{Map, Shape};

@@ -1,14 +1,10 @@
-//! What is said of a window whose losses or gradients aren't finite: whose they are, and in which block it began. The window's
-//! micro-batches are still there then, and the weights as they were, so the forward pass is made once more and looked at;
-//! training itself pays nothing for it.
+//! The report of a window whose losses or gradients aren't finite: whose they are, and in which block it began.
 
 use std::sync::Arc;
 
 use pipeline_contract::StageError;
 use pipeline_contract::events::{BlockRms, NotFiniteEvent};
 
-use super::Trainee;
-use crate::memory::Tried;
 use crate::network::BlockNorm;
 
 /// More are counted in the error; the event has all.
@@ -17,11 +13,11 @@ const MOST_NAMED: usize = 16;
 /// A window that isn't finite.
 #[derive(Debug, Clone)]
 pub(super) struct NotFinite {
-    step: u64,
-    samples: Vec<Arc<str>>,
-    losses: Vec<f32>,
+    pub step: u64,
+    pub samples: Vec<Arc<str>>,
+    pub losses: Vec<f32>,
     /// In the order of the forward pass; or why nobody could look.
-    blocks: Result<Vec<BlockNorm>, String>,
+    pub blocks: Result<Vec<BlockNorm>, String>,
 }
 
 /// JSON knows neither infinity nor NaN.
@@ -39,7 +35,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
 
 impl NotFinite {
     /// What is recorded of it. Epochs count from 0.
-    pub(super) fn event(&self, epoch: u64) -> NotFiniteEvent {
+    pub fn event(&self, epoch: u64) -> NotFiniteEvent {
         let block = |block: &BlockNorm| BlockRms { name: block.name.to_string(), rms: number(block.rms()) };
         NotFiniteEvent {
             epoch: epoch + 1,
@@ -77,7 +73,8 @@ impl NotFinite {
         }
     }
 
-    fn error(&self) -> StageError {
+    /// What the run ends with.
+    pub fn error(&self) -> StageError {
         let Self { step, samples, losses, .. } = self;
         let (window, place) = (listed(samples.iter()), self.place());
         let infinite = losses.iter().find(|loss| !loss.is_finite());
@@ -94,38 +91,5 @@ impl NotFinite {
         };
         StageError::new(format!("the loss of {whose}; {place}"))
             .help("look at this image and its mask; otherwise a smaller lr, or clip_norm: 1")
-    }
-}
-
-impl Trainee {
-    /// The error of the open window, which would have become this step and isn't finite. What it found out is told with the
-    /// next [`Self::tell`].
-    pub(crate) fn not_finite(&mut self, step: u64, samples: &[Arc<str>], losses: Vec<f32>) -> StageError {
-        let blocks = self.window_norms().map_err(|fault| StageError::from(fault).message().to_owned());
-        let found = NotFinite { step, samples: samples.to_vec(), losses, blocks };
-        let error = found.error();
-        self.broken = Some(found);
-        error
-    }
-
-    /// The norms over all micro-batches of the open window, in the parts that training makes of them.
-    fn window_norms(&self) -> Tried<Vec<BlockNorm>> {
-        let mut sums: Vec<BlockNorm> = Vec::new();
-        for batch in &self.window.journal {
-            let (count, most) = (batch.samples.len(), self.setting.samples.max(1));
-            for start in (0..count).step_by(most) {
-                let (images, _, area) = batch.part(start..count.min(start.saturating_add(most)))?;
-                let norms = self.norms(images, area)?;
-                if sums.is_empty() {
-                    sums = norms;
-                    continue;
-                }
-                for (sum, norm) in sums.iter_mut().zip(norms) {
-                    sum.squares += norm.squares;
-                    sum.count += norm.count;
-                }
-            }
-        }
-        Ok(sums)
     }
 }

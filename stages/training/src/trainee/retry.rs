@@ -2,60 +2,15 @@
 //! setting is taken, and all of its samples are worked off again from the state of before. No sample is lost or seen twice.
 //! In an evaluation: fewer test images at a time. Elsewhere nothing is smaller, so it is asked for once more.
 
-use pipeline_contract::events::{RetryEvent, RetrySetting};
 use pipeline_contract::{Events, Result, StageError};
 
 use super::Trainee;
+use super::retried::{Retry, in_words};
 use crate::device;
 use crate::forecast::{self, Demand};
 use crate::memory::{Cause, Charge, Fault, OutOfMemory};
 use crate::micro_batch::MicroBatch;
 use crate::policy::Setting;
-
-/// One retry: what was refused, and what is done about it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Retry {
-    short: OutOfMemory,
-    from: Setting,
-    to: Setting,
-    /// What training takes at the peak from then on, where the plan changed.
-    planned: Option<u64>,
-    samples: usize,
-}
-
-/// A setting as events have it.
-fn told(setting: &Setting, largest: usize) -> RetrySetting {
-    RetrySetting {
-        micro_batch: setting.samples.min(largest),
-        mixed_precision: setting.precision.name().to_owned(),
-        gradient_checkpointing: setting.checkpointing.name().to_owned(),
-    }
-}
-
-/// The same for people.
-fn in_words(setting: &Setting, largest: usize) -> String {
-    let Setting { precision, checkpointing, samples } = setting;
-    let (samples, precision, checkpointing) = ((*samples).min(largest), precision.name(), checkpointing.name());
-    format!("at most {samples} samples at a time, mixed_precision {precision}, gradient_checkpointing {checkpointing}")
-}
-
-impl Retry {
-    /// What is recorded of it. Epochs count from 1.
-    fn event(&self, epoch: u64) -> RetryEvent {
-        let Self { short, from, to, planned, samples } = self;
-        RetryEvent {
-            epoch,
-            what: short.to_string(),
-            place: short.place.clone(),
-            device_bytes: short.held,
-            asked: short.asked,
-            samples: *samples,
-            from: told(from, *samples),
-            to: told(to, *samples),
-            device_planned_peak: *planned,
-        }
-    }
-}
 
 impl Trainee {
     /// Adds a micro-batch to the open window; where memory is refused, falls to smaller settings until all of the window's

@@ -5,27 +5,19 @@ use std::ops::Range;
 use pipeline_kernels as kernels;
 use pipeline_kernels::Area;
 
-use super::values::{Store as _, Values, zeros};
-use super::{Cpu, CpuCosts, views, with};
+use super::core::{Cpu, views};
+use super::costs::{self, CpuCosts};
+use super::values::{Store as _, Values, with, zeros};
 use crate::backend::counting::Costs as _;
 use crate::layer::{Convolution, ConvolutionBackend, ConvolutionCall};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
 
-/// float32 values of workspace.
-pub(super) fn workspace(call: ConvolutionCall) -> usize {
-    match call {
-        ConvolutionCall::Forward { inputs, outputs, area, .. } => kernels::convolve_workspace(inputs, outputs, area),
-        ConvolutionCall::Weight { inputs, outputs, area } => kernels::convolve_weight_gradient_workspace(inputs, outputs, area),
-        ConvolutionCall::Input { wanted, outputs, area } => kernels::convolve_input_gradient_workspace(outputs, wanted, area),
-    }
-}
-
 impl ConvolutionBackend for Cpu<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Values> {
         let outputs = layer.outputs;
         let call = ConvolutionCall::Forward { inputs: layer.inputs, outputs, area, parts: inputs.len(), normed: 0 };
-        let mut space = zeros(workspace(call))?;
+        let mut space = zeros(costs::convolution(call))?;
         Ok(with!(self.precision, E => {
             let mut out = zeros(area.values(outputs))?;
             let views = views::<E>(inputs);
@@ -36,7 +28,7 @@ impl ConvolutionBackend for Cpu<'_> {
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Values>) -> Tried<()> {
         let (area, outputs) = (upstream.area, layer.outputs);
-        let mut space = zeros(workspace(ConvolutionCall::Weight { inputs: layer.inputs, outputs, area }))?;
+        let mut space = zeros(costs::convolution(ConvolutionCall::Weight { inputs: layer.inputs, outputs, area }))?;
         with!(self.precision, E => {
             let (views, upstream) = (views::<E>(inputs), E::of(&upstream.data));
             self.gradient(layer.weight, |gradient| {
@@ -48,7 +40,7 @@ impl ConvolutionBackend for Cpu<'_> {
 
     fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Values>, wanted: Range<usize>) -> Tried<Values> {
         let (area, &Convolution { inputs, outputs, .. }) = (upstream.area, layer);
-        let mut space = zeros(workspace(ConvolutionCall::Input { wanted: wanted.len(), outputs, area }))?;
+        let mut space = zeros(costs::convolution(ConvolutionCall::Input { wanted: wanted.len(), outputs, area }))?;
         Ok(with!(self.precision, E => {
             let mut out = zeros(area.values(wanted.len()))?;
             let upstream = E::of(&upstream.data);

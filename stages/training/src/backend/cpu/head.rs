@@ -2,8 +2,8 @@
 
 use pipeline_kernels as kernels;
 
-use super::values::{Store as _, Values, zeros};
-use super::{Cpu, view, with};
+use super::core::{Cpu, view};
+use super::values::{Store as _, Values, with, zeros};
 use crate::layer::{Head, HeadBackend};
 use crate::memory::Tried;
 use crate::pass::{Input, Map};

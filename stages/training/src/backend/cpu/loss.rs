@@ -3,8 +3,9 @@
 use pipeline_kernels as kernels;
 use pipeline_kernels::Area;
 
+use super::core::Cpu;
+use super::costs::CpuCosts;
 use super::values::{Store as _, Values};
-use super::{Cpu, CpuCosts};
 use crate::backend::counting::Costs as _;
 use crate::loss::{Loss, LossBackend, Part, Target};
 use crate::memory::Tried;

@@ -1,146 +1,21 @@
-//! The CPU: our own kernels. Maps are plain vectors in the precision of the pass, the norm and activation of an input are
-//! applied while it is read, and no operation allocates more than its output and its scratch memory.
+//! The CPU: our own kernels. Maps are plain vectors in the precision of the pass, the norm and activation of an input are applied
+//! while it is read, and no operation allocates more than its output and its scratch memory.
 
 mod convolution;
+mod core;
+mod costs;
 mod head;
 mod host;
 mod loss;
 mod norm;
 mod pool;
 mod runtime;
+mod statistics;
 mod transposed;
 mod values;
 
-pub(crate) use runtime::CpuRuntime;
+pub(super) use self::core::run;
+pub(super) use costs::CpuCosts;
+pub(super) use runtime::CpuRuntime;
 #[cfg(feature = "graphics")]
-pub(super) use values::{fit, planes, squares, tables};
-pub(super) use values::with;
-
-use burn::tensor::Tensor;
-use pipeline_contract::StageError;
-use pipeline_kernels::{Area, View};
-
-use self::host::{read, write};
-use self::norm::Statistics;
-use self::values::{Store, Values, zeros};
-use super::counting::Costs;
-use super::{Site, Work};
-use crate::layer::{ConvolutionCall, TransposedCall, TransposedConvolution};
-use crate::loss::Loss;
-use crate::memory::Tried;
-use crate::parameters::{State, upload};
-use crate::pass::{Backend, Executor, Images, Input, Map, Scratch};
-use crate::precision::Precision;
-
-/// The CPU's arithmetic over a network's tensors.
-pub(crate) struct Cpu<'a> {
-    state: &'a mut State,
-    gradients: &'a mut [Tensor<1>],
-    losses: Vec<f32>,
-    precision: Precision,
-}
-
-/// Runs a pass here.
-pub(super) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
-    let Site { state, gradients, precision, ledger } = site;
-    let mut e = Executor::new(Cpu { state, gradients, losses: Vec::new(), precision }, ledger);
-    let output = work.run(&mut e)?;
-    Ok((output, e.backend.losses()))
-}
-
-/// The costs of the CPU's operations.
-pub(crate) struct CpuCosts;
-
-impl Costs for CpuCosts {
-    /// Images become floats as they are copied.
-    fn images(&self, _: Precision, _: Area) -> Scratch {
-        Scratch::NONE
-    }
-
-    fn convolution(&self, _: Precision, call: ConvolutionCall) -> Scratch {
-        floats(convolution::workspace(call))
-    }
-
-    fn transposed(&self, _: Precision, _: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {
-        floats(transposed::workspace(layer, area))
-    }
-
-    fn loss(&self, _: &Loss, _: Area) -> Scratch {
-        Scratch::NONE
-    }
-}
-
-/// Scratch memory of so many float32 values.
-fn floats(count: usize) -> Scratch {
-    Scratch::bytes((count * size_of::<f32>()) as u64)
-}
-
-impl Cpu<'_> {
-    /// Lets `work` read the values of a trained tensor.
-    fn weight<T>(&self, slot: usize, work: impl FnOnce(&[f32]) -> T) -> Result<T, StageError> {
-        read(&self.state.trained[slot], work)
-    }
-
-    /// Lets `work` add to the window's sum of a trained tensor.
-    fn gradient<T>(&mut self, slot: usize, work: impl FnOnce(&mut [f32]) -> T) -> Result<T, StageError> {
-        match self.gradients.get_mut(slot) {
-            Some(gradient) => write(gradient, work),
-            None => Err(StageError::new("a backward pass without a place for its gradients")),
-        }
-    }
-}
-
-/// A map as the kernels read it.
-fn view<'a, E: Store>(input: &Input<'a, Cpu<'_>>) -> View<'a, E> {
-    View {
-        values: E::of(&input.map.data),
-        channels: input.map.channels,
-        affine: input.through.map(|through| through.statistics.affine(through.part)),
-    }
-}
-
-fn views<'a, E: Store>(inputs: &[Input<'a, Cpu<'_>>]) -> Vec<View<'a, E>> {
-    inputs.iter().map(view).collect()
-}
-
-impl Backend for Cpu<'_> {
-    type Data = Values;
-    type Statistics = Statistics;
-
-    fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    fn losses(self) -> Vec<Tensor<1>> {
-        if self.losses.is_empty() { Vec::new() } else { vec![upload(self.losses, self.state.device())] }
-    }
-
-    fn values(&mut self, map: Map<Values>) -> Tried<Vec<f32>> {
-        Ok(map.data.into_floats())
-    }
-
-    fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Values> {
-        Ok(with!(self.precision, E => E::wrap(values::planes::<E>(images, area)?)))
-    }
-
-    fn images_scratch(&self, area: Area) -> Scratch {
-        CpuCosts.images(self.precision, area)
-    }
-
-    fn zeros(&mut self, channels: usize, area: Area) -> Tried<Values> {
-        Ok(with!(self.precision, E => E::wrap(zeros(area.values(channels))?)))
-    }
-
-    fn add(&mut self, sum: &mut Map<Values>, other: &Map<Values>) -> Tried<()> {
-        with!(self.precision, E => values::add(E::of_mut(&mut sum.data), E::of(&other.data)));
-        Ok(())
-    }
-
-    fn squares(&mut self, map: &Map<Values>) -> Tried<f64> {
-        Ok(with!(map.data.precision(), E => values::squares(E::of(&map.data))))
-    }
-
-    fn norm_squares(&mut self, statistics: &Statistics) -> Tried<f64> {
-        Ok(statistics.squares())
-    }
-}
+pub(super) use values::{fit, planes, squares, tables, with};

@@ -4,38 +4,14 @@
 use pipeline_contract::StageError;
 use pipeline_kernels as kernels;
 
-use super::values::{Store as _, Values, squares};
-use super::{Cpu, read, with, write};
+use super::core::Cpu;
+use super::host::{read, write};
+use super::statistics::{Part, Statistics};
+use super::values::{Store as _, Values, with};
 use crate::layer::{Norm, NormBackend, NormCall, NormKind, Running};
 use crate::memory::Tried;
 use crate::parameters::State;
 use crate::pass::{Map, Pass};
-
-/// What readers and the backward pass need of a norm, per plane (sample and channel) of each of its inputs.
-#[derive(Debug, Clone)]
-pub(crate) struct Statistics {
-    parts: Vec<Part>,
-    /// One over the standard deviation, for each plane of all inputs together.
-    inverse: Vec<f64>,
-}
-
-/// The planes of one input.
-#[derive(Debug, Clone)]
-struct Part {
-    /// `[scale, shift]`: the norm of `x` is `scale * x + shift`.
-    affine: Vec<[f32; 2]>,
-    means: Vec<f32>,
-}
-
-impl Statistics {
-    pub(super) fn affine(&self, part: usize) -> &[[f32; 2]] {
-        &self.parts[part].affine
-    }
-
-    pub(super) fn squares(&self) -> f64 {
-        self.parts.iter().map(|part| squares(part.affine.as_flattened())).sum()
-    }
-}
 
 /// Mean and sum of squared deviations of each plane of a map.
 pub(crate) struct Partial(Vec<[f64; 2]>);

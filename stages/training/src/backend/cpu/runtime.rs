@@ -5,9 +5,9 @@ use pipeline_contract::Result;
 use pipeline_kernels as kernels;
 
 use super::host::{read, write};
-use super::values::tables;
-use super::with;
-use crate::backend::{Rule, Runtime, Update};
+use super::values::{tables, with};
+use crate::backend::runtime::{Rule, Runtime, Update};
+use crate::backend::work::NORMALIZATION;
 use crate::memory::{Ledger, Tried};
 use crate::precision::Precision;
 
@@ -84,7 +84,7 @@ fn lend<T>(tensor: Option<&mut Tensor<1>>, work: impl FnOnce(Option<&mut [f32]>)
 fn every_pixel(precision: Precision) -> Vec<f32> {
     with!(precision, E => {
         let mut wide = vec![0.0; 3 * 256];
-        <E as kernels::Element>::widen(&tables::<E>(&crate::backend::NORMALIZATION).concat(), &mut wide);
+        <E as kernels::Element>::widen(&tables::<E>(&NORMALIZATION).concat(), &mut wide);
         wide
     })
 }

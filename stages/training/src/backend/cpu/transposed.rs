@@ -3,22 +3,18 @@
 use pipeline_kernels as kernels;
 use pipeline_kernels::Area;
 
-use super::values::{Store as _, Values, zeros};
-use super::{Cpu, CpuCosts, view, with};
+use super::core::{Cpu, view};
+use super::costs::{self, CpuCosts};
+use super::values::{Store as _, Values, with, zeros};
 use crate::backend::counting::Costs as _;
 use crate::layer::{TransposedBackend, TransposedCall, TransposedConvolution};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
 
-/// float32 values of workspace, in any direction.
-pub(super) fn workspace(layer: &TransposedConvolution, area: Area) -> usize {
-    kernels::upsample_workspace(layer.inputs, layer.outputs, area)
-}
-
 impl TransposedBackend for Cpu<'_> {
     fn upsample(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>) -> Tried<Values> {
         let area = input.map.area;
-        let mut space = zeros(workspace(layer, area))?;
+        let mut space = zeros(costs::transposed(layer, area))?;
         let bias = self.weight(layer.bias, <[f32]>::to_vec)?;
         Ok(with!(self.precision, E => {
             let mut out = zeros(4 * area.values(layer.outputs))?;
@@ -31,7 +27,7 @@ impl TransposedBackend for Cpu<'_> {
 
     fn upsample_weight(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>, upstream: &Map<Values>) -> Tried<()> {
         let (area, outputs) = (input.map.area, layer.outputs);
-        let mut space = zeros(workspace(layer, area))?;
+        let mut space = zeros(costs::transposed(layer, area))?;
         let mut bias = vec![0.0; outputs];
         with!(self.precision, E => {
             let (view, upstream) = (view::<E>(&input), E::of(&upstream.data));
@@ -45,7 +41,7 @@ impl TransposedBackend for Cpu<'_> {
     fn upsample_input(&mut self, layer: &TransposedConvolution, upstream: &Map<Values>) -> Tried<Values> {
         let &TransposedConvolution { inputs, outputs, .. } = layer;
         let area = Area { height: upstream.area.height / 2, width: upstream.area.width / 2, ..upstream.area };
-        let mut space = zeros(workspace(layer, area))?;
+        let mut space = zeros(costs::transposed(layer, area))?;
         Ok(with!(self.precision, E => {
             let mut out = zeros(area.values(inputs))?;
             let upstream = E::of(&upstream.data);

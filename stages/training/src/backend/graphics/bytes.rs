@@ -6,9 +6,9 @@ use pipeline_contract::Result;
 use pipeline_images::Normalization;
 use pipeline_kernels::Area;
 
-use super::core::wide;
-use crate::backend::NORMALIZATION;
+use super::tensors::wide;
 use crate::backend::cpu::{tables, with};
+use crate::backend::work::NORMALIZATION;
 use crate::precision::Precision;
 use crate::weights;
 

@@ -4,21 +4,17 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use pipeline_contract::StageError;
 use pipeline_kernels::Area;
 
 use super::core::Graphics;
 use super::costs::GraphicsCosts;
+use super::tensors::same;
 use super::{half, kernels};
 use crate::backend::counting::Costs as _;
 use crate::layer::{Convolution, ConvolutionBackend, ConvolutionCall};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
-
-pub(super) fn same() -> ConvOptions<2> {
-    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
-}
 
 impl Graphics<'_> {
     /// A 3 x 3 convolution with weights in float32.

@@ -1,17 +1,18 @@
 //! A graphics device's arithmetic over a network's tensors: what every layer's file here builds on.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use pipeline_contract::StageError;
 use pipeline_kernels::Area;
 
 use super::bytes;
 use super::costs::GraphicsCosts;
 use super::failure::{failure, guarded};
-use super::kernels::{self, Normed, Read};
-use super::norm::Statistics;
+use super::kernels::{self, Read};
+use super::statistics::Statistics;
+use super::tensors::wide;
 use crate::backend::counting::Costs as _;
 use crate::backend::cpu::{fit, planes, squares};
-use crate::backend::{Site, Work};
+use crate::backend::work::{Site, Work};
 use crate::device::{self, device_memory, has_matrix_units};
 use crate::memory::{Ledger, Tried};
 use crate::parameters::{State, upload};
@@ -38,30 +39,6 @@ pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Out
         let output = work.run(&mut e)?;
         Ok((output, e.backend.losses))
     })
-}
-
-/// A tensor in float32.
-pub(super) fn wide<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
-}
-
-/// Makes a map anew from itself: in place, where the work can.
-pub(super) fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Tried<Tensor<4>>) -> Tried<()> {
-    let mut done = Ok(());
-    data.inplace(|tensor| {
-        let device = tensor.device();
-        work(tensor).unwrap_or_else(|fault| {
-            done = Err(fault);
-            Tensor::empty([1; 4], &device)
-        })
-    });
-    done
-}
-
-/// A map's pixels, a row of channels each: `[batch * height * width, channels]`.
-pub(super) fn rows(map: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, height, width] = map.dims();
-    map.permute([0, 2, 3, 1]).reshape([batch * height * width, channels])
 }
 
 impl Graphics<'_> {

@@ -5,8 +5,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 
-use super::convolution::same;
-use super::core::wide;
+use super::tensors::{same, wide};
 
 /// At most so many values of a band of rows are float32 at a time, unless a single row has more.
 const BAND: usize = 1 << 21;

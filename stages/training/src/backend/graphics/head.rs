@@ -3,8 +3,9 @@
 use burn::tensor::Tensor;
 use pipeline_kernels::Area;
 
-use super::core::{Graphics, rows, wide};
+use super::core::Graphics;
 use super::kernels::{self, Read};
+use super::tensors::{rows, wide};
 use crate::layer::{Head, HeadBackend};
 use crate::memory::Tried;
 use crate::pass::{Input, Map};

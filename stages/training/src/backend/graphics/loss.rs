@@ -3,8 +3,9 @@
 use burn::tensor::Tensor;
 use pipeline_kernels::Area;
 
-use super::core::{Graphics, replace};
+use super::core::Graphics;
 use super::costs::GraphicsCosts;
+use super::tensors::replace;
 use super::{bytes, kernels};
 use crate::backend::counting::Costs as _;
 use crate::loss::{Loss, LossBackend, Part, Target};

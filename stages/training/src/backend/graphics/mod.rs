@@ -26,6 +26,10 @@ mod pool;
 #[cfg(feature = "graphics")]
 mod runtime;
 #[cfg(feature = "graphics")]
+mod statistics;
+#[cfg(feature = "graphics")]
+mod tensors;
+#[cfg(feature = "graphics")]
 mod transposed;
 
 #[cfg(feature = "graphics")]

@@ -4,45 +4,11 @@ use burn::tensor::Tensor;
 use pipeline_contract::StageError;
 
 use super::core::Graphics;
-use super::kernels::{self, Normed, Partial};
+use super::kernels::{self, Partial};
+use super::statistics::{Part, Statistics};
 use crate::layer::{Norm, NormBackend, NormCall, Running};
 use crate::memory::Tried;
 use crate::pass::{Map, Pass};
-
-/// What readers and the backward pass need of a norm.
-#[derive(Debug, Clone)]
-pub(crate) struct Statistics {
-    parts: Vec<Part>,
-    /// One over the standard deviation `[batch, channels]`, of all inputs together.
-    inverse: Tensor<2>,
-    slope: f32,
-}
-
-/// Of one input: mean and inverse deviation `[batch, channels]`, scale and shift `[channels]`.
-#[derive(Debug, Clone)]
-struct Part {
-    mean: Tensor<2>,
-    inverse: Tensor<2>,
-    scale: Tensor<1>,
-    shift: Tensor<1>,
-}
-
-impl Statistics {
-    pub(super) fn normed(&self, part: usize, map: &Tensor<4>) -> Normed {
-        let Part { mean, inverse, scale, shift } = self.parts[part].clone();
-        Normed { map: map.clone(), mean, inverse, scale, shift, slope: self.slope }
-    }
-
-    /// The factors and offsets by which each part is normed, `[batch, channels]` each.
-    pub(super) fn affine(&self) -> Vec<Tensor<2>> {
-        let of = |part: &Part| {
-            let scale = part.scale.clone().unsqueeze::<2>() * part.inverse.clone();
-            let shift = part.shift.clone().unsqueeze::<2>() - part.mean.clone() * scale.clone();
-            [scale, shift]
-        };
-        self.parts.iter().flat_map(of).collect()
-    }
-}
 
 impl NormBackend for Graphics<'_> {
     type Partial = Partial;

@@ -4,8 +4,9 @@ use burn::tensor::Tensor;
 use burn::tensor::module::{max_pool2d, max_pool2d_with_indices, max_pool2d_with_indices_backward};
 use burn::tensor::ops::MaxPoolOptions;
 
-use super::core::{Graphics, replace};
+use super::core::Graphics;
 use super::kernels::{self, Read};
+use super::tensors::replace;
 use crate::layer::MaxPoolBackend;
 use crate::memory::Tried;
 use crate::pass::{Input, Map};

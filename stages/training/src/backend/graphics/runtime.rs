@@ -5,7 +5,7 @@ use pipeline_contract::Result;
 use pipeline_kernels::SgdStep;
 
 use super::{bytes, failure::failure, kernels};
-use crate::backend::{Rule, Runtime, Update};
+use crate::backend::runtime::{Rule, Runtime, Update};
 use crate::device;
 use crate::memory::{Ledger, Tried};
 use crate::precision::Precision;

@@ -3,9 +3,10 @@
 use burn::tensor::Tensor;
 use pipeline_kernels::Area;
 
-use super::core::{Graphics, rows};
+use super::core::Graphics;
 use super::costs::GraphicsCosts;
 use super::kernels;
+use super::tensors::rows;
 use crate::backend::counting::Costs as _;
 use crate::layer::{TransposedBackend, TransposedCall, TransposedConvolution};
 use crate::memory::Tried;

@@ -1,0 +1,35 @@
+//! Small helpers on burn's tensors.
+
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Tensor};
+
+use crate::memory::Tried;
+
+/// A tensor in float32.
+pub(super) fn wide<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
+}
+
+/// Makes a map anew from itself: in place, where the work can.
+pub(super) fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Tried<Tensor<4>>) -> Tried<()> {
+    let mut done = Ok(());
+    data.inplace(|tensor| {
+        let device = tensor.device();
+        work(tensor).unwrap_or_else(|fault| {
+            done = Err(fault);
+            Tensor::empty([1; 4], &device)
+        })
+    });
+    done
+}
+
+/// A map's pixels, a row of channels each: `[batch * height * width, channels]`.
+pub(super) fn rows(map: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = map.dims();
+    map.permute([0, 2, 3, 1]).reshape([batch * height * width, channels])
+}
+
+/// The options of a 3x3 convolution that keeps the size.
+pub(super) fn same() -> ConvOptions<2> {
+    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
+}

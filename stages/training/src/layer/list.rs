@@ -1,0 +1,58 @@
+//! The list of the layers that make maps. (A norm makes none, and stands by itself.)
+
+use super::convolution::{Convolution, ConvolutionBackend};
+use super::differentiable::{Differentiable, Rules};
+use super::head::{Head, HeadBackend};
+use super::norm::NormBackend;
+use super::pool::{MaxPool, MaxPoolBackend};
+use super::transposed::{TransposedBackend, TransposedConvolution};
+use crate::pass::Backend;
+
+macro_rules! layers {
+    ($($layer:ident: $backend:ident),+ $(,)?) => {
+        /// Any layer that makes a map.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub enum Layer {
+            $(
+                #[doc = concat!("See [`", stringify!($layer), "`].")]
+                $layer($layer),
+            )+
+        }
+
+        impl Layer {
+            /// What is known of it without running it.
+            pub(crate) fn rules(&self) -> &dyn Rules {
+                match self {
+                    $(Self::$layer(layer) => layer,)+
+                }
+            }
+
+            /// The layer on a backend.
+            pub(crate) fn on<B: LayerBackend>(&self) -> &dyn Differentiable<B> {
+                match self {
+                    $(Self::$layer(layer) => layer,)+
+                }
+            }
+        }
+
+        $(
+            impl From<$layer> for Layer {
+                fn from(layer: $layer) -> Self {
+                    Self::$layer(layer)
+                }
+            }
+        )+
+
+        /// A backend with all layers.
+        pub(crate) trait LayerBackend: Backend + NormBackend $(+ $backend)+ {}
+
+        impl<B: Backend + NormBackend $(+ $backend)+> LayerBackend for B {}
+    };
+}
+
+layers! {
+    Convolution: ConvolutionBackend,
+    TransposedConvolution: TransposedBackend,
+    MaxPool: MaxPoolBackend,
+    Head: HeadBackend,
+}

@@ -1,0 +1,51 @@
+//! The report of memory that was refused, and of what was done about it.
+
+use pipeline_contract::events::{RetryEvent, RetrySetting};
+
+use crate::memory::OutOfMemory;
+use crate::policy::Setting;
+
+/// One retry: what was refused, and what is done about it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Retry {
+    pub short: OutOfMemory,
+    pub from: Setting,
+    pub to: Setting,
+    /// What training takes at the peak from then on, where the plan changed.
+    pub planned: Option<u64>,
+    pub samples: usize,
+}
+
+/// A setting as events have it.
+fn told(setting: &Setting, largest: usize) -> RetrySetting {
+    RetrySetting {
+        micro_batch: setting.samples.min(largest),
+        mixed_precision: setting.precision.name().to_owned(),
+        gradient_checkpointing: setting.checkpointing.name().to_owned(),
+    }
+}
+
+/// The same for people.
+pub(super) fn in_words(setting: &Setting, largest: usize) -> String {
+    let Setting { precision, checkpointing, samples } = setting;
+    let (samples, precision, checkpointing) = ((*samples).min(largest), precision.name(), checkpointing.name());
+    format!("at most {samples} samples at a time, mixed_precision {precision}, gradient_checkpointing {checkpointing}")
+}
+
+impl Retry {
+    /// What is recorded of it. Epochs count from 1.
+    pub fn event(&self, epoch: u64) -> RetryEvent {
+        let Self { short, from, to, planned, samples } = self;
+        RetryEvent {
+            epoch,
+            what: short.to_string(),
+            place: short.place.clone(),
+            device_bytes: short.held,
+            asked: short.asked,
+            samples: *samples,
+            from: told(from, *samples),
+            to: told(to, *samples),
+            device_planned_peak: *planned,
+        }
+    }
+}

@@ -8,8 +8,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use pipeline::contract::Event;
 use pipeline::contract::events::{EndEvent, FORMAT, Status};
+use pipeline::contract::{Direction, Event};
 use support::{checkpoints, complete, count, files, metrics, mixed, outcome, run, said, signal, started, until};
 
 /// A checkpoint after every micro-batch, as far as the disk follows.
@@ -202,4 +202,43 @@ fn what_a_stage_settled_with_the_first_photograph_stays_settled() {
         assert!(output.status.success(), "from {name}: {}", said(&output));
         assert_eq!((outcome(&out), skipped(&out)), (outcome(&reference), skipped(&reference)), "from {name}");
     }
+}
+
+/// The checkpoint that stays is the one after the evaluation that is the best by the file's metric.
+#[test]
+fn the_best_checkpoint_goes_by_the_metric_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let evals = |out: &Path, metric: &str| -> Vec<(u64, f64)> {
+        let lines = metrics(out);
+        let evals = lines.iter().filter_map(|line| line.evaluation());
+        evals.map(|eval| (eval.epoch, eval.metric(metric).unwrap())).collect()
+    };
+    let best = |out: &Path| {
+        let bytes = fs::read(out.join("checkpoint/best.safetensors")).unwrap();
+        let checkpoint = pipeline::run::read_checkpoint(&bytes).unwrap();
+        let of = checkpoint.best_of.unwrap();
+        (of.metric, of.direction, checkpoint.best.unwrap(), checkpoint.mark.kept.evaluation().unwrap().epoch)
+    };
+    for (set, metric, direction) in [
+        ("true", "dice", Direction::Max),
+        ("{metric: specificity}", "specificity", Direction::Max),
+        ("{metric: sensitivity, direction: min}", "sensitivity", Direction::Min),
+    ] {
+        let out = folder.path().join(metric);
+        let output = complete(&out, &[&format!("trainer.checkpoint={{every_minutes: 1000, best: {set}}}")], &[]);
+        assert!(said(&output).contains("test dice 0."), "{}", said(&output));
+        let evals = evals(&out, metric);
+        let (epoch, figure) = evals.iter().copied().reduce(|a, b| if direction.is_better(b.1, a.1) { b } else { a }).unwrap();
+        assert_eq!(best(&out), (metric.to_owned(), direction, figure, epoch), "{evals:?}");
+    }
+    // The best so far by one metric says nothing of another: the run goes on, and finds its own from the last evaluation on.
+    let out = folder.path().join("sensitivity");
+    let more = ["trainer.num_epochs=5", "trainer.checkpoint={every_minutes: 1000, best: {metric: iou}}"];
+    complete(&out, &more, &["--resume"]);
+    let last = &evals(&out, "iou")[3..];
+    let (epoch, figure) = if last[1].1 > last[0].1 { last[1] } else { last[0] };
+    assert_eq!(best(&out), ("iou".to_owned(), Direction::Max, figure, epoch), "{last:?}");
+    let off = folder.path().join("off");
+    complete(&off, &["trainer.checkpoint={best: false}"], &[]);
+    assert!(!off.join("checkpoint/best.safetensors").exists());
 }

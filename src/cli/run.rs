@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::events::Status;
-use pipeline_contract::{Registry, Result, Role, StageError};
+use pipeline_contract::events::{Line, Status};
+use pipeline_contract::{Metric, Registry, Result, Role, StageError};
 use pipeline_training::plan::size;
 
 use super::resume::{self, Verdict};
 use super::{exit, signals};
 use crate::engine::Control;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, execute, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, execute, headline, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -111,10 +111,11 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
         tracing::info!("{}: {} in use", card.name, amount(card.used, card.total));
     }
     let source = pipeline.graph.of_role(Role::Source).next().map(|node| pipeline.graph.stage(node).id.clone());
-    let progress = Progress::new(pipeline.settings.epochs, source, quiet);
+    let metrics = pipeline.graph.metrics();
+    let progress = Progress::new(pipeline.settings.epochs, source, metrics.clone(), quiet);
     match execute(pipeline, folder, &control, progress, cards, going) {
         Ok(summary) => {
-            report(&summary, folder);
+            report(&summary, &metrics, folder);
             if summary.status == Status::Complete { exit::DONE.into() } else { asked.exit(summary.checkpoint.is_some()).into() }
         }
         Err(failure) => {
@@ -167,11 +168,11 @@ fn cards() -> Option<serde_json::Value> {
     serde_json::to_value(pipeline_training::device::card_memory()?).ok()
 }
 
-fn report(summary: &Summary, folder: &Folder) {
-    let figure = |name: &str| summary.eval.as_ref()?.evaluation()?.metric(name);
+fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
     let mut text = format!("{} steps on {} samples in {:.1} s", summary.steps, summary.samples, summary.seconds);
-    if let (Some(dice), Some(auc)) = (figure("dice"), figure("auc")) {
-        text += &format!("; test dice {dice:.4}, AUC {auc:.4}");
+    let figures = summary.eval.as_ref().and_then(Line::evaluation).map(|eval| headline(metrics, eval)).unwrap_or_default();
+    if !figures.is_empty() {
+        text += &format!("; test {}", figures.join(", "));
     }
     tracing::info!("{text}");
     let memory = &summary.memory;

@@ -1,7 +1,7 @@
 //! The checked graph: stages and edges, and the lanes that run them.
 
 use petgraph::graph::{DiGraph, NodeIndex};
-use pipeline_contract::{Facts, Role};
+use pipeline_contract::{Facts, Metric, Role};
 
 use super::edge::Edge;
 use super::lane::Lane;
@@ -36,5 +36,16 @@ impl Graph {
     /// The stages of a role, in the order of [`Self::order`].
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = NodeIndex> {
         self.order.iter().copied().filter(move |&node| self.stage(node).kind.role == Some(role))
+    }
+
+    /// What the evaluators measure, each metric once.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut metrics: Vec<Metric> = Vec::new();
+        for metric in self.of_role(Role::Evaluator).flat_map(|node| &self.stage(node).kind.metrics) {
+            if metrics.iter().all(|known| known.name != metric.name) {
+                metrics.push(*metric);
+            }
+        }
+        metrics
     }
 }

@@ -74,11 +74,12 @@ impl Plan {
         let device = device::open(&job.device)?;
         let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
         let host = Host::of(pipeline, job.window());
-        let Checkpoints { keep, best, .. } = pipeline.settings.checkpoints;
+        let Checkpoints { keep, ref best, .. } = pipeline.settings.checkpoints;
         let state = [Cause::Weights, Cause::Gradients, Cause::Optimizer];
         let held = |sum: u64, cause| sum.saturating_add(forecast.peak.causes.get(cause).copied().unwrap_or(0));
         let state = state.iter().fold(host.window, held);
-        let checkpoints = (keep > 0).then(|| CheckpointSize { bytes: state, files: keep.saturating_add(1 + u64::from(best)) });
+        let checkpoints =
+            (keep > 0).then(|| CheckpointSize { bytes: state, files: keep.saturating_add(1 + u64::from(best.is_some())) });
         Ok(Self { job, device, forecast, reserved: None, host, checkpoints, name: pipeline.name.clone() })
     }
 

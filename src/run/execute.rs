@@ -78,7 +78,10 @@ pub fn execute(
     let written = |name: &str, result: io::Result<()>| result.map_err(|error| unwritable(folder, name, error));
     let Going { asked, chosen, from } = going;
     let (mut mark, last, best, snapshot) = match from {
-        Some(Found { checkpoint, last, .. }) => (checkpoint.mark, last, checkpoint.best, Some(checkpoint.snapshot)),
+        Some(Found { checkpoint, last, .. }) => {
+            let best = checkpoint.best_so_far(pipeline.settings.checkpoints.best.as_ref());
+            (checkpoint.mark, last, best, Some(checkpoint.snapshot))
+        }
         None => (Mark::default(), 0, None, None),
     };
     mark.resumes += u64::from(snapshot.is_some());
@@ -99,7 +102,7 @@ pub fn execute(
     let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
-    let checkpoints = pipeline.settings.checkpoints;
+    let checkpoints = pipeline.settings.checkpoints.clone();
     let keeper = if checkpoints.keep > 0 {
         let kept = CheckpointKeeper::start(folder.path(), checkpoints, metrics.clone(), (asked, chosen), (last, best));
         Some(Arc::new(kept.map_err(|error| unwritable(folder, "checkpoint", error))?))

@@ -148,9 +148,9 @@ impl Metrics {
         self.state().kept.steps()
     }
 
-    /// The test Dice of the last evaluation.
-    pub fn dice(&self) -> Option<f64> {
-        self.state().kept.evaluation()?.metric("dice")
+    /// A metric of the last evaluation; `None` where that has none of this name, or no number for it.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.state().kept.evaluation()?.metric(name)
     }
 
     /// What was kept, and the first failure to write.

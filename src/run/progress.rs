@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipeline_contract::Event;
 use pipeline_contract::events::{EpochEvent, StepEvent};
+use pipeline_contract::{Event, Metric};
 
 use super::amount::{Planned, memory, peak};
+use super::headline::headline;
 
 /// The bars of the process, through which log lines go so that neither tears the other.
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
@@ -24,6 +25,7 @@ struct Inner {
     bars: Option<Bars>,
     quiet: bool,
     source: Option<String>,
+    metrics: Vec<Metric>,
     state: Mutex<State>,
 }
 
@@ -48,12 +50,12 @@ struct State {
 
 impl Progress {
     /// Progress on standard error: bars if it is a terminal, plain lines otherwise, nothing if `quiet`. What is left is counted
-    /// in the samples of `source`, the first one of the file.
-    pub fn new(epochs: u64, source: Option<String>, quiet: bool) -> Self {
+    /// in the samples of `source`, the first one of the file; of evaluations those of `metrics` are shown that have a label.
+    pub fn new(epochs: u64, source: Option<String>, metrics: Vec<Metric>, quiet: bool) -> Self {
         let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
         let (eval, planned) = (String::new(), Planned::default());
         let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval, planned, told_peak: 0 };
-        Self(Arc::new(Inner { bars, quiet, source, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { bars, quiet, source, metrics, state: Mutex::new(state) }))
     }
 
     /// A source says how many samples its epochs have.
@@ -78,9 +80,13 @@ impl Progress {
             Event::Step(step) => self.step(&mut state, step),
             Event::Epoch(epoch) => self.epoch(&mut state, epoch),
             Event::Eval(eval) => {
-                let figure = |name: &str| eval.metric(name).unwrap_or(f64::NAN);
-                state.eval = format!("test dice {:.4}", figure("dice"));
-                self.line(&format!("epoch {}: {}, AUC {:.4}", eval.epoch, state.eval, figure("auc")));
+                let figures = headline(&self.0.metrics, eval);
+                // Beside the bar of the epochs there is room for one.
+                state.eval = figures.first().map(|figure| format!("test {figure}")).unwrap_or_default();
+                self.line(&match figures.is_empty() {
+                    true => format!("epoch {}: measured on {} images", eval.epoch, eval.images),
+                    false => format!("epoch {}: test {}", eval.epoch, figures.join(", ")),
+                });
             }
             // Retries and samples that are skipped are warnings already.
             _ => {}
@@ -196,7 +202,7 @@ mod tests {
     fn any_amounts_are_shown() {
         assert_eq!((done(25, 3, Some(10)), done(25, 3, None), done(25, 9, Some(10))), (5, 25, 0));
         assert_eq!(done(u64::MAX, u64::MAX, Some(u64::MAX)), 0);
-        let progress = Progress::new(u64::MAX, Some("files".into()), false);
+        let progress = Progress::new(u64::MAX, Some("files".into()), vec![Metric::max("dice").shown_as("dice")], false);
         progress.announce("files", u64::MAX);
         for (samples, epoch) in [(0, 0), (1, 1), (u64::MAX, u64::MAX)] {
             let bytes = Some(u64::MAX);

@@ -8,7 +8,8 @@ use pipeline_contract::{Registry, Severity};
 use super::node::{Data, Node, count};
 use super::references::Used;
 use super::{
-    Loaded, Pipeline, facts, file, needs, overrides, references, resolved, settings, spelling, stages, unread, wiring, yaml,
+    Loaded, Pipeline, best, facts, file, needs, overrides, references, resolved, settings, spelling, stages, unread, wiring,
+    yaml,
 };
 use crate::diagnostic::{Diagnostic, Source};
 
@@ -67,8 +68,11 @@ fn read(source: &mut Source, overrides: &[String], registry: &Registry, problems
     overrides::apply(&mut root, overrides, source, problems);
     let mut used = Used::new();
     let root = references::resolve(&root, source, &mut used, problems);
-    let top = settings::check(&root, source.name(), &mut used, problems);
+    let mut top = settings::check(&root, source.name(), &mut used, problems);
     let entries = stages::read(&root, registry, &mut used, problems);
+    if let Some(top) = &mut top {
+        top.settings.checkpoints.best = best::choose(&root, &top.trainer, &entries, problems);
+    }
     let needs = needs::resolve(&entries, problems);
     let facts = facts::check(&entries, &needs, problems);
     let graph = wiring::connect(&entries, &needs, &facts, problems);

@@ -2,10 +2,12 @@
 //! It runs nothing and builds no stage.
 //!
 //! The steps, one file each: `file` (bytes off the disk), `yaml` and `syntax` (a tree with places), `spelling`, `overrides` (`--set`),
-//! `references` (`${...}`), `settings` (what the engine reads), `stages` with `options` (each stage by itself), `needs` and
+//! `references` (`${...}`), `settings` (what the engine reads; `on_error` and
+//! `best` are keys of it), `stages` with `options` (each stage by itself), `needs` and
 //! `wiring` (the graph), `facts` (what stages say of each other's items), `unread` (keys without a reader), `resolved`.
 
 mod amounts;
+mod best;
 mod facts;
 mod file;
 mod limits;
@@ -30,6 +32,9 @@ mod yaml;
 
 pub use load::{load, load_bytes, load_text};
 pub use resolved::to_yaml;
+
+use pipeline_contract::Direction;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::engine::{OnError, Patience};
@@ -60,7 +65,7 @@ pub struct Settings {
 }
 
 /// When checkpoints are taken and how many stay.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoints {
     /// Minutes between two.
     pub every_minutes: f64,
@@ -68,8 +73,17 @@ pub struct Checkpoints {
     pub every_steps: Option<u64>,
     /// How many stay, the newest; 0: none is taken.
     pub keep: u64,
-    /// Whether one is also taken, and stays, after the best evaluation.
-    pub best: bool,
+    /// By which metric one is also taken, and stays, after the best evaluation; `None`: by none.
+    pub best: Option<Best>,
+}
+
+/// By which metric an evaluation is the best so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Best {
+    /// The metric's name in `eval` events.
+    pub metric: String,
+    /// Which way is better.
+    pub direction: Direction,
 }
 
 /// A file that can be run.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
 use serde_json::{Map, Value};
 
+use super::best;
 use super::node::{Data, Node, quote};
 use super::on_error;
 use super::options::{Checker, Owner, Places};
@@ -50,12 +51,7 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
                 OptionSpec::new("every_minutes", minutes(), 10, "minutes between checkpoints"),
                 OptionSpec::optional("every_steps", OptionType::at_least(1), "also after so many optimizer steps"),
                 OptionSpec::new("keep", OptionType::at_least(0), 2, "so many stay, the newest; 0: none is taken"),
-                OptionSpec::new(
-                    "best",
-                    OptionType::Bool,
-                    true,
-                    "one is also taken, and stays, after the best evaluation (Dice)",
-                ),
+                best::key(),
             ]),
             serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
             "when all that decides the run's future is kept, so that it can go on after it was stopped or killed",
@@ -139,7 +135,8 @@ fn checkpoints(trainer: &Map<String, Value>) -> Option<Checkpoints> {
         every_minutes: block.get("every_minutes")?.as_f64()?,
         every_steps: block.get("every_steps").and_then(Value::as_u64),
         keep: block.get("keep")?.as_u64()?,
-        best: block.get("best")?.as_bool()?,
+        // Which metric it goes by is known once the evaluators are.
+        best: None,
     })
 }
 

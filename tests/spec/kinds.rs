@@ -1,8 +1,8 @@
 //! A small vocabulary of stage kinds for the tests of the file reader: real declarations, stages that never run.
 
 use pipeline::contract::{
-    BuildContext, Checked, Either, Facts, Finding, ItemContext, Join, Map, Nothing, OptionSpec, OptionType, Output, Payload,
-    Place, Registry, Result, Sequential, Source, StageKind, Variant, fact,
+    BuildContext, Checked, Either, Facts, Finding, ItemContext, Join, Map, Metric, Nothing, OptionSpec, OptionType, Output,
+    Payload, Place, Registry, Result, Role, Sequential, Source, StageKind, Variant, fact,
 };
 use serde_json::{Value, json};
 
@@ -125,6 +125,8 @@ pub fn registry() -> Registry {
             .option(OptionSpec::new("keep", OptionType::Bytes, 0, "how much it leaves"))
             .may_end(),
         StageKind::device("evaluate", "the test figures at the end of an epoch", unrun::<Either<Step, Batch>, Nothing>)
+            .role(Role::Evaluator)
+            .metrics([Metric::max("dice"), Metric::max("iou"), Metric::min("hd95")])
             .join(Join::InTurn),
     ])
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+mod best;
 mod broken;
 mod filled_in;
 mod hostile;

@@ -5,7 +5,8 @@ use pipeline::schema::schema;
 use serde_json::Value;
 
 /// What only the reader can see, and why.
-const BEYOND: [&str; 8] = [
+const BEYOND: [&str; 9] = [
+    "best_metric",      // what evaluators measure
     "cycle",            // who needs whom
     "dangling_needs",   // which ids there are
     "duplicate_id",     // that ids are unique

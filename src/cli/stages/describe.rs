@@ -9,6 +9,13 @@ use crate::cli::output::{bold, dim};
 pub(super) fn kind(kind: &StageKind, color: bool) -> String {
     let mut text = format!("{}: {}\n\n", bold(kind.name, color), kind.doc);
     text += &format!("ports    {}\nruns     {}\n", ports(kind), lane(kind.lane));
+    if let Some(role) = kind.role {
+        text += &format!("role     {}\n", role.name());
+    }
+    if !kind.metrics.is_empty() {
+        let metrics = kind.metrics.iter().map(|metric| format!("{} ({})", metric.name, metric.direction));
+        text += &format!("gives    {}\n", metrics.collect::<Vec<_>>().join(", "));
+    }
     if kind.inputs.len() > 1 {
         let join = match kind.join {
             Join::Zip => "one item of each input in turn",

@@ -1,12 +1,14 @@
 //! What a stage kind declares, as JSON for other programs.
 
-use pipeline_contract::{DefaultValue, Join, Lane, OptionSpec, OptionType, PortType, StageKind};
+use pipeline_contract::{DefaultValue, Join, Lane, Metric, OptionSpec, OptionType, PortType, Role, StageKind};
 use serde_json::{Value, json};
 
 pub(super) fn kind(kind: &StageKind) -> Value {
     json!({
         "name": kind.name,
         "doc": kind.doc,
+        "role": kind.role.map(Role::name),
+        "metrics": kind.metrics.iter().map(metric).collect::<Vec<_>>(),
         "lane": match kind.lane {
             Lane::Source => "source",
             Lane::Workers => "workers",
@@ -23,6 +25,10 @@ pub(super) fn kind(kind: &StageKind) -> Value {
         "options": options(&kind.options),
         "example": kind.example,
     })
+}
+
+fn metric(metric: &Metric) -> Value {
+    json!({"name": metric.name, "direction": metric.direction, "label": metric.label})
 }
 
 fn options(specs: &[OptionSpec]) -> Vec<Value> {

@@ -1,6 +1,8 @@
 //! The list and the description of kinds, on declarations that use every type of option.
 
-use pipeline_contract::{ItemContext, Map, OptionSpec, OptionType, Payload, Registry, Result, StageKind, Variant};
+use pipeline_contract::{
+    ItemContext, Map, Metric, OptionSpec, OptionType, Payload, Registry, Result, Role, StageKind, Variant,
+};
 
 use super::{describe, instead, json, list};
 
@@ -88,4 +90,14 @@ fn json_holds_defaults_and_nested_options() {
     assert_eq!(value["options"][1]["default_key"], "trainer.device");
     assert_eq!(value["options"][2]["type"]["variants"][0]["options"][0]["default"], 0.5);
     assert!(value["options"][2]["type"]["variants"][0]["options"][0]["type"]["max"].is_null());
+}
+
+#[test]
+fn an_evaluator_says_what_it_is_and_what_it_measures() {
+    let kind = kind().role(Role::Evaluator).metrics([Metric::max("dice").shown_as("Dice"), Metric::min("hd95")]);
+    let text = describe::kind(&kind, false);
+    assert!(text.contains("\nrole     evaluator\ngives    dice (max), hd95 (min)\n"), "{text}");
+    let value = json::kind(&kind);
+    assert_eq!((&value["role"], &value["metrics"][1]["direction"]), (&"evaluator".into(), &"min".into()));
+    assert!(value["metrics"][1]["label"].is_null());
 }

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::Checkpoint;
 use crate::engine::{Position, Snapshot};
 use crate::run::metrics::Mark;
+use crate::spec::Best;
 
 /// What the file says it is.
 const FORMAT: &str = "pipeline checkpoint";
@@ -35,6 +36,9 @@ struct State {
     asked: Value,
     chosen: Vec<String>,
     best: Option<f64>,
+    /// Earlier programs didn't write it.
+    #[serde(default)]
+    best_of: Option<Best>,
     number: u64,
 }
 
@@ -87,7 +91,7 @@ fn sum(name: &str, dtype: &str, data: &[u8]) -> String {
 /// # Errors
 /// When it can't be written.
 pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<u64> {
-    let Checkpoint { snapshot, mark, asked, chosen, best, number } = checkpoint;
+    let Checkpoint { snapshot, mark, asked, chosen, best, best_of, number } = checkpoint;
     let state = State {
         position: snapshot.position.clone(),
         samples: snapshot.samples.clone(),
@@ -97,6 +101,7 @@ pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<u64> {
         asked: asked.clone(),
         chosen: chosen.clone(),
         best: *best,
+        best_of: best_of.clone(),
         number: *number,
     };
     let state = serde_json::to_string(&state)?;
@@ -164,7 +169,7 @@ pub fn read(bytes: &[u8]) -> Result<Checkpoint, Damage> {
     if let Some(missing) = sums.keys().next() {
         return Err(damage(format!("`{missing}` is missing")));
     }
-    let State { position, samples, settled, stages, mark, asked, chosen, best, number } = state;
+    let State { position, samples, settled, stages, mark, asked, chosen, best, best_of, number } = state;
     let stages = stages
         .into_iter()
         .map(|(stage, values)| {
@@ -173,7 +178,7 @@ pub fn read(bytes: &[u8]) -> Result<Checkpoint, Damage> {
         })
         .collect();
     let snapshot = Snapshot { position, samples, settled, stages };
-    Ok(Checkpoint { snapshot, mark, asked, chosen, best, number })
+    Ok(Checkpoint { snapshot, mark, asked, chosen, best, best_of, number })
 }
 
 #[cfg(test)]

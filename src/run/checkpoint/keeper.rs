@@ -19,7 +19,7 @@ use super::listing::{BEST, FOLDER, name, rotate};
 use super::{Checkpoint, file};
 use crate::engine::{Keeper, Moment, Snapshot};
 use crate::run::metrics::Metrics;
-use crate::spec::Checkpoints;
+use crate::spec::{Best, Checkpoints};
 
 /// Takes the checkpoints of one run.
 pub struct CheckpointKeeper {
@@ -63,8 +63,8 @@ struct Job {
 }
 
 impl CheckpointKeeper {
-    /// Starts the thread that writes into `checkpoint/` of the run's folder. Numbers go on after `number`; `best` is the best test
-    /// Dice so far.
+    /// Starts the thread that writes into `checkpoint/` of the run's folder. Numbers go on after `number`; `best` is the best
+    /// evaluation's figure so far.
     ///
     /// # Errors
     /// When the folder can't be made, or the thread not be started.
@@ -108,8 +108,9 @@ impl CheckpointKeeper {
 
     /// Whether the last evaluation was better than all before.
     fn is_best(&self, state: &State) -> Option<f64> {
-        let dice = self.metrics.dice().filter(|_| self.settings.best)?;
-        state.best.is_none_or(|best| dice > best).then_some(dice)
+        let Best { metric, direction } = self.settings.best.as_ref()?;
+        let figure = self.metrics.metric(metric)?;
+        state.best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
     }
 
     fn is_time(&self, state: &State) -> bool {
@@ -143,6 +144,7 @@ impl Keeper for CheckpointKeeper {
             asked: self.asked.clone(),
             chosen: self.chosen.clone(),
             best: state.best,
+            best_of: self.settings.best.clone(),
             number: state.number,
         };
         drop(state);

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::metrics::Mark;
 use crate::engine::Snapshot;
+use crate::spec::Best;
 
 /// All that decides the future of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,17 +26,26 @@ pub struct Checkpoint {
     pub asked: Value,
     /// The overrides that were chosen for its memory budget.
     pub chosen: Vec<String>,
-    /// The best test Dice so far.
+    /// The best evaluation's figure so far.
     pub best: Option<f64>,
+    /// The metric that it is of; `None` in checkpoints of programs that knew only one.
+    pub best_of: Option<Best>,
     /// Its number, from 1 over the whole run.
     pub number: u64,
+}
+
+impl Checkpoint {
+    /// The best figure so far of a metric; `None` where the figure is another metric's, or none.
+    pub(super) fn best_so_far(&self, of: Option<&Best>) -> Option<f64> {
+        self.best.filter(|_| self.best_of.is_none() || self.best_of.as_ref() == of)
+    }
 }
 
 #[cfg(test)]
 mod testing {
     use std::collections::BTreeMap;
 
-    use pipeline_contract::{Buffer, Saved};
+    use pipeline_contract::{Buffer, Direction, Saved};
     use serde_json::json;
 
     use super::*;
@@ -63,6 +73,7 @@ mod testing {
             asked: json!({"seed": 42}),
             chosen: vec!["a=b".into()],
             best: Some(0.5),
+            best_of: Some(Best { metric: "iou".into(), direction: Direction::Max }),
             number: 3,
         }
     }

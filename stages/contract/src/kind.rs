@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BuildContext, Checked, Facts, Inputs, Map, Nothing, OptionSpec, PortType, Result, Role, Running, Sequential, Source,
-    StageError,
+    BuildContext, Checked, Facts, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running, Sequential,
+    Source, StageError,
 };
 
 /// On which thread or pool a stage runs.
@@ -46,6 +46,8 @@ pub struct StageKind {
     pub doc: &'static str,
     /// What it is in a training; `None` where nothing looks for it.
     pub role: Option<Role>,
+    /// What an evaluator measures; the first is the one that the best checkpoint goes by unless the file says otherwise.
+    pub metrics: Vec<Metric>,
     /// Where it runs.
     pub lane: Lane,
     /// The types of its inputs, in the order of `needs:`.
@@ -138,6 +140,7 @@ impl StageKind {
             name,
             doc,
             role: None,
+            metrics: Vec::new(),
             lane,
             inputs,
             join: Join::Zip,
@@ -155,6 +158,13 @@ impl StageKind {
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// Says what an evaluator measures, the most telling first: the names of the figures in its `eval` events.
+    #[must_use]
+    pub fn metrics(mut self, metrics: impl Into<Vec<Metric>>) -> Self {
+        self.metrics = metrics.into();
         self
     }
 

@@ -158,9 +158,11 @@ fn a_chain_trains_evaluates_and_exports() {
     let evals = events.all("eval");
     assert_eq!((evals.len(), &evals[3]["images"], &evals[3]["epoch"]), (4, &json!(3), &json!(4)));
     assert!(evals[3]["auc"].as_f64().unwrap() > 0.9, "{evals:?}");
-    for name in ["dice", "dice_pooled", "iou", "sensitivity", "specificity", "accuracy", "auc"] {
+    let names = ["dice", "dice_pooled", "iou", "sensitivity", "specificity", "accuracy", "auc"];
+    for name in names {
         assert!((0.0..=1.0).contains(&evals[3][name].as_f64().unwrap()), "{name}");
     }
+    assert_eq!(kind("evaluate").metrics.iter().map(|metric| metric.name).collect::<Vec<_>>(), names, "as it declares");
     assert!(out.path().join("predictions.png").exists() && out.path().join("model.safetensors").exists());
     let bytes = std::fs::read(out.path().join("model.safetensors")).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();

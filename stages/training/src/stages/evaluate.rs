@@ -7,8 +7,8 @@ use std::sync::Arc;
 use pipeline_contract::events::{EvalEvent, summary};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
-    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output,
-    Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
+    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Metric, Nothing, OptionSpec, OptionType,
+    Output, Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
@@ -27,6 +27,17 @@ struct Options {
     pictures: usize,
     tensors: bool,
 }
+
+/// What is measured, in the order of the figures.
+const METRICS: [Metric; 7] = [
+    Metric::max("dice").shown_as("dice"),
+    Metric::max("dice_pooled"),
+    Metric::max("iou"),
+    Metric::max("sensitivity"),
+    Metric::max("specificity"),
+    Metric::max("accuracy"),
+    Metric::max("auc").shown_as("AUC"),
+];
 
 pub(super) fn kind() -> StageKind {
     StageKind::device("evaluate", "measures the network on test images at the end of every epoch", Evaluate::build)
@@ -55,6 +66,7 @@ pub(super) fn kind() -> StageKind {
             .harmless(),
         )
         .role(Role::Evaluator)
+        .metrics(METRICS)
         .join(Join::InTurn)
         .check(check)
         .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
@@ -151,16 +163,16 @@ impl Sequential for Evaluate {
             Some(network) => network.lock()?.memory().map(|(_, peak)| peak),
             None => None,
         };
-        let metrics = [
-            ("dice", Some(mean)),
-            ("dice_pooled", Some(pooled.dice())),
-            ("iou", pooled.iou()),
-            ("sensitivity", pooled.sensitivity()),
-            ("specificity", pooled.specificity()),
-            ("accuracy", pooled.accuracy()),
-            ("auc", roc.value()),
+        let values = [
+            Some(mean),
+            Some(pooled.dice()),
+            pooled.iou(),
+            pooled.sensitivity(),
+            pooled.specificity(),
+            pooled.accuracy(),
+            roc.value(),
         ];
-        let metrics = metrics.into_iter().collect();
+        let metrics = METRICS.iter().map(|metric| metric.name).zip(values).collect();
         let eval = Event::from(EvalEvent { epoch: epoch + 1, metrics, images: dice.images(), device_bytes_peak: peak });
         self.events.summarize(summary::EVAL, eval.fields().into());
         self.events.record(eval);

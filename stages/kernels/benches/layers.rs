@@ -78,9 +78,6 @@ fn flat() {
     println!("sum_of_squares: {:.1} GB/s", size / seconds(|| assert!(sum_of_squares(&weight) > 0.0)));
     println!("all_finite: {:.1} GB/s", size / seconds(|| assert!(all_finite(&weight))));
     println!("add: {:.1} GB/s", 3.0 * size / seconds(|| add(&mut x, &weight)));
-    let masks = vec![1; 1 << 20];
-    let time = seconds(|| loss(LossKind::BceDice, &mut x[..1 << 20], &masks, 1, 1.0, &mut [0.0]));
-    println!("loss: {:.1} ms for 2^20 pixels", time * 1e3);
 }
 
 fn main() {

@@ -5,6 +5,9 @@
 )]
 
 use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::parallel;
 
 /// A slice whose parts are handed out for writing, also to different threads.
 pub(crate) struct Cells<'a, T> {
@@ -35,4 +38,46 @@ impl<'a, T> Cells<'a, T> {
         // SAFETY: within the slice, as just checked; not aliased, as the caller promises.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
     }
+}
+
+/// The same pixels of several planes, for one thread to write to.
+pub(crate) struct Strip<'a, T> {
+    cells: &'a Cells<'a, T>,
+    /// Pixels of a plane.
+    pixels: usize,
+    /// Which of them.
+    range: Range<usize>,
+}
+
+impl<T: Send> Strip<'_, T> {
+    /// Its pixels' places in a plane.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// Its pixels of a plane.
+    ///
+    /// # Panics
+    /// When there is no such plane.
+    pub(crate) fn plane(&mut self, index: usize) -> &mut [T] {
+        // SAFETY: strips share no pixels, and no other plane of this one is borrowed.
+        unsafe { self.cells.part(index * self.pixels + self.range.start, self.range.len()) }
+    }
+}
+
+/// Works on `planes`, `[planes, pixels]`, in strips of `width` pixels, and adds up the results in order.
+pub(crate) fn through_planes<T: Send, S: Copy + Default + Send>(
+    planes: &mut [T],
+    pixels: usize,
+    width: usize,
+    work: impl Fn(Strip<'_, T>) -> S + Sync,
+    add: impl Fn(S, S) -> S,
+) -> S {
+    let cells = Cells::new(planes);
+    let strip = |index: usize| {
+        let range = index * width..((index + 1) * width).min(pixels);
+        // `parallel::sum` does each index once, so no pixel is in two strips.
+        work(Strip { cells: &cells, pixels, range })
+    };
+    parallel::sum(pixels.div_ceil(width), strip, add)
 }

@@ -24,7 +24,7 @@ pub use convolution::{
     convolve_weight_gradient_workspace, convolve_workspace,
 };
 pub use element::Element;
-pub use loss::{LossKind, loss};
+pub use loss::{Targets, Term, WeightedTerm, loss, loss_workspace, target_at};
 pub use norm::{moments, norm_input_gradient, norm_sums};
 pub use optimizer::{AdamNumbers, AdamStep, SgdStep, adam, sgd};
 pub use pointwise::{pointwise, pointwise_input_gradient, pointwise_weight_gradient};

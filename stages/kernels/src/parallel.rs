@@ -27,3 +27,17 @@ pub(crate) fn each(items: usize, scratch: &mut [f32], size: usize, work: impl Fn
         scratch[..threads.min(items) * size].par_chunks_exact_mut(size).with_max_len(1).for_each(drain);
     }
 }
+
+/// Results that wait on the stack.
+const GROUP: usize = 64;
+
+/// Computes each of `0..parts` exactly once, and adds up the results in order: the same sum for any number of threads.
+pub(crate) fn sum<S: Copy + Default + Send>(parts: usize, part: impl Fn(usize) -> S + Sync, add: impl Fn(S, S) -> S) -> S {
+    let (mut total, mut results) = (S::default(), [S::default(); GROUP]);
+    for first in (0..parts).step_by(GROUP) {
+        let results = &mut results[..GROUP.min(parts - first)];
+        results.par_iter_mut().enumerate().for_each(|(index, result)| *result = part(first + index));
+        total = results.iter().fold(total, |total, result| add(total, *result));
+    }
+    total
+}

@@ -1,6 +1,8 @@
 //! What the tests of layers share: seeded maps, and comparison with references in float64.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and panics where it fails")]
 
+pub mod losses;
+
 use half::{bf16, f16};
 use pipeline_kernels::{Area, Element, View};
 

@@ -1,0 +1,12 @@
+//! Binary cross-entropy. All such terms of a list become one weight for background and one for the mask.
+
+use super::{Term, WeightedTerm};
+
+/// The weights of a pixel's cross-entropy, `[background, mask]`; none without such a term. Its derivative is `p - y`.
+pub(super) fn weights(terms: &[WeightedTerm]) -> Option<[f32; 2]> {
+    let of = |weighted: &WeightedTerm| match weighted.term {
+        Term::Bce { pos_weight } => Some([weighted.weight, weighted.weight * pos_weight]),
+        _ => None,
+    };
+    terms.iter().filter_map(of).reduce(|a, b| [a[0] + b[0], a[1] + b[1]])
+}

@@ -1,0 +1,134 @@
+//! The term of the centrelines. Both skeletons are made tile by tile, with a margin as wide as an erosion reaches, so that
+//! what is kept of them doesn't grow with the image.
+
+use super::binary::Slopes;
+use super::pixel::Pixel;
+use super::skeleton::{Adjoint, SKELETON_PLANES, Skeleton};
+use super::tiles::{self, Tile};
+use crate::Area;
+use crate::dispatch::widest;
+use crate::rows::{sum, sum_of_pairs};
+
+/// Added to both sides of precision and sensitivity; the authors' code's.
+const SMOOTH: f64 = 1.0;
+
+/// How far a pixel of a skeleton sees.
+fn reach(iterations: usize) -> usize {
+    iterations + 2
+}
+
+/// Values of one thread's memory.
+fn memory(iterations: usize, area: Area) -> usize {
+    tiles::largest(2 * reach(iterations), area).adjoint(iterations)
+}
+
+/// Values of workspace.
+pub(super) fn workspace(iterations: usize, area: Area) -> usize {
+    area.pixels() + tiles::workers(area) * memory(iterations, area)
+}
+
+/// A sample's sums.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClDice {
+    iterations: usize,
+    area: Area,
+    /// `sum(skel(y)) + 1`, and the share of it that is predicted.
+    mask: f64,
+    sensitivity: f64,
+    /// `sum(skel(p)) + 1`, and the share of it that is in the mask.
+    predicted: f64,
+    precision: f64,
+}
+
+impl ClDice {
+    /// Leaves a map in the workspace: each pixel's probability, negative (also if 0) on the mask's skeleton.
+    pub fn measure(iterations: usize, z: &[f32], y: &[u8], area: Area, workspace: &mut [f32]) -> Self {
+        let (width, size) = (area.width, memory(iterations, area));
+        let (map, memory) = workspace.split_at_mut(area.pixels());
+        let [mask, hit] = tiles::each(map, area, (&mut *memory, size), |band, map, memory| {
+            let mut sums = [0.0; 2];
+            for tile in Tile::of_band(band, area) {
+                let outer = tile.grown(reach(iterations), area);
+                let planes = &mut memory[..SKELETON_PLANES * outer.grid.plane()];
+                outer.load(y, width, planes, |y| if y == 0 { 0.0 } else { 1.0 });
+                let skeleton = skeleton(outer, iterations, planes);
+                for row in 0..tile.grid.height {
+                    let (place, skeleton) = (tile.row(row, width), &skeleton[tile.row_within(outer, row)]);
+                    let map = &mut map[Tile { top: 0, ..tile }.row(row, width)];
+                    for (map, (&z, &y)) in map.iter_mut().zip(z[place.clone()].iter().zip(&y[place])) {
+                        *map = Pixel::new(z, y).p;
+                    }
+                    sums[0] += sum(skeleton);
+                    sums[1] += sum_of_pairs(skeleton, map, |skeleton, p| skeleton * p);
+                    for (map, skeleton) in map.iter_mut().zip(skeleton) {
+                        *map = if *skeleton > 0.0 { -*map } else { *map };
+                    }
+                }
+            }
+            sums
+        });
+        let (map, mut nothing) = (&*map, vec![(); area.pixels()]);
+        let [predicted, right] = tiles::each(&mut nothing, area, (memory, size), |band, _, memory| {
+            let mut sums = [0.0; 2];
+            for tile in Tile::of_band(band, area) {
+                let outer = tile.grown(reach(iterations), area);
+                let planes = &mut memory[..SKELETON_PLANES * outer.grid.plane()];
+                outer.load(map, width, planes, f32::abs);
+                let skeleton = skeleton(outer, iterations, planes);
+                for row in 0..tile.grid.height {
+                    let skeleton = &mut skeleton[tile.row_within(outer, row)];
+                    sums[0] += sum(skeleton);
+                    for (skeleton, y) in skeleton.iter_mut().zip(&y[tile.row(row, width)]) {
+                        *skeleton = if *y == 0 { 0.0 } else { *skeleton };
+                    }
+                    sums[1] += sum(skeleton);
+                }
+            }
+            sums
+        });
+        let (mask, predicted) = (mask + SMOOTH, predicted + SMOOTH);
+        let (sensitivity, precision) = ((hit + SMOOTH) / mask, (right + SMOOTH) / predicted);
+        Self { iterations, area, mask, sensitivity, predicted, precision }
+    }
+
+    pub fn value(&self) -> f64 {
+        1.0 - 2.0 * self.precision * self.sensitivity / (self.precision + self.sensitivity)
+    }
+
+    /// Writes the sample's gradient, of which this term's is `scale` times its own, over the logits. The workspace is as
+    /// [`Self::measure`] left it.
+    pub fn write(&self, slopes: &Slopes<'_>, z: &mut [f32], y: &[u8], scale: f64, workspace: &mut [f32]) {
+        let &Self { iterations, area, .. } = self;
+        let (width, size) = (area.width, memory(iterations, area));
+        let both = self.precision + self.sensitivity;
+        let by_precision = -2.0 * (self.sensitivity / both).powi(2) / self.predicted;
+        let by_sensitivity = (scale * -2.0 * (self.precision / both).powi(2) / self.mask) as f32;
+        let [off, on] = [0.0, 1.0].map(|y| (scale * by_precision * (y - self.precision)) as f32);
+        let (map, memory) = workspace.split_at_mut(area.pixels());
+        tiles::each(z, area, (memory, size), |band, z, memory| {
+            for tile in Tile::of_band(band, area) {
+                let outer = tile.grown(2 * reach(iterations), area);
+                let (grid, plane) = (outer.grid, outer.grid.plane());
+                outer.load(map, width, memory, f32::abs);
+                let upstream = &mut memory[(iterations + 2) * plane..];
+                outer.load(y, width, upstream, |y| if y == 0 { off } else { on });
+                widest(Adjoint { grid, iterations, memory });
+                for row in 0..tile.grid.height {
+                    let place = tile.row(row, width);
+                    let extra = &mut memory[tile.row_within(outer, row)];
+                    for (extra, map) in extra.iter_mut().zip(&map[place.clone()]) {
+                        *extra += if map.is_sign_negative() { by_sensitivity } else { 0.0 };
+                    }
+                    slopes.write_with(&mut z[Tile { top: 0, ..tile }.row(row, width)], &y[place], extra);
+                }
+            }
+            []
+        });
+    }
+}
+
+/// The skeleton of the plane that `planes` begins with.
+fn skeleton(tile: Tile, iterations: usize, planes: &mut [f32]) -> &mut [f32] {
+    widest(Skeleton { grid: tile.grid, iterations, planes });
+    &mut planes[(SKELETON_PLANES - 1) * tile.grid.plane()..]
+}

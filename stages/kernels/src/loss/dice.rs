@@ -1,0 +1,18 @@
+//! Soft Dice, from a sample's `overlap = sum(p y)` and `total = sum(p) + sum(y)`: of a mask, or of one class.
+
+use super::EPSILON;
+
+fn ratio(overlap: f64, total: f64) -> f64 {
+    (2.0 * overlap + EPSILON) / (total + EPSILON)
+}
+
+pub(super) fn value(overlap: f64, total: f64) -> f64 {
+    1.0 - ratio(overlap, total)
+}
+
+/// The derivative by the probability of a pixel of the background and of the mask, times `scale`.
+pub(super) fn slopes(overlap: f64, total: f64, scale: f64) -> [f32; 2] {
+    let (ratio, total) = (ratio(overlap, total), total + EPSILON);
+    let background = (scale * ratio / total) as f32;
+    [background, background - (scale * 2.0 / total) as f32]
+}

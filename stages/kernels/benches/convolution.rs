@@ -46,7 +46,7 @@ fn layer<E: Element>(name: &str, kind: &str, channels: &[usize], outputs: usize,
     let views: Vec<_> = maps
         .iter()
         .zip(channels)
-        .map(|(values, channels)| View { values, channels: *channels, affine: Some(&affine[..*channels]) })
+        .map(|(values, channels)| View::normed(values, *channels, &affine[..*channels], Activation::Relu))
         .collect();
     let upstream = fill(area.values(outputs));
     let weight: Vec<f32> = (0..outputs * inputs * 9).map(|i| (i * 5 % 11) as f32 * 0.1 - 0.5).collect();

@@ -28,7 +28,7 @@ fn upsamples<E: Element>(name: &str, inputs: usize, outputs: usize, side: usize)
     let area = Area { batch: 1, height: side, width: side };
     let (input, upstream) = (map::<E>(area.values(inputs)), map::<E>(area.values(outputs) * 4));
     let affine = vec![[1.0f32, 0.1]; inputs];
-    let view = View { values: &input, channels: inputs, affine: Some(&affine) };
+    let view = View::normed(&input, inputs, &affine, Activation::Relu);
     let (weight, bias) = (map::<f32>(inputs * outputs * 4), map::<f32>(outputs));
     let mut workspace = vec![0.0; upsample_workspace(inputs, outputs, area)];
     let (mut out, mut gradient) = (upstream.clone(), input.clone());
@@ -49,15 +49,15 @@ fn planes<E: Element>(name: &str) {
     let x = map::<E>(area.values(channels));
     let size = size_of_val(&x[..]) as f64 / 1e9;
     let (affine, means) = (vec![[1.1f32, 0.1]; channels], vec![0.1f32; channels]);
-    let view = View { values: &x, channels, affine: Some(&affine) };
+    let view = View::normed(&x, channels, &affine, Activation::Relu);
     let (mut other, mut quarter) = (x.clone(), map::<E>(x.len() / 4));
     let (mut sums, weight) = (vec![[0.0; 2]; channels], vec![0.5f32; channels]);
     let (mut weight_gradient, mut bias_gradient, mut logits) = (weight.clone(), [0.0], vec![0.1; area.pixels()]);
     let speed = |label: &str, bytes: f64, time: f64| println!("{label} {name}: {:.1} GB/s, {:.1} ms", bytes / time, time * 1e3);
     speed("moments", 2.0 * size, seconds(|| moments(&x, area, &mut sums)));
-    speed("norm_sums", 2.0 * size, seconds(|| norm_sums(&x, &other, &affine, &means, area, &mut sums)));
+    speed("norm_sums", 2.0 * size, seconds(|| norm_sums(&x, &other, &affine, Activation::Relu, &means, area, &mut sums)));
     let coefficients = vec![[1.0, 0.01, 0.01]; channels];
-    let time = seconds(|| norm_input_gradient(&x, &mut other, &affine, &means, &coefficients, area));
+    let time = seconds(|| norm_input_gradient(&x, &mut other, &affine, Activation::Relu, &means, &coefficients, area));
     speed("norm_input_gradient", 3.0 * size, time);
     speed("pool", 1.25 * size, seconds(|| pool(view, area, &mut quarter)));
     speed("pool_gradient", 3.25 * size, seconds(|| pool_gradient(view, &quarter, area, &mut other)));

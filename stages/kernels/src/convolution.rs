@@ -73,7 +73,7 @@ pub fn convolve_input_gradient<E: Element>(
     out: &mut [E],
     workspace: &mut [f32],
 ) {
-    let upstream = View { values: upstream, channels: outputs, affine: None };
+    let upstream = View::plain(upstream, outputs);
     check(&[upstream], area);
     assert_eq!(weight.len(), outputs * inputs * 9, "the weights' shape");
     assert!(wanted.start <= wanted.end && wanted.end <= inputs, "the wanted inputs {wanted:?} of {inputs}");
@@ -101,7 +101,7 @@ pub fn convolve_weight_gradient<E: Element>(
     workspace: &mut [f32],
 ) {
     let channels = check(inputs, area);
-    let upstream = View { values: upstream, channels: outputs, affine: None };
+    let upstream = View::plain(upstream, outputs);
     check(&[upstream], area);
     assert_eq!(gradient.len(), outputs * channels * 9, "the weights' shape");
     weights::weight_gradient(inputs, &upstream, area, gradient, workspace);

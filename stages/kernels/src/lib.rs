@@ -4,6 +4,7 @@
 //! Maps are `[batch, channels, height, width]`, row after row, stored as float32, float16 or bfloat16; all arithmetic is in
 //! float32. Weights and their gradients are float32 in PyTorch's layouts.
 
+mod activation;
 mod cells;
 mod convolution;
 mod dispatch;
@@ -19,6 +20,7 @@ mod sums;
 mod upsample;
 mod view;
 
+pub use activation::Activation;
 pub use convolution::{
     convolve, convolve_input_gradient, convolve_input_gradient_workspace, convolve_weight_gradient,
     convolve_weight_gradient_workspace, convolve_workspace,

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::dispatch::{Kernel, widest};
 use crate::rows::{ROW, sum, sum_of, sum_of_pairs};
-use crate::{Area, Element};
+use crate::{Activation, Area, Element};
 
 /// For each sample and channel, the mean and the sum of squared deviations from it, in two passes (the second corrected for
 /// the mean's rounding: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983, equation 1.7).
@@ -51,21 +51,30 @@ impl<E: Element> Kernel for Moments<'_, E> {
     }
 }
 
-/// For each sample and channel `[sum g, sum g (x - mean)]`, of which the gradients of a norm are made; `g` is the upstream
-/// behind the ReLU: `upstream` where `scale * x + shift > 0`, else 0.
+/// For each sample and channel `[sum g, sum g (x - mean)]`, of which the gradients of a norm are made. `g` is the gradient of
+/// the activation's input: `upstream` where `scale * x + shift > 0`, else `upstream` times 0 for [`Activation::Relu`], the
+/// slope for [`Activation::LeakyRelu`] and 1 for [`Activation::Identity`].
 ///
 /// `x` and `upstream` are `[batch, channels, height, width]`; `affine` (`[scale, shift]`), `means` and `out` have a value for
 /// each plane.
 ///
 /// # Panics
 /// When sizes disagree, or planes are empty.
-pub fn norm_sums<E: Element>(x: &[E], upstream: &[E], affine: &[[f32; 2]], means: &[f32], area: Area, out: &mut [[f64; 2]]) {
+pub fn norm_sums<E: Element>(
+    x: &[E],
+    upstream: &[E],
+    affine: &[[f32; 2]],
+    activation: Activation,
+    means: &[f32],
+    area: Area,
+    out: &mut [[f64; 2]],
+) {
     let pixels = area.pixels();
     assert_eq!([x.len(), upstream.len()], [out.len() * pixels; 2], "the maps' sizes");
     assert_eq!([affine.len(), means.len()], [out.len(); 2], "an affine and a mean for each plane");
     out.par_iter_mut().enumerate().for_each(|(index, out)| {
         let (x, upstream) = (&x[index * pixels..][..pixels], &upstream[index * pixels..][..pixels]);
-        *out = widest(Sums { x, upstream, affine: affine[index], mean: means[index] });
+        *out = widest(Sums { x, upstream, affine: affine[index], activation, mean: means[index] });
     });
 }
 
@@ -73,6 +82,7 @@ struct Sums<'a, E> {
     x: &'a [E],
     upstream: &'a [E],
     affine: [f32; 2],
+    activation: Activation,
     mean: f32,
 }
 
@@ -81,26 +91,19 @@ impl<E: Element> Kernel for Sums<'_, E> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> [f64; 2] {
-        let Self { x, upstream, affine, mean } = self;
+        let Self { x, upstream, affine: [scale, shift], activation, mean } = self;
         let (mut values, mut from, mut gradient) = ([0.0; ROW], [0.0; ROW], [0.0; ROW]);
         let (mut plain, mut along) = (0.0, 0.0);
         for (x, upstream) in x.chunks(ROW).zip(upstream.chunks(ROW)) {
             let (values, from, gradient) = (&mut values[..x.len()], &mut from[..x.len()], &mut gradient[..x.len()]);
             E::widen(x, values);
             E::widen(upstream, from);
-            gate(values, affine, from, gradient);
+            // A buffer of its own, as masked writes over the upstream would be slow.
+            activation.gradient(values, |x| scale * x + shift, from, gradient);
             plain += sum(gradient);
             along += sum_of_pairs(gradient, values, |g, x| g * (x - mean));
         }
         [plain, along]
-    }
-}
-
-/// The gradient of the ReLU behind the norm. In a buffer of its own, as masked writes over the upstream would be slow.
-#[inline(always)]
-fn gate(values: &[f32], [scale, shift]: [f32; 2], upstream: &[f32], gradient: &mut [f32]) {
-    for (gradient, (g, x)) in gradient.iter_mut().zip(upstream.iter().zip(values)) {
-        *gradient = if scale * x + shift > 0.0 { *g } else { 0.0 };
     }
 }
 
@@ -117,6 +120,7 @@ pub fn norm_input_gradient<E: Element>(
     x: &[E],
     upstream: &mut [E],
     affine: &[[f32; 2]],
+    activation: Activation,
     means: &[f32],
     coefficients: &[[f32; 3]],
     area: Area,
@@ -125,7 +129,8 @@ pub fn norm_input_gradient<E: Element>(
     assert_eq!([x.len(), upstream.len()], [means.len() * pixels; 2], "the maps' sizes");
     assert_eq!([affine.len(), coefficients.len()], [means.len(); 2], "an affine and coefficients for each plane");
     upstream.par_chunks_mut(pixels).zip(x.par_chunks(pixels)).enumerate().for_each(|(index, (upstream, x))| {
-        widest(Gradient { x, upstream, affine: affine[index], mean: means[index], coefficients: coefficients[index] });
+        let (affine, mean, coefficients) = (affine[index], means[index], coefficients[index]);
+        widest(Gradient { x, upstream, affine, activation, mean, coefficients });
     });
 }
 
@@ -133,6 +138,7 @@ struct Gradient<'a, E> {
     x: &'a [E],
     upstream: &'a mut [E],
     affine: [f32; 2],
+    activation: Activation,
     mean: f32,
     coefficients: [f32; 3],
 }
@@ -142,13 +148,15 @@ impl<E: Element> Kernel for Gradient<'_, E> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { x, upstream, affine, mean, coefficients: [factor, along, constant] } = self;
+        let Self { x, upstream, affine: [scale, shift], activation, mean, coefficients } = self;
+        let [factor, along, constant] = coefficients;
         let (mut values, mut from, mut gradient) = ([0.0; ROW], [0.0; ROW], [0.0; ROW]);
         for (x, upstream) in x.chunks(ROW).zip(upstream.chunks_mut(ROW)) {
             let (values, from, gradient) = (&mut values[..x.len()], &mut from[..x.len()], &mut gradient[..x.len()]);
             E::widen(x, values);
             E::widen(upstream, from);
-            gate(values, affine, from, gradient);
+            // A buffer of its own, as masked writes over the upstream would be slow.
+            activation.gradient(values, |x| scale * x + shift, from, gradient);
             for (g, x) in gradient.iter_mut().zip(&*values) {
                 *g = factor * *g - (x - mean) * along - constant;
             }

@@ -1,6 +1,6 @@
 //! Reading rows of a map into float32, and sums over them. Kernels work on rows of [`ROW`] values in a buffer on the stack.
 
-use crate::{Element, View};
+use crate::{Activation, Element, View};
 
 /// Values of a buffer: a few of them fit the first cache.
 pub(crate) const ROW: usize = 512;
@@ -13,26 +13,27 @@ const LANES: usize = 16;
 pub(crate) struct Plane<'a, E> {
     /// Its pixels.
     pub values: &'a [E],
-    /// `[scale, shift]` before the ReLU.
+    /// `[scale, shift]` before the activation.
     pub affine: Option<[f32; 2]>,
+    pub activation: Activation,
 }
 
 impl<'a, E: Element> Plane<'a, E> {
     /// The plane `index`, counted over samples and channels.
     #[inline(always)]
     pub fn of(view: &View<'a, E>, index: usize, pixels: usize) -> Self {
-        Self { values: &view.values[index * pixels..][..pixels], affine: view.affine.map(|affine| affine[index]) }
+        let values = &view.values[index * pixels..][..pixels];
+        Self { values, affine: view.affine.map(|affine| affine[index]), activation: view.activation }
     }
 
     /// Reads as many pixels as `to` holds.
     #[inline(always)]
     pub fn read(&self, start: usize, to: &mut [f32]) {
         E::widen(&self.values[start..][..to.len()], to);
-        if let Some([scale, shift]) = self.affine {
-            for value in to {
-                let moved = scale * *value + shift;
-                *value = if 0.0 > moved { 0.0 } else { moved };
-            }
+        match (self.affine, self.activation) {
+            (Some([scale, shift]), activation) => activation.apply_after(to, |x| scale * x + shift),
+            (None, Activation::Identity) => {}
+            (None, activation) => activation.apply_after(to, |x| x),
         }
     }
 }

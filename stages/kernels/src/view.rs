@@ -1,5 +1,7 @@
 //! How a kernel sees a map: its size, and what is applied while it is read.
 
+use crate::Activation;
+
 /// The size of a map, but for its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Area {
@@ -23,14 +25,28 @@ impl Area {
     }
 }
 
-/// A map as a kernel reads it: as it is, or through a norm and ReLU, which then need no map of their own.
+/// A map as a kernel reads it: as it is, or through a norm and an activation, which then need no map of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a, E> {
     /// `[batch, channels, height, width]`.
     pub values: &'a [E],
     /// Its channels.
     pub channels: usize,
-    /// With `[scale, shift]` for each sample and channel (`batch * channels` of them), a value `x` is read as
-    /// `max(scale * x + shift, 0)`; without, as it is.
+    /// `[scale, shift]` for each sample and channel (`batch * channels` of them): a value `x` is read as
+    /// `activation(scale * x + shift)`; without, as `activation(x)`.
     pub affine: Option<&'a [[f32; 2]]>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl<'a, E> View<'a, E> {
+    /// A map read as it is.
+    pub fn plain(values: &'a [E], channels: usize) -> Self {
+        View { values, channels, affine: None, activation: Activation::Identity }
+    }
+
+    /// A map read through a norm, given as `[scale, shift]` for each sample and channel, and an activation.
+    pub fn normed(values: &'a [E], channels: usize, affine: &'a [[f32; 2]], activation: Activation) -> Self {
+        View { values, channels, affine: Some(affine), activation }
+    }
 }

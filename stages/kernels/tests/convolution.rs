@@ -1,8 +1,11 @@
 //! The convolution and its gradients against a plain computation in float64, over many shapes.
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod reference;
+
 use half::{bf16, f16};
 use pipeline_kernels::*;
+use reference::{ACTIVATIONS, activated};
 use std::ops::Range;
 
 /// A small generator, so that every run sees the same shapes and values.
@@ -33,17 +36,18 @@ struct Map<E> {
     values: Vec<E>,
     channels: usize,
     affine: Option<Vec<[f32; 2]>>,
+    activation: Activation,
 }
 
 impl<E: Element> Map<E> {
     fn random(random: &mut Random, channels: usize, area: Area, affine: bool) -> Self {
         let values = stored(&random.values(area.values(channels)));
         let affine = affine.then(|| (0..area.batch * channels).map(|_| [random.value() + 1.0, random.value()]).collect());
-        Map { values, channels, affine }
+        Map { values, channels, affine, activation: ACTIVATIONS[random.below(3)] }
     }
 
     fn view(&self) -> View<'_, E> {
-        View { values: &self.values, channels: self.channels, affine: self.affine.as_deref() }
+        View { affine: self.affine.as_deref(), activation: self.activation, ..View::plain(&self.values, self.channels) }
     }
 }
 
@@ -67,10 +71,8 @@ fn read<E: Element>(maps: &[Map<E>], area: Area) -> Vec<f64> {
             for channel in 0..map.channels {
                 let place = sample * map.channels + channel;
                 let plane = widened(&map.values[place * area.pixels()..][..area.pixels()]);
-                all.extend(plane.iter().map(|value| match &map.affine {
-                    Some(affine) => f64::from((affine[place][0] * value + affine[place][1]).max(0.0)),
-                    None => f64::from(*value),
-                }));
+                let [scale, shift] = map.affine.as_ref().map_or([1.0, 0.0], |affine| affine[place]);
+                all.extend(plane.iter().map(|value| f64::from(activated(map.activation, scale * value + shift))));
             }
         }
     }
@@ -259,7 +261,7 @@ fn nan_and_infinity_come_through() {
     let mut values = vec![0.5f32; area.values(2)];
     values[2 * 5 + 2] = f32::NAN;
     let affine = [[1.0, 0.0]; 2];
-    let views = [View { values: &values, channels: 2, affine: Some(&affine) }];
+    let views = [View::normed(&values, 2, &affine, Activation::Relu)];
     let mut out = vec![0.0; area.values(1)];
     let mut workspace = vec![0.0; convolve_workspace(2, 1, area)];
     convolve(&views, &[1.0; 18], 1, area, &mut out, &mut workspace);

@@ -4,10 +4,10 @@ mod reference;
 
 use half::{bf16, f16};
 use pipeline_kernels::{
-    Area, View, moments, norm_input_gradient, norm_sums, pointwise, pointwise_input_gradient, pointwise_weight_gradient, pool,
-    pool_gradient,
+    Activation, Area, View, moments, norm_input_gradient, norm_sums, pointwise, pointwise_input_gradient,
+    pointwise_weight_gradient, pool, pool_gradient,
 };
-use reference::{Random, Stored, assert_close, assert_same_for_threads, floats, seen, stored};
+use reference::{ACTIVATIONS, Random, Stored, assert_close, assert_same_for_threads, floats, seen, slope, stored};
 
 const AREA: Area = Area { batch: 2, height: 6, width: 1030 };
 const CHANNELS: usize = 3;
@@ -31,19 +31,19 @@ fn moments_of_planes<E: Stored>() {
     }
 }
 
-fn norm_gradients<E: Stored>() {
+fn norm_gradients<E: Stored>(activation: Activation) {
     let mut random = Random(4);
     let (x, upstream) = (random.map::<E>(AREA.values(CHANNELS)), random.map::<E>(AREA.values(CHANNELS)));
     let (affine, means) = (random.affine(PLANES), random.floats(PLANES));
     let coefficients: Vec<[f32; 3]> = (0..PLANES).map(|_| [0; 3].map(|_| random.next() as f32 - 0.5)).collect();
     let (mut sums, mut gradient) = ([[0.0; 2]; PLANES], upstream.clone());
-    norm_sums(&x, &upstream, &affine, &means, AREA, &mut sums);
-    norm_input_gradient(&x, &mut gradient, &affine, &means, &coefficients, AREA);
+    norm_sums(&x, &upstream, &affine, activation, &means, AREA, &mut sums);
+    norm_input_gradient(&x, &mut gradient, &affine, activation, &means, &coefficients, AREA);
     let (mut right_sums, mut right) = ([[0.0f64; 2]; PLANES], Vec::new());
     for (index, (x, g)) in floats(&x).into_iter().zip(floats(&upstream)).enumerate() {
         let plane = index / AREA.pixels();
-        let open = affine[plane][0] * x + affine[plane][1] > 0.0;
-        let (g, off) = (if open { f64::from(g) } else { 0.0 }, f64::from(x) - f64::from(means[plane]));
+        let g = f64::from(g) * f64::from(slope(activation, affine[plane][0] * x + affine[plane][1]));
+        let off = f64::from(x) - f64::from(means[plane]);
         right_sums[plane][0] += g;
         right_sums[plane][1] += g * off;
         let [factor, along, constant] = coefficients[plane].map(f64::from);
@@ -55,17 +55,17 @@ fn norm_gradients<E: Stored>() {
     assert_close(&gradient, &right, 1e-6);
 }
 
-/// An instance norm with weight, bias and ReLU, summed up with weights `upstream`.
-fn normalised(x: &[f64], upstream: &[f32], weight: f64, bias: f64) -> f64 {
+/// An instance norm with weight, bias and activation, summed up with weights `upstream`.
+fn normalised(x: &[f64], upstream: &[f32], weight: f64, bias: f64, activation: Activation) -> f64 {
     let mean = x.iter().sum::<f64>() / x.len() as f64;
     let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
     let scale = weight / (variance + 1e-5).sqrt();
-    x.iter().zip(upstream).map(|(x, g)| f64::from(*g) * (scale * (x - mean) + bias).max(0.0)).sum()
+    let normed = x.iter().map(|x| scale * (x - mean) + bias);
+    normed.zip(upstream).map(|(x, g)| f64::from(*g) * x * f64::from(slope(activation, x as f32))).sum()
 }
 
 /// With the coefficients of the documentation, the gradient is what small changes of the input make.
-#[test]
-fn norm_gradient_by_small_changes() {
+fn norm_gradient_by_small_changes(activation: Activation) {
     let (area, mut random) = (Area { batch: 1, height: 5, width: 7 }, Random(5));
     let (x, upstream) = (random.floats(35), random.floats(35));
     let (weight, bias, count) = (0.8, 0.3, 35.0);
@@ -76,20 +76,25 @@ fn norm_gradient_by_small_changes() {
     let factor = weight / variance.sqrt();
     let (affine, means) = ([[factor as f32, (bias - mean * factor) as f32]], [mean as f32]);
     let (mut sums, mut gradient) = ([[0.0; 2]], upstream.clone());
-    norm_sums(&x, &upstream, &affine, &means, area, &mut sums);
+    norm_sums(&x, &upstream, &affine, activation, &means, area, &mut sums);
     let [sum, along] = sums[0];
     let coefficients = [[factor, factor * along / (count * variance), factor * sum / count].map(|value| value as f32)];
-    norm_input_gradient(&x, &mut gradient, &affine, &means, &coefficients, area);
+    norm_input_gradient(&x, &mut gradient, &affine, activation, &means, &coefficients, area);
     let wide: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
     for (index, gradient) in gradient.iter().enumerate() {
         let moved = |step: f64| {
             let mut moved = wide.clone();
             moved[index] += step;
-            normalised(&moved, &upstream, weight, bias)
+            normalised(&moved, &upstream, weight, bias, activation)
         };
         let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
         assert!((f64::from(*gradient) - slope).abs() < 1e-5, "{gradient} for {slope}");
     }
+}
+
+#[test]
+fn norm_gradients_by_small_changes() {
+    ACTIVATIONS.into_iter().for_each(norm_gradient_by_small_changes);
 }
 
 /// Few different values, so that many windows hold their maximum twice, and affines that are exact in every type.
@@ -98,8 +103,9 @@ fn pools<E: Stored>() {
     let steps: Vec<f32> = (0..AREA.values(CHANNELS)).map(|_| (random.next() * 5.0).floor() as f32 * 0.5 - 1.0).collect();
     let (x, upstream) = (stored::<E>(&steps), random.map::<E>(steps.len() / 4));
     let affine = [[1.0, 0.25], [-1.0, 0.0], [0.5, -0.25], [2.0, 1.0], [-0.5, 0.5], [1.0, -2.0]];
-    for affine in [None, Some(&affine[..])] {
-        let view = View { values: &x, channels: CHANNELS, affine };
+    let read = ACTIVATIONS.into_iter().flat_map(|activation| [(None, activation), (Some(&affine[..]), activation)]);
+    for (affine, activation) in read {
+        let view = View { values: &x, channels: CHANNELS, affine, activation };
         let values = seen(view, AREA);
         let mut out = upstream.clone();
         pool(view, AREA, &mut out);
@@ -129,11 +135,13 @@ fn pooling_keeps_a_nan() {
         let mut values = [1.0f32; 4];
         values[place] = f32::NAN;
         let (mut out, mut gradient) = ([0.0], [0.0; 4]);
-        for affine in [None, Some(&[[1.0, 0.0]][..])] {
-            pool(View { values: &values, channels: 1, affine }, area, &mut out);
+        for activation in ACTIVATIONS {
+            pool(View { activation, ..View::plain(&values, 1) }, area, &mut out);
+            assert!(out[0].is_nan());
+            pool(View::normed(&values, 1, &[[1.0, 0.0]], activation), area, &mut out);
             assert!(out[0].is_nan());
         }
-        pool_gradient(View { values: &values, channels: 1, affine: None }, &[1.0], area, &mut gradient);
+        pool_gradient(View::plain(&values, 1), &[1.0], area, &mut gradient);
         assert_eq!(gradient.iter().position(|g| *g == 1.0), Some(place));
     }
 }
@@ -143,7 +151,7 @@ fn heads<E: Stored>() {
     let x = random.map::<E>(AREA.values(CHANNELS));
     let affine = random.affine(PLANES);
     for (outputs, affine) in [(1, None), (1, Some(&affine[..])), (2, None), (2, Some(&affine[..]))] {
-        let view = View { values: &x, channels: CHANNELS, affine };
+        let view = View { values: &x, channels: CHANNELS, affine, activation: ACTIVATIONS[outputs] };
         let (values, pixels) = (seen(view, AREA), AREA.pixels());
         let (weight, bias) = (random.floats(outputs * CHANNELS), random.floats(outputs));
         let upstream = random.floats(AREA.values(outputs));
@@ -175,7 +183,7 @@ fn heads<E: Stored>() {
 
 fn all<E: Stored>() {
     moments_of_planes::<E>();
-    norm_gradients::<E>();
+    ACTIVATIONS.into_iter().for_each(norm_gradients::<E>);
     pools::<E>();
     heads::<E>();
 }
@@ -200,11 +208,11 @@ fn same_bytes_for_any_number_of_threads() {
     let mut random = Random(9);
     let (x, upstream, affine) = (random.floats(AREA.values(CHANNELS)), random.floats(AREA.values(1)), random.affine(PLANES));
     let (means, weight) = (random.floats(PLANES), random.floats(CHANNELS));
-    let view = View { values: &x, channels: CHANNELS, affine: Some(&affine) };
+    let view = View::normed(&x, CHANNELS, &affine, Activation::Relu);
     assert_same_for_threads(|| {
         let (mut out, mut sums) = ([[0.0; 2]; PLANES], [[0.0; 2]; PLANES]);
         moments(&x, AREA, &mut out);
-        norm_sums(&x, &x, &affine, &means, AREA, &mut sums);
+        norm_sums(&x, &x, &affine, Activation::Relu, &means, AREA, &mut sums);
         let bits = out.iter().chain(&sums).flatten().map(|value| value.to_bits());
         bits.flat_map(|bits| [f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]).collect()
     });

@@ -3,7 +3,9 @@
 mod reference;
 
 use half::{bf16, f16};
-use pipeline_kernels::{Area, View, upsample, upsample_input_gradient, upsample_weight_gradient, upsample_workspace};
+use pipeline_kernels::{
+    Activation, Area, View, upsample, upsample_input_gradient, upsample_weight_gradient, upsample_workspace,
+};
 use reference::{Random, Stored, assert_close, assert_same_for_threads, floats, seen};
 
 /// Batch, inputs, outputs, height, width: with incomplete tiles, blocks and bands, and with several of each.
@@ -37,7 +39,8 @@ impl<E: Stored> Case<E> {
     }
 
     fn view(&self) -> View<'_, E> {
-        View { values: &self.input, channels: self.inputs, affine: self.affine.as_deref() }
+        let activation = if self.affine.is_some() { Activation::Relu } else { Activation::LeakyRelu(0.25) };
+        View { affine: self.affine.as_deref(), activation, ..View::plain(&self.input, self.inputs) }
     }
 
     /// What is in it does not matter.

@@ -5,7 +5,7 @@
 //! rows, so that a tap of the 3x3 kernel is a constant offset and pixels are computed in long runs whatever the width is.
 
 use super::lanes::{Kernel, Lanes, MOST, run};
-use crate::{Area, Element, View};
+use crate::{Activation, Area, Element, View};
 
 /// How maps are cut into tiles.
 #[derive(Debug, Clone, Copy)]
@@ -155,8 +155,9 @@ impl Cut {
                         let place = (sample - 1) * view.channels + channel;
                         let source = &view.values[(place * height + y) * width + left..][..length];
                         E::widen(source, &mut to[start..end]);
-                        if let Some(affine) = view.affine {
-                            run(Rectify { values: &mut to[start..end], affine: affine[place] });
+                        if view.affine.is_some() || view.activation != Activation::Identity {
+                            let affine = view.affine.map(|affine| affine[place]);
+                            run(Activate { values: &mut to[start..end], affine, activation: view.activation });
                         }
                     }
                     y += 1;
@@ -177,19 +178,19 @@ struct Wide {
     offset: usize,
 }
 
-/// `max(scale * x + shift, 0)`; a NaN stays one.
-struct Rectify<'a> {
+/// `activation(scale * x + shift)`.
+struct Activate<'a> {
     values: &'a mut [f32],
-    affine: [f32; 2],
+    affine: Option<[f32; 2]>,
+    activation: Activation,
 }
 
-impl Kernel for Rectify<'_> {
+impl Kernel for Activate<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let [scale, shift] = self.affine;
-        for value in self.values {
-            let normed = scale * *value + shift;
-            *value = if normed < 0.0 { 0.0 } else { normed };
+        match self.affine {
+            Some([scale, shift]) => self.activation.apply_after(self.values, |x| scale * x + shift),
+            None => self.activation.apply_after(self.values, |x| x),
         }
     }
 }

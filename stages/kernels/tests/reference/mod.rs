@@ -4,7 +4,7 @@
 pub mod losses;
 
 use half::{bf16, f16};
-use pipeline_kernels::{Area, Element, View};
+use pipeline_kernels::{Activation, Area, Element, View};
 
 /// An element with the largest relative error that storing makes.
 pub trait Stored: Element {
@@ -61,14 +61,32 @@ pub fn floats<E: Element>(map: &[E]) -> Vec<f32> {
     values
 }
 
+/// Every activation.
+pub const ACTIVATIONS: [Activation; 3] = [Activation::Identity, Activation::Relu, Activation::LeakyRelu(0.125)];
+
+/// An activation of a value.
+pub fn activated(activation: Activation, x: f32) -> f32 {
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => x.max(0.0),
+        Activation::LeakyRelu(slope) => x.max(0.0) + slope * x.min(0.0),
+    }
+}
+
+/// An activation's gradient at a value.
+pub fn slope(activation: Activation, x: f32) -> f32 {
+    match activation {
+        Activation::Relu if x <= 0.0 => 0.0,
+        Activation::LeakyRelu(slope) if x <= 0.0 => slope,
+        _ => 1.0,
+    }
+}
+
 /// A view's values as a kernel has to read them.
 pub fn seen<E: Element>(view: View<'_, E>, area: Area) -> Vec<f64> {
-    let read = |(index, value): (usize, f32)| match view.affine {
-        Some(affine) => {
-            let [scale, shift] = affine[index / area.pixels()];
-            f64::from((scale * value + shift).max(0.0))
-        }
-        None => f64::from(value),
+    let read = |(index, value): (usize, f32)| {
+        let [scale, shift] = view.affine.map_or([1.0, 0.0], |affine| affine[index / area.pixels()]);
+        f64::from(activated(view.activation, scale * value + shift))
     };
     floats(view.values).into_iter().enumerate().map(read).collect()
 }

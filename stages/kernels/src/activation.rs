@@ -1,0 +1,50 @@
+//! Activation functions and their gradients, applied to rows of float32.
+
+/// A function applied to each value of a map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// `x`
+    Identity,
+    /// `max(x, 0)`; a NaN stays one.
+    Relu,
+    /// `x` where `x >= 0`, else `slope * x` (Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic
+    /// Models", 2013). It holds the slope.
+    LeakyRelu(f32),
+}
+
+impl Activation {
+    /// Writes `activation(function(x))` over each value `x`.
+    #[inline(always)]
+    pub(crate) fn apply_after(self, values: &mut [f32], function: impl Fn(f32) -> f32) {
+        match self {
+            Self::Identity => each(values, function),
+            Self::Relu => each(values, |x| {
+                let x = function(x);
+                if x < 0.0 { 0.0 } else { x }
+            }),
+            Self::LeakyRelu(slope) => each(values, |x| {
+                let x = function(x);
+                if x < 0.0 { slope * x } else { x }
+            }),
+        }
+    }
+
+    /// Writes the gradient of the input to `gradient`. The activation was applied to `function(x)` of each value `x`. At 0
+    /// the gradient is that of negative inputs, as PyTorch has it.
+    #[inline(always)]
+    pub(crate) fn gradient(self, values: &[f32], function: impl Fn(f32) -> f32, upstream: &[f32], gradient: &mut [f32]) {
+        let triples = gradient.iter_mut().zip(upstream.iter().zip(values));
+        match self {
+            Self::Identity => gradient.copy_from_slice(upstream),
+            Self::Relu => triples.for_each(|(to, (g, x))| *to = if function(*x) > 0.0 { *g } else { 0.0 }),
+            Self::LeakyRelu(slope) => triples.for_each(|(to, (g, x))| *to = if function(*x) > 0.0 { *g } else { slope * *g }),
+        }
+    }
+}
+
+#[inline(always)]
+fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
+    for value in values {
+        *value = function(*value);
+    }
+}

@@ -22,19 +22,29 @@ const LAYERS: [(&[usize], usize, usize); 10] = [
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    for (channels, outputs, side) in LAYERS {
-        let name = format!("{channels:?} to {outputs}, {side}x{side}");
+    let run = |channels: &[usize], outputs: usize, side: usize, geometry: Geometry| {
+        let Geometry { size, stride, dilation } = geometry;
+        let name = format!("{size}x{size} s{stride} d{dilation} {channels:?} to {outputs}, {side}x{side}");
         if wanted.is_empty() || wanted.iter().any(|part| name.contains(part)) {
-            layer::<f32>(&name, "f32", channels, outputs, side);
-            layer::<f16>(&name, "f16", channels, outputs, side);
-            layer::<bf16>(&name, "bf16", channels, outputs, side);
+            layer::<f32>(&name, "f32", channels, outputs, side, geometry);
+            layer::<f16>(&name, "f16", channels, outputs, side, geometry);
+            layer::<bf16>(&name, "bf16", channels, outputs, side, geometry);
+        }
+    };
+    for (channels, outputs, side) in LAYERS {
+        run(channels, outputs, side, Geometry::THREE);
+    }
+    for (channels, side) in [(64, 256), (32, 512)] {
+        for geometry in Geometry::SUPPORTED {
+            run(&[channels], channels, side, geometry);
         }
     }
 }
 
-fn layer<E: Element>(name: &str, kind: &str, channels: &[usize], outputs: usize, side: usize) {
+fn layer<E: Element>(name: &str, kind: &str, channels: &[usize], outputs: usize, side: usize, geometry: Geometry) {
     let area = Area { batch: 1, height: side, width: side };
     let inputs: usize = channels.iter().sum();
+    let shape = ConvolutionShape { geometry, inputs, outputs, area };
     let fill = |count: usize| {
         let wide: Vec<f32> = (0..count).map(|i| (i * 7 % 13) as f32 * 0.1 - 0.6).collect();
         let mut values = vec![E::default(); count];
@@ -48,21 +58,21 @@ fn layer<E: Element>(name: &str, kind: &str, channels: &[usize], outputs: usize,
         .zip(channels)
         .map(|(values, channels)| View::normed(values, *channels, &affine[..*channels], Activation::Relu))
         .collect();
-    let upstream = fill(area.values(outputs));
-    let weight: Vec<f32> = (0..outputs * inputs * 9).map(|i| (i * 5 % 11) as f32 * 0.1 - 0.5).collect();
+    let upstream = fill(geometry.output(area).values(outputs));
+    let weight: Vec<f32> = (0..outputs * inputs * geometry.taps()).map(|i| (i * 5 % 11) as f32 * 0.1 - 0.5).collect();
     let (mut out, mut input_gradient) = (upstream.clone(), fill(area.values(inputs)));
     let mut gradient = vec![0.0; weight.len()];
-    let most = convolve_workspace(inputs, outputs, area)
-        .max(convolve_input_gradient_workspace(outputs, inputs, area))
-        .max(convolve_weight_gradient_workspace(inputs, outputs, area));
+    let most = convolve_workspace(shape)
+        .max(convolve_input_gradient_workspace(shape, inputs))
+        .max(convolve_weight_gradient_workspace(shape));
     let mut workspace = vec![0.0; most];
-    let work = 2.0 * 9.0 * (inputs * outputs * area.pixels()) as f64;
-    let forward = best(|| convolve(&views, &weight, outputs, area, &mut out, &mut workspace));
+    let work = 2.0 * (weight.len() * geometry.output(area).pixels()) as f64;
+    let forward = best(|| convolve(shape, &views, &weight, None, Activation::Identity, &mut out, &mut workspace));
     let back = best(|| {
-        convolve_input_gradient(&upstream, &weight, outputs, inputs, 0..inputs, area, &mut input_gradient, &mut workspace)
+        convolve_input_gradient(shape, &upstream, &weight, 0..inputs, &mut input_gradient, &mut workspace);
     });
-    let weights = best(|| convolve_weight_gradient(&views, &upstream, outputs, area, &mut gradient, &mut workspace));
-    print!("{name:28} {kind:5}");
+    let weights = best(|| convolve_weight_gradient(shape, &views, &upstream, &mut gradient, &mut workspace));
+    print!("{name:38} {kind:5}");
     for (what, seconds) in [("forward", forward), ("input", back), ("weight", weights)] {
         print!("  {what} {:8.3} ms {:6.1} GFLOP/s", seconds * 1e3, work / seconds / 1e9);
     }

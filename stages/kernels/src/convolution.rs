@@ -1,119 +1,154 @@
-//! The 3x3 convolution of stride 1 with one pixel of zeros around, without a bias: forward and both gradients.
+//! Convolutions: forward and both gradients.
 
 mod correlate;
+mod epilogue;
+mod geometry;
 mod lanes;
+mod load;
+mod microkernel;
+mod pack;
+mod products;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod weights;
 
-use crate::{Area, Element, View};
-use correlate::Taps;
+pub use geometry::{ConvolutionShape, Geometry};
+
+use crate::rows::check;
+use crate::{Activation, Element, View};
+use epilogue::Epilogue;
+use pack::Kernels;
 use std::ops::Range;
+use taps::Pattern;
 
 /// Values of workspace that [`convolve`] needs on the current number of rayon threads.
-pub fn convolve_workspace(inputs: usize, outputs: usize, area: Area) -> usize {
-    correlate::Plan::new(inputs, outputs, area).workspace()
+///
+/// # Panics
+/// When the geometry isn't supported, or the stride is 2 and the area's height or width odd.
+pub fn convolve_workspace(shape: ConvolutionShape) -> usize {
+    forward(shape).workspace()
 }
 
 /// Values of workspace that [`convolve_input_gradient`] needs, for so many wanted inputs, on the current number of rayon
 /// threads.
-pub fn convolve_input_gradient_workspace(outputs: usize, wanted: usize, area: Area) -> usize {
-    correlate::Plan::new(outputs, wanted, area).workspace()
+///
+/// # Panics
+/// When the geometry isn't supported, or the stride is 2 and the area's height or width odd.
+pub fn convolve_input_gradient_workspace(shape: ConvolutionShape, wanted: usize) -> usize {
+    backward(shape, wanted).workspace()
 }
 
 /// Values of workspace that [`convolve_weight_gradient`] needs on the current number of rayon threads.
-pub fn convolve_weight_gradient_workspace(inputs: usize, outputs: usize, area: Area) -> usize {
-    weights::Plan::new(inputs, outputs, area).workspace()
-}
-
-/// The convolution. With `x` the inputs one after the other along channels, each as its view reads it, and zero outside:
-///
-/// `out[b, o, y, x] = sum over i, ky, kx of weight[o, i, ky, kx] * x[b, i, y + ky - 1, x + kx - 1]`
-///
-/// `weight` is `[outputs, inputs, 3, 3]`; `out`, `[batch, outputs, height, width]`, is fully overwritten. What is in
-/// `workspace` doesn't matter, and is overwritten.
 ///
 /// # Panics
-/// When a slice's length doesn't fit the shapes, or the workspace has fewer than [`convolve_workspace`] values.
+/// When the geometry isn't supported, or the stride is 2 and the area's height or width odd.
+pub fn convolve_weight_gradient_workspace(shape: ConvolutionShape) -> usize {
+    weights(shape).workspace()
+}
+
+fn forward(shape: ConvolutionShape) -> correlate::Plan {
+    let area = shape.output();
+    correlate::Plan::new(Pattern::forward(shape.geometry), shape.inputs, shape.outputs, area)
+}
+
+fn backward(shape: ConvolutionShape, wanted: usize) -> correlate::Plan {
+    let area = shape.output();
+    correlate::Plan::new(Pattern::backward(shape.geometry), shape.outputs, wanted, area)
+}
+
+fn weights(shape: ConvolutionShape) -> weights::Plan {
+    let area = shape.output();
+    weights::Plan::new(Pattern::forward(shape.geometry), shape.inputs, shape.outputs, area)
+}
+
+/// The convolution, as torch.nn.Conv2d. With `x` the inputs one after the other along channels, each as its view reads it, and
+/// zero outside, `s` the stride, `d` the dilation and `p` the padding of the geometry:
+///
+/// `sum[b, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[b, i, s y + d ky - p, s x + d kx - p]`
+///
+/// `out = activation(sum)`, applied before it is rounded. `weight` is `[outputs, inputs, size, size]`, `bias` `[outputs]`; `out`,
+/// `[batch, outputs, height / s, width / s]`, is fully overwritten. What is in `workspace` doesn't matter, and is overwritten.
+///
+/// # Panics
+/// When a slice's length doesn't fit the shapes, the geometry isn't supported, the stride is 2 and the area's height or width
+/// odd, or the workspace has fewer than [`convolve_workspace`] values.
 pub fn convolve<E: Element>(
+    shape: ConvolutionShape,
     inputs: &[View<'_, E>],
     weight: &[f32],
-    outputs: usize,
-    area: Area,
+    bias: Option<&[f32]>,
+    activation: Activation,
     out: &mut [E],
     workspace: &mut [f32],
 ) {
-    let channels = check(inputs, area);
-    assert_eq!(weight.len(), outputs * channels * 9, "the weights' shape");
-    assert_eq!(out.len(), area.values(outputs), "the output's shape");
-    let taps = Taps { kernels: weight.as_chunks().0, output_step: channels, input_step: 1, turned: false };
-    correlate::correlate(inputs, taps, outputs, area, out, workspace);
+    check_inputs(shape, inputs);
+    let ConvolutionShape { geometry, inputs: channels, outputs, .. } = shape;
+    assert_eq!(weight.len(), shape.weights(), "the weights' shape");
+    assert!(bias.is_none_or(|bias| bias.len() == outputs), "a bias for each output");
+    assert_eq!(out.len(), shape.output().values(outputs), "the output's shape");
+    let kernels = Kernels { weights: weight, output_step: channels, input_step: 1, size: geometry.taps() };
+    correlate::correlate(&forward(shape), inputs, kernels, outputs, Epilogue { bias, activation }, out, workspace);
 }
 
-/// The gradient of a range of the convolution's input channels:
+/// The gradient of a range of the convolution's input channels, of which the stride, dilation and padding are `s`, `d` and `p`:
 ///
-/// `out[b, i, y, x] = sum over o, ky, kx of weight[o, wanted.start + i, ky, kx] * upstream[b, o, y - ky + 1, x - kx + 1]`
+/// `out[b, i, y, x] = sum over o, ky, kx of weight[o, wanted.start + i, ky, kx] * upstream[b, o, (y + p - d ky) / s,
+/// (x + p - d kx) / s]`, where both are whole
 ///
-/// `weight` is `[outputs, inputs, 3, 3]` for all the `inputs`; `upstream`, `[batch, outputs, height, width]`, is read as it
-/// is, and zero outside; `out`, `[batch, wanted.len(), height, width]`, is fully overwritten. What is in `workspace` doesn't
-/// matter, and is overwritten.
+/// `weight` is `[outputs, inputs, size, size]` for all the `inputs`; `upstream`, `[batch, outputs, height / s, width / s]`, is the
+/// gradient of the sum before the activation. It is read as it is, and zero outside. `out`,
+/// `[batch, wanted.len(), height, width]`, is fully overwritten. What is in `workspace` doesn't matter, and is overwritten.
 ///
 /// # Panics
-/// When a slice's length doesn't fit the shapes, the range isn't within the inputs, or the workspace has fewer than
+/// As [`convolve`] does, or when the range isn't within the inputs; the workspace has
 /// [`convolve_input_gradient_workspace`] values.
-#[allow(clippy::too_many_arguments, reason = "a plain function over slices: shapes beside them")]
 pub fn convolve_input_gradient<E: Element>(
+    shape: ConvolutionShape,
     upstream: &[E],
     weight: &[f32],
-    outputs: usize,
-    inputs: usize,
     wanted: Range<usize>,
-    area: Area,
     out: &mut [E],
     workspace: &mut [f32],
 ) {
+    let ConvolutionShape { geometry, inputs, outputs, area } = shape;
     let upstream = View::plain(upstream, outputs);
-    check(&[upstream], area);
-    assert_eq!(weight.len(), outputs * inputs * 9, "the weights' shape");
+    check(&upstream, shape.output());
+    assert_eq!(weight.len(), shape.weights(), "the weights' shape");
     assert!(wanted.start <= wanted.end && wanted.end <= inputs, "the wanted inputs {wanted:?} of {inputs}");
     assert_eq!(out.len(), area.values(wanted.len()), "the output's shape");
-    let taps = Taps { kernels: &weight.as_chunks().0[wanted.start..], output_step: 1, input_step: inputs, turned: true };
-    correlate::correlate(&[upstream], taps, wanted.len(), area, out, workspace);
+    let first = wanted.start * geometry.taps();
+    let kernels = Kernels { weights: &weight[first..], output_step: 1, input_step: inputs, size: geometry.taps() };
+    let plan = backward(shape, wanted.len());
+    correlate::correlate(&plan, &[upstream], kernels, wanted.len(), Epilogue::NONE, out, workspace);
 }
 
-/// Adds the gradient of the weights to `gradient`, `[outputs, inputs, 3, 3]`. With `x` the inputs as in [`convolve`]:
+/// Adds the gradient of the weights to `gradient`, `[outputs, inputs, size, size]`. With `x`, `s`, `d` and `p` as in
+/// [`convolve`]:
 ///
-/// `gradient[o, i, ky, kx] += sum over b, y, x of upstream[b, o, y, x] * x[b, i, y + ky - 1, x + kx - 1]`
+/// `gradient[o, i, ky, kx] += sum over b, y, x of upstream[b, o, y, x] * x[b, i, s y + d ky - p, s x + d kx - p]`
 ///
-/// `upstream`, `[batch, outputs, height, width]`, is read as it is. What is in `workspace` doesn't matter, and is
-/// overwritten.
+/// `upstream`, `[batch, outputs, height / s, width / s]`, is the gradient of the sum before the activation, and is read as it is.
+/// What is in `workspace` doesn't matter, and is overwritten.
 ///
 /// # Panics
-/// When a slice's length doesn't fit the shapes, or the workspace has fewer than [`convolve_weight_gradient_workspace`]
-/// values.
+/// As [`convolve`] does; the workspace has [`convolve_weight_gradient_workspace`] values.
 pub fn convolve_weight_gradient<E: Element>(
+    shape: ConvolutionShape,
     inputs: &[View<'_, E>],
     upstream: &[E],
-    outputs: usize,
-    area: Area,
     gradient: &mut [f32],
     workspace: &mut [f32],
 ) {
-    let channels = check(inputs, area);
-    let upstream = View::plain(upstream, outputs);
-    check(&[upstream], area);
-    assert_eq!(gradient.len(), outputs * channels * 9, "the weights' shape");
-    weights::weight_gradient(inputs, &upstream, area, gradient, workspace);
+    check_inputs(shape, inputs);
+    let upstream = View::plain(upstream, shape.outputs);
+    check(&upstream, shape.output());
+    assert_eq!(gradient.len(), shape.weights(), "the weights' shape");
+    weights::weight_gradient(&weights(shape), inputs, &upstream, gradient, workspace);
 }
 
-/// The number of channels of all views.
-fn check<E>(inputs: &[View<'_, E>], area: Area) -> usize {
-    for view in inputs {
-        assert_eq!(view.values.len(), area.values(view.channels), "a map's shape");
-        if let Some(affine) = view.affine {
-            assert_eq!(affine.len(), area.batch * view.channels, "one scale and shift for each sample and channel");
-        }
-    }
-    inputs.iter().map(|view| view.channels).sum()
+fn check_inputs<E>(shape: ConvolutionShape, inputs: &[View<'_, E>]) {
+    inputs.iter().for_each(|view| check(view, shape.area));
+    assert_eq!(inputs.iter().map(|view| view.channels).sum::<usize>(), shape.inputs, "the inputs' channels");
 }

@@ -58,7 +58,7 @@ impl MicroBatch {
         };
         let area = Area { batch: range.len(), height: self.height, width: self.width };
         match (images, self.masks.get(start..end)) {
-            (Some(images), Some(masks)) => Ok((images, Target { masks }, area)),
+            (Some(images), Some(masks)) => Ok((images, Target { labels: masks, area }, area)),
             _ => Err(StageError::new(format!(
                 "a batch of {} images of {} x {} doesn't hold as many pixels",
                 self.samples.len(),

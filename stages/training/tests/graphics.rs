@@ -46,7 +46,7 @@ fn made(device: &Device, case: Case) -> [Vec<f32>; 4] {
         let bend: Vec<f32> = (0..length).map(|at| 0.05 * ((at * 7 + slot * 3) % 11) as f32 - 0.2).collect();
         tensor.inplace(|values| values + Tensor::from_floats(bend.as_slice(), device));
     }
-    let mut trainee = Trainee::new(network, state, Loss::BceDice, case.setting, Ledger::default()).expect("no limit");
+    let mut trainee = Trainee::new(network, state, Loss::default(), case.setting, Ledger::default()).expect("no limit");
     let values = |tensors: &[Tensor<1>]| -> Vec<f32> {
         tensors.iter().flat_map(|tensor| tensor.try_to_vec_as::<f32>().expect("float32")).collect()
     };

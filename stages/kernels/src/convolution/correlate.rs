@@ -1,38 +1,30 @@
 //! The convolution itself, forward and, with its kernels turned, backward to its input.
 //!
 //! A piece of work is one tile and one group of outputs. The inputs come in chunks of channels: a chunk's tile is read into
-//! scratch memory, and a microkernel adds what it gives to 6 outputs by 2 vectors of pixels at a time, held in registers.
+//! scratch memory, and a microkernel adds what it gives to the outputs' sums. With a stride of 2, the input gradient has the
+//! sums of four phases, which are interleaved when they are stored.
 
-use super::lanes::{Kernel, Lanes, run};
-use super::tile::{BLOCK, Cut};
+use super::epilogue::{Epilogue, Interleave};
+use super::lanes::run;
+use super::load::Reading;
+use super::microkernel::{Chunk, HEIGHT};
+use super::pack::{Kernels, pack};
+use super::taps::{Layout, Pattern, Places};
+use super::tile::{BLOCK, Cut, Tile, WIDEST};
 use crate::cells::Cells;
 use crate::parallel;
 use crate::{Area, Element, View};
-use std::ops::Range;
 
-/// Where the 3x3 kernel of an output and an input is.
-#[derive(Clone, Copy)]
-pub(super) struct Taps<'a> {
-    pub(super) kernels: &'a [[f32; 9]],
-    /// From an output to the next.
-    pub(super) output_step: usize,
-    /// From an input to the next.
-    pub(super) input_step: usize,
-    /// The kernels are turned by 180 degrees.
-    pub(super) turned: bool,
-}
-
-/// Outputs of a microkernel.
-const HEIGHT: usize = 6;
-/// The most blocks of so many outputs in a piece of work.
+/// The most blocks of outputs, of all phases, in a piece of work.
 const GROUP: usize = 11;
 /// About the most pixels of a tile.
 const PIXELS: usize = 1024;
-/// The most input channels of a chunk.
+/// The most runs of inputs in a chunk.
 const CHUNK: usize = 48;
 
 /// How the work is cut.
 pub(super) struct Plan {
+    pattern: Pattern,
     cut: Cut,
     chunk: usize,
     group: usize,
@@ -43,16 +35,20 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(inputs: usize, outputs: usize, area: Area) -> Self {
-        let chunk = inputs.div_ceil(inputs.div_ceil(CHUNK).max(1)).max(1);
+    /// `area` is that of a phase, of the map that is read and of that which is written.
+    pub(super) fn new(pattern: Pattern, inputs: usize, outputs: usize, area: Area) -> Self {
+        let parts = pattern.parts().len();
+        let most = CHUNK / pattern.phases;
+        let chunk = inputs.div_ceil(inputs.div_ceil(most).max(1)).max(1);
         let blocks = outputs.div_ceil(HEIGHT);
-        let group = blocks.div_ceil(blocks.div_ceil(GROUP).max(1)) * HEIGHT;
+        let group = blocks.div_ceil(blocks.div_ceil((GROUP / parts).max(1)).max(1)) * HEIGHT;
         let groups = outputs.div_ceil(group.max(1));
         let threads = rayon::current_num_threads();
-        let all = area.batch * (area.height + 1) * (area.width + 1) * groups;
-        let cut = Cut::new(area, PIXELS.min(all / (4 * threads)).max(4 * BLOCK));
-        let tile = chunk * cut.bordered_run();
-        Plan { cut, chunk, group, groups, tile, weights: chunk * 9 * group, sums: group * cut.plain_run() }
+        let all = area.batch * (area.height + pattern.margin) * (area.width + pattern.margin) * groups;
+        let cut = Cut::new(area, pattern.margin, PIXELS.min(all / (4 * threads)).max(4 * BLOCK));
+        let tile = chunk * pattern.phases * cut.bordered_run();
+        let weights = chunk * pattern.most_taps() * group;
+        Plan { pattern, cut, chunk, group, groups, tile, weights, sums: parts * group * cut.plain_run() }
     }
 
     fn scratch(&self) -> usize {
@@ -67,17 +63,21 @@ impl Plan {
 
 /// Writes every value of `out`, `[batch, outputs, height, width]`.
 pub(super) fn correlate<E: Element>(
+    plan: &Plan,
     inputs: &[View<'_, E>],
-    taps: Taps<'_>,
+    kernels: Kernels<'_>,
     outputs: usize,
-    area: Area,
+    epilogue: Epilogue<'_>,
     out: &mut [E],
     workspace: &mut [f32],
 ) {
-    let channels = inputs.iter().map(|view| view.channels).sum();
-    let plan = Plan::new(channels, outputs, area);
-    let out = Cells::new(out);
-    let cut = &plan.cut;
+    let channels: usize = inputs.iter().map(|view| view.channels).sum();
+    let Plan { pattern, cut, .. } = plan;
+    let target =
+        Target { cut, phases: pattern.written, part_sums: plan.group * cut.plain_run(), outputs, out: Cells::new(out) };
+    let reading = Reading { border: pattern.margin, run: cut.bordered_run() };
+    let layout = Layout { phases: pattern.phases, run: reading.run, stride: cut.stride };
+    let places: Vec<_> = pattern.parts().iter().map(|taps| Places::new(taps, plan.chunk, layout)).collect();
     parallel::each(cut.tiles() * plan.groups, workspace, plan.scratch(), |item, scratch| {
         let (index, group) = (item / plan.groups, item % plan.groups);
         let tile = cut.tile(index);
@@ -86,131 +86,79 @@ pub(super) fn correlate<E: Element>(
         let (weights, sums) = scratch.split_at_mut(plan.weights);
         for from in (0..channels).step_by(plan.chunk) {
             let chunk = from..channels.min(from + plan.chunk);
-            cut.load_bordered(tile, inputs, chunk.clone(), x);
-            pack(taps, outs.clone(), chunk.clone(), weights);
-            run(Chunk {
-                x,
-                x_run: cut.bordered_run(),
-                stride: cut.stride,
-                channels: chunk.len(),
-                weights,
-                outputs: outs.len(),
-                sums,
-                sums_run: cut.plain_run(),
-                pixels: tile.rows * cut.stride,
-                first: from == 0,
-            });
+            if pattern.read == 1 {
+                cut.load(tile, inputs, chunk.clone(), reading, x);
+            } else {
+                cut.load_phases(tile, inputs, chunk.clone(), reading, pattern.phases, x);
+            }
+            for ((taps, places), sums) in pattern.parts().iter().zip(&places).zip(sums.chunks_exact_mut(target.part_sums)) {
+                pack(kernels, taps.as_slice(), outs.clone(), chunk.clone(), weights);
+                run(Chunk {
+                    x,
+                    places: places.of(chunk.len()),
+                    neighbours: places.neighbours,
+                    weights,
+                    outputs: outs.len(),
+                    sums,
+                    sums_run: cut.plain_run(),
+                    pixels: tile.rows * cut.stride,
+                    first: from == 0,
+                });
+            }
         }
-        for (channel, sums) in outs.zip(sums.chunks_exact(cut.plain_run())) {
-            store(cut, tile, outputs, channel, sums, &out);
+        for (place, channel) in outs.enumerate() {
+            let sums = &mut sums[place * cut.plain_run()..];
+            if pattern.written == 1 {
+                target.store(tile, channel, epilogue, sums);
+            } else {
+                target.store_phases(tile, channel, sums);
+            }
         }
     });
 }
 
-#[allow(unsafe_code, reason = "the rows of a tile interleave with those of other tiles")]
-fn store<E: Element>(cut: &Cut, tile: super::tile::Tile, outputs: usize, channel: usize, sums: &[f32], out: &Cells<'_, E>) {
-    cut.sample_rows(tile, |row, sample, y| {
-        let (start, length) = cut.place(tile, outputs, channel, sample, y);
+/// The map that is written.
+struct Target<'a, E> {
+    cut: &'a Cut,
+    /// Phases along a side.
+    phases: usize,
+    /// Values from a phase's sums to the next one's.
+    part_sums: usize,
+    outputs: usize,
+    out: Cells<'a, E>,
+}
+
+impl<E: Element> Target<'_, E> {
+    /// Stores a tile of an output.
+    fn store(&self, tile: Tile, output: usize, epilogue: Epilogue<'_>, sums: &mut [f32]) {
+        self.cut.sample_rows(tile, 0, |row, sample, y| {
+            let sums = &mut sums[row * self.cut.stride..][..tile.columns];
+            epilogue.apply(output, sums);
+            self.write(tile, output, sample, y, sums);
+        });
+    }
+
+    /// Stores a tile of each of an output's four phases.
+    fn store_phases(&self, tile: Tile, output: usize, sums: &[f32]) {
+        let mut wide = [0.0; 2 * WIDEST];
+        let wide = &mut wide[..2 * tile.columns];
+        self.cut.sample_rows(tile, 0, |row, sample, y| {
+            for lower in 0..2 {
+                let part = |phase: usize| &sums[phase * self.part_sums + row * self.cut.stride..][..tile.columns];
+                run(Interleave { even: part(2 * lower), odd: part(2 * lower + 1), to: wide });
+                self.write(tile, output, sample, 2 * y + lower, wide);
+            }
+        });
+    }
+
+    /// Writes the tile's part of a row.
+    #[allow(unsafe_code, reason = "the rows of a tile interleave with those of other tiles")]
+    fn write(&self, tile: Tile, output: usize, sample: usize, y: usize, values: &[f32]) {
+        let Area { height, width, .. } = self.cut.area;
+        let row = (sample * self.outputs + output) * self.phases * height + y;
+        let start = (row * width + tile.left) * self.phases;
         // SAFETY: no other piece of work has this tile and output, and rows are written one after the other.
-        let row_out = unsafe { out.part(start, length) };
-        E::narrow(&sums[row * cut.stride..][..length], row_out);
-    });
-}
-
-/// Copies weights to `[outputs / 6][inputs][9][6]`; the last outputs may be fewer than 6.
-fn pack(taps: Taps<'_>, outputs: Range<usize>, inputs: Range<usize>, to: &mut [f32]) {
-    let mut to = &mut to[..outputs.len() * inputs.len() * 9];
-    for first in outputs.clone().step_by(HEIGHT) {
-        let (block, rest) = to.split_at_mut(HEIGHT.min(outputs.end - first) * inputs.len() * 9);
-        to = rest;
-        let from = &taps.kernels[first * taps.output_step + inputs.start * taps.input_step..];
-        match outputs.end - first {
-            1 => pack_block::<1>(taps, from, block),
-            2 => pack_block::<2>(taps, from, block),
-            3 => pack_block::<3>(taps, from, block),
-            4 => pack_block::<4>(taps, from, block),
-            5 => pack_block::<5>(taps, from, block),
-            _ => pack_block::<HEIGHT>(taps, from, block),
-        }
-    }
-}
-
-fn pack_block<const M: usize>(taps: Taps<'_>, from: &[[f32; 9]], to: &mut [f32]) {
-    for (input, to) in to.as_chunks_mut::<M>().0.as_chunks_mut::<9>().0.iter_mut().enumerate() {
-        let kernels: [&[f32; 9]; M] = std::array::from_fn(|m| &from[m * taps.output_step + input * taps.input_step]);
-        for (tap, to) in to.iter_mut().enumerate() {
-            let tap = if taps.turned { 8 - tap } else { tap };
-            *to = kernels.map(|kernel| kernel[tap]);
-        }
-    }
-}
-
-/// What one chunk of input channels adds to the sums of a tile.
-pub(super) struct Chunk<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) x_run: usize,
-    pub(super) stride: usize,
-    pub(super) channels: usize,
-    pub(super) weights: &'a [f32],
-    pub(super) outputs: usize,
-    pub(super) sums: &'a mut [f32],
-    pub(super) sums_run: usize,
-    pub(super) pixels: usize,
-    pub(super) first: bool,
-}
-
-impl Kernel for Chunk<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(mut self) {
-        for pixel in (0..self.pixels).step_by(2 * L::COUNT) {
-            let size = self.channels * 9 * HEIGHT;
-            let full = self.outputs / HEIGHT;
-            for block in 0..full {
-                self.block::<6, L>(pixel, block * HEIGHT, block * size);
-            }
-            match self.outputs % HEIGHT {
-                1 => self.block::<1, L>(pixel, full * HEIGHT, full * size),
-                2 => self.block::<2, L>(pixel, full * HEIGHT, full * size),
-                3 => self.block::<3, L>(pixel, full * HEIGHT, full * size),
-                4 => self.block::<4, L>(pixel, full * HEIGHT, full * size),
-                5 => self.block::<5, L>(pixel, full * HEIGHT, full * size),
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Chunk<'_> {
-    /// `M` outputs from `output` on by 2 vectors of pixels from `pixel` on.
-    #[inline(always)]
-    fn block<const M: usize, L: Lanes>(&mut self, pixel: usize, output: usize, weights: usize) {
-        let mut sums = [[L::splat(0.0); 2]; M];
-        if !self.first {
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let from = &self.sums[(output + m) * self.sums_run + pixel..][..2 * L::COUNT];
-                *sums = [L::load(from), L::load(&from[L::COUNT..])];
-            }
-        }
-        let weights = &self.weights[weights..][..self.channels * 9 * M];
-        for (channel, weights) in weights.chunks_exact(9 * M).enumerate() {
-            for ky in 0..3 {
-                let row = &self.x[channel * self.x_run + ky * self.stride + pixel..][..2 * L::COUNT + 2];
-                for kx in 0..3 {
-                    let x = [L::load(&row[kx..]), L::load(&row[kx + L::COUNT..])];
-                    for (m, sums) in sums.iter_mut().enumerate() {
-                        let weight = L::splat(weights[(ky * 3 + kx) * M + m]);
-                        for (sum, x) in sums.iter_mut().zip(x) {
-                            *sum = sum.plus_product(x, weight);
-                        }
-                    }
-                }
-            }
-        }
-        for (m, sums) in sums.iter().enumerate() {
-            let to = &mut self.sums[(output + m) * self.sums_run + pixel..][..2 * L::COUNT];
-            for (n, sum) in sums.iter().enumerate() {
-                sum.store(&mut to[n * L::COUNT..]);
-            }
-        }
+        let out = unsafe { self.out.part(start, values.len()) };
+        E::narrow(values, out);
     }
 }

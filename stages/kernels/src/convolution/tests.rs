@@ -1,10 +1,15 @@
 //! The kernels compiled for any processor against those for this one's widest vectors.
 
 use super::lanes::{Kernel, run};
-use super::{correlate::Chunk, weights::Block};
+use super::{microkernel::Chunk, products::Block};
 
 fn values(count: usize, step: usize) -> Vec<f32> {
     (0..count).map(|i| (i * step % 29) as f32 / 29.0 - 0.5).collect()
+}
+
+/// The 3x3 taps of 5 inputs of 300 values, rows 20 apart: all of them, or the first of each row.
+fn places(neighbours: usize) -> Vec<usize> {
+    (0..5 * 9).step_by(neighbours).map(|place| place / 9 * 300 + place % 9 / 3 * 20 + place % 3).collect()
 }
 
 fn close(one: &[f32], other: &[f32]) {
@@ -16,14 +21,13 @@ fn close(one: &[f32], other: &[f32]) {
 
 #[test]
 fn the_convolution_is_the_same_in_any_vectors() {
-    for outputs in 1..=13 {
+    for (outputs, neighbours) in (1..=13).flat_map(|outputs| [(outputs, 1), (outputs, 3)]) {
         let (x, weights) = (values(5 * 300, 7), values(outputs * 5 * 9, 11));
         let computed = |widest: bool| {
             let mut sums = values(outputs * 128, 5);
             for first in [true, false] {
-                let (x, weights, sums) = (&x, &weights, &mut sums);
-                let kernel =
-                    Chunk { x, x_run: 300, stride: 20, channels: 5, weights, outputs, sums, sums_run: 128, pixels: 96, first };
+                let (x, places, weights, sums) = (&x, &places(neighbours), &weights, &mut sums);
+                let kernel = Chunk { x, places, neighbours, weights, outputs, sums, sums_run: 128, pixels: 96, first };
                 if widest { run(kernel) } else { kernel.run::<[f32; 4]>() }
             }
             sums
@@ -34,12 +38,12 @@ fn the_convolution_is_the_same_in_any_vectors() {
 
 #[test]
 fn the_weight_gradient_is_the_same_in_any_vectors() {
-    for outputs in 1..=9 {
+    for (outputs, neighbours) in (1..=9).flat_map(|outputs| [(outputs, 1), (outputs, 3)]) {
         let (x, y) = (values(5 * 300, 7), values(outputs * 128, 11));
         let computed = |widest: bool| {
             let mut sums = vec![[0.0; 4]; outputs.div_ceil(4) * 5 * 9];
-            let (x, y, target) = (&x, &y, &mut sums);
-            let kernel = Block { x, x_run: 300, stride: 20, y, y_run: 128, pixels: 96, outputs, inputs: 5, sums: target };
+            let (x, places, y, target) = (&x, &places(neighbours), &y, &mut sums);
+            let kernel = Block { x, places, neighbours, y, y_run: 128, pixels: 96, outputs, sums: target };
             if widest {
                 run(kernel)
             } else {

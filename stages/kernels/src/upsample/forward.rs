@@ -1,7 +1,7 @@
 //! The transposed convolution itself.
 
-use super::bands::{Band, bands, run};
 use super::tile::{Cut, ROWS};
+use crate::bands::{Band, bands, run};
 use crate::dispatch::{Kernel, widest};
 use crate::rows::{Plane, ROW, check};
 use crate::{Area, Element, View};

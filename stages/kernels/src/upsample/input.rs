@@ -1,8 +1,8 @@
 //! The transposed convolution's gradient of the input.
 
-use super::bands::{Band, bands, run};
 use super::tile::{Cut, ROWS};
 use super::windows;
+use crate::bands::{Band, bands, run};
 use crate::dispatch::{Kernel, widest};
 use crate::rows::ROW;
 use crate::{Area, Element};

@@ -1,6 +1,5 @@
 //! The transposed convolution of 2x2 and stride 2 that doubles a map's sides, and its gradients.
 
-mod bands;
 mod forward;
 mod input;
 mod tile;

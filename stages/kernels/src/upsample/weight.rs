@@ -1,12 +1,10 @@
 //! The transposed convolution's gradients of weight and bias.
 
-use rayon::prelude::*;
-
-use super::bands::run;
 use super::windows;
+use crate::bands::run;
 use crate::dispatch::{Kernel, multiply_add, widest};
-use crate::rows::{Plane, ROW, check, sum};
-use crate::{Area, Element, View};
+use crate::rows::{Plane, ROW, check};
+use crate::{Area, Element, View, channel_sums};
 
 /// Inputs and outputs of a task, pixels that it holds at a time.
 const INPUTS: usize = 63;
@@ -39,14 +37,11 @@ pub fn upsample_weight_gradient<E: Element>(
     bias: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let (inputs, pixels) = (input.channels, area.pixels());
+    let inputs = input.channels;
     check(&input, area);
     assert_eq!(upstream.len(), area.values(outputs) * 4, "the upstream's size");
     assert_eq!([weight.len(), bias.len()], [inputs * outputs * 4, outputs], "the sizes of weight and bias");
-    bias.par_iter_mut().enumerate().for_each(|(output, bias)| {
-        let planes = upstream.chunks(4 * pixels).skip(output).step_by(outputs);
-        *bias += planes.map(|plane| widest(Sum { plane })).sum::<f64>() as f32;
-    });
+    channel_sums(upstream, outputs, Area { height: 2 * area.height, width: 2 * area.width, ..area }, bias);
     let blocks = outputs.div_ceil(OUTPUTS);
     let mut tasks: Vec<Block<'_>> = Vec::new();
     for (number, rows) in weight.chunks_mut(INPUTS * outputs * 4).enumerate() {
@@ -62,25 +57,6 @@ pub fn upsample_weight_gradient<E: Element>(
     run(tasks, scratch, workspace(), |block, workspace| {
         widest(AddBlock { layer: &layer, block, workspace });
     });
-}
-
-struct Sum<'a, E> {
-    plane: &'a [E],
-}
-
-impl<E: Element> Kernel for Sum<'_, E> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) -> f64 {
-        let Self { plane } = self;
-        let (mut row, mut total) = ([0.0; ROW], 0.0);
-        for part in plane.chunks(ROW) {
-            E::widen(part, &mut row[..part.len()]);
-            total += sum(&row[..part.len()]);
-        }
-        total
-    }
 }
 
 struct Layer<'a, E> {

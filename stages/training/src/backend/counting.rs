@@ -4,15 +4,16 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use pipeline_kernels::Area;
+use pipeline_kernels::{Activation, Area};
 
 use crate::layer::{
-    Convolution, ConvolutionBackend, ConvolutionCall, Head, HeadBackend, MaxPoolBackend, NormBackend, NormCall, Running,
-    TransposedBackend, TransposedCall, TransposedConvolution,
+    ActivationBackend, Convolution, ConvolutionBackend, ConvolutionCall, Head, HeadBackend, MaxPoolBackend, MeanBackend,
+    NearestBackend, NormBackend, NormCall, ProbabilitiesBackend, Running, SumBackend, TransposedBackend, TransposedCall,
+    TransposedConvolution,
 };
-use crate::loss::{Loss, LossBackend, Part, Target};
+use crate::loss::{Loss, LossBackend, Part};
 use crate::memory::Tried;
-use crate::pass::{Backend, Images, Input, Map, Pass, Scratch};
+use crate::pass::{Backend, Images, Input, Map, Pass, Scratch, Shape};
 use crate::precision::Precision;
 
 /// What a backend's operations take besides their inputs and results.
@@ -20,7 +21,7 @@ pub(crate) trait Costs: Sync {
     fn images(&self, precision: Precision, area: Area) -> Scratch;
     fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch;
     fn transposed(&self, precision: Precision, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch;
-    fn loss(&self, loss: &Loss, area: Area) -> Scratch;
+    fn loss(&self, loss: &Loss, classes: usize, area: Area) -> Scratch;
 }
 
 /// Counts by the costs of another backend.
@@ -57,7 +58,7 @@ impl Backend for Counting {
     fn images_scratch(&self, area: Area) -> Scratch {
         self.costs.images(self.precision, area)
     }
-    fn zeros(&mut self, _: usize, _: Area) -> Done {
+    fn zeros(&mut self, _: usize, _: Area, _: Precision) -> Done {
         Ok(())
     }
     fn add(&mut self, _: &mut Map<()>, _: &Map<()>) -> Done {
@@ -78,7 +79,7 @@ impl ConvolutionBackend for Counting {
     fn convolve_weight(&mut self, _: &Convolution, _: &[Input<'_, Self>], _: &Map<()>) -> Done {
         Ok(())
     }
-    fn convolve_input(&mut self, _: &Convolution, _: &Map<()>, _: Range<usize>) -> Done {
+    fn convolve_input(&mut self, _: &Convolution, _: &Map<()>, _: Range<usize>, _: Area) -> Done {
         Ok(())
     }
     fn convolve_scratch(&self, call: ConvolutionCall) -> Scratch {
@@ -98,6 +99,45 @@ impl TransposedBackend for Counting {
     }
     fn upsample_scratch(&self, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {
         self.costs.transposed(self.precision, call, layer, area)
+    }
+}
+
+impl ActivationBackend for Counting {
+    fn activation_gradient(&mut self, _: Activation, _: &Map<()>, _: &mut Map<()>) -> Done {
+        Ok(())
+    }
+}
+
+impl SumBackend for Counting {
+    fn sum(&mut self, _: &[Input<'_, Self>], _: Activation, _: Option<()>, _: Shape) -> Done {
+        Ok(())
+    }
+    fn copy(&mut self, _: &Map<()>) -> Done {
+        Ok(())
+    }
+}
+
+impl NearestBackend for Counting {
+    fn nearest(&mut self, _: Input<'_, Self>) -> Done {
+        Ok(())
+    }
+    fn nearest_input(&mut self, _: &Map<()>, _: Area) -> Done {
+        Ok(())
+    }
+}
+
+impl ProbabilitiesBackend for Counting {
+    fn probabilities(&mut self, _: &Map<()>) -> Done {
+        Ok(())
+    }
+    fn probabilities_input(&mut self, _: &Map<()>, _: &Map<()>, _: &mut Map<()>) -> Done {
+        Ok(())
+    }
+}
+
+impl MeanBackend for Counting {
+    fn scaled_sum(&mut self, _: &[&Map<()>], _: f32) -> Done {
+        Ok(())
     }
 }
 
@@ -144,10 +184,10 @@ impl NormBackend for Counting {
 }
 
 impl LossBackend for Counting {
-    fn loss(&mut self, _: &Loss, _: &mut Map<()>, _: Target<'_>, _: f32, _: Part) -> Done {
+    fn loss(&mut self, _: &Loss, _: &mut Map<()>, _: &[u8], _: f32, _: Part) -> Done {
         Ok(())
     }
-    fn loss_scratch(&self, loss: &Loss, area: Area) -> Scratch {
-        self.costs.loss(loss, area)
+    fn loss_scratch(&self, loss: &Loss, classes: usize, area: Area) -> Scratch {
+        self.costs.loss(loss, classes, area)
     }
 }

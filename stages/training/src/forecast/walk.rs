@@ -72,8 +72,9 @@ fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
     // Parts of the same size cost the same memory, but each its own work.
     for start in (0..samples).step_by(most) {
         let mut e = executor();
-        let images = e.images(Images::Planes(&[]), area((most.min(samples - start), height, width)))?;
-        network.train(&mut e, images, Target { masks: &[] }, (loss, 1.0), setting.checkpointing)?;
+        let images_area = area((most.min(samples - start), height, width));
+        let images = e.images(Images::Planes(&[]), images_area)?;
+        network.train(&mut e, images, Target { labels: &[], area: images_area }, (loss, 1.0), setting.checkpointing)?;
         work += e.work();
     }
     if let Some((samples, height, width)) = evaluation {

@@ -1,110 +1,150 @@
-//! The 3x3 convolution without bias, stride 1, padding 1 (torch.nn.Conv2d). Several inputs are concatenated along channels without
-//! being copied.
+//! The convolution (torch.nn.Conv2d): 1x1, 2x2 or 3x3, also of stride 2 or dilation 2, with or without bias. Several inputs are
+//! concatenated along channels without being copied; an activation is applied to what it makes before it is stored.
 
 use std::ops::Range;
 
-use pipeline_kernels::Area;
+use pipeline_kernels::{Activation, Area, ConvolutionShape, Geometry};
 
-use super::differentiable::{Differentiable, Keeps, Rules, Wanted};
+use super::activation::{ActivationBackend, before};
+use super::differentiable::{Differentiable, Keeps, Rules, Wanted, missing};
 use crate::memory::Tried;
 use crate::parameters::{Init, Layout};
-use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Scratch, Shape, Work};
+use crate::pass::{Cost, Executor, Input, Made, Map, Scratch, Shape, Work};
 
-/// A 3x3 convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A convolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Convolution {
-    /// Slot of the weight `[outputs, inputs, 3, 3]`.
+    /// Slot of the weight `[outputs, inputs, size, size]`.
     pub weight: usize,
+    /// Slot of the bias, where there is one.
+    pub bias: Option<usize>,
     /// Channels in, over all inputs.
     pub inputs: usize,
     /// Channels out.
     pub outputs: usize,
+    /// Size, stride and dilation.
+    pub geometry: Geometry,
+    /// Applied to what it makes.
+    pub activation: Activation,
 }
 
 impl Convolution {
-    /// Declares the tensors.
+    /// Declares the tensors of a 3x3 convolution without bias.
     pub fn new(layout: &mut Layout, name: &str, inputs: usize, outputs: usize) -> Self {
-        let init = Init::Uniform { fan_in: inputs * 9 };
-        Self { weight: layout.trained(format!("{name}.weight"), &[outputs, inputs, 3, 3], init), inputs, outputs }
+        Self::of(layout, name, [inputs, outputs], Geometry::THREE)
     }
 
-    /// Work of a pass over so many channels in and out that reads and writes maps of both.
-    fn work(inputs: usize, outputs: usize, area: Area) -> Work {
-        let pixels = (area.batch * area.pixels()) as f64;
-        Work { flops: 2.0 * (inputs * outputs * 9) as f64 * pixels, values: (inputs + outputs) as f64 * pixels, operations: 1 }
+    /// Declares the tensors of any convolution without bias. `channels` are those in and out.
+    pub fn of(layout: &mut Layout, name: &str, channels: [usize; 2], geometry: Geometry) -> Self {
+        let [inputs, outputs] = channels;
+        let init = Init::Uniform { fan_in: inputs * geometry.taps() };
+        let shape = [outputs, inputs, geometry.size, geometry.size];
+        let weight = layout.trained(format!("{name}.weight"), &shape, init);
+        Self { weight, bias: None, inputs, outputs, geometry, activation: Activation::Identity }
+    }
+
+    /// Declares a bias beside the weight, and an activation.
+    #[must_use]
+    pub fn with_bias(self, layout: &mut Layout, name: &str, activation: Activation) -> Self {
+        let init = Init::Uniform { fan_in: self.inputs * self.geometry.taps() };
+        let bias = Some(layout.trained(format!("{name}.bias"), &[self.outputs], init));
+        Self { bias, activation, ..self }
+    }
+
+    /// The shape that kernels take, for an input of a size.
+    pub(crate) fn shape(&self, area: Area) -> ConvolutionShape {
+        let &Self { inputs, outputs, geometry, .. } = self;
+        ConvolutionShape { geometry, inputs, outputs, area }
+    }
+
+    /// Work of a pass that reads or writes maps of so many channels in and out.
+    fn work(&self, inputs: usize, area: Area) -> Work {
+        let pixels = |area: Area| (area.batch * area.pixels()) as f64;
+        let (read, written) = (pixels(area), pixels(self.geometry.output(area)));
+        let products = (inputs * self.outputs * self.geometry.taps()) as f64;
+        let values = inputs as f64 * read + self.outputs as f64 * written;
+        Work { flops: 2.0 * products * written, values, operations: 1 }
     }
 }
 
-/// One call of a convolution's arithmetic, by which a backend tells its cost.
+/// One call of a convolution's arithmetic, by which a backend tells its cost. Areas are those of the input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ConvolutionCall {
     /// `parts` inputs; `normed`: the channels of the widest of them that is read through a norm.
     Forward {
-        inputs: usize,
-        outputs: usize,
-        area: Area,
+        shape: ConvolutionShape,
         parts: usize,
         normed: usize,
     },
     Weight {
-        inputs: usize,
-        outputs: usize,
-        area: Area,
+        shape: ConvolutionShape,
     },
     /// The gradient of `wanted` of the input channels.
     Input {
+        shape: ConvolutionShape,
         wanted: usize,
-        outputs: usize,
-        area: Area,
     },
 }
 
 /// What a backend does for a convolution. Areas are those of the input.
-pub(crate) trait ConvolutionBackend: Backend {
+pub(crate) trait ConvolutionBackend: ActivationBackend {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Self::Data>;
 
-    /// Adds the gradient of the weight to the window's sum.
+    /// Adds the gradients of weight and bias to the window's sums.
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Self::Data>) -> Tried<()>;
 
     /// The gradient of a range of the input channels.
-    fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Self::Data>, wanted: Range<usize>) -> Tried<Self::Data>;
+    fn convolve_input(
+        &mut self,
+        layer: &Convolution,
+        upstream: &Map<Self::Data>,
+        wanted: Range<usize>,
+        area: Area,
+    ) -> Tried<Self::Data>;
 
     fn convolve_scratch(&self, call: ConvolutionCall) -> Scratch;
 }
 
 impl Rules for Convolution {
     fn output(&self, inputs: &[Shape]) -> Shape {
-        Shape { channels: self.outputs, area: inputs[0].area }
+        Shape { channels: self.outputs, area: self.geometry.output(inputs[0].area) }
     }
 
     fn keeps(&self) -> Keeps {
-        Keeps { inputs: true, ..Keeps::default() }
+        Keeps { inputs: true, output: self.activation != Activation::Identity, ..Keeps::default() }
     }
 }
 
 impl<B: ConvolutionBackend> Differentiable<B> for Convolution {
-    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>]) -> Made<B> {
-        let (&Self { inputs: count, outputs, .. }, area) = (self, inputs[0].map.area);
+    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
+        let area = inputs[0].map.area;
         let normed = inputs.iter().filter(|input| input.through.is_some());
         let normed = normed.map(|input| input.map.channels).max().unwrap_or(0);
-        let call = ConvolutionCall::Forward { inputs: count, outputs, area, parts: inputs.len(), normed };
-        let cost = Cost { scratch: e.backend.convolve_scratch(call), work: Self::work(count, outputs, area) };
-        e.make(cost, Shape { channels: outputs, area }, |b| b.convolve(self, inputs, area))
+        let call = ConvolutionCall::Forward { shape: self.shape(area), parts: inputs.len(), normed };
+        let cost = Cost { scratch: e.backend.convolve_scratch(call), work: self.work(self.inputs, area) };
+        e.make(cost, self.output(&[inputs[0].map.shape()]), |b| b.convolve(self, inputs, area))
+    }
+
+    fn output_gradient(&self, e: &mut Executor<B>, output: Option<&Map<B::Data>>, upstream: Map<B::Data>) -> Made<B> {
+        match self.activation {
+            Activation::Identity => Ok(upstream),
+            activation => before(activation, e, output.ok_or_else(|| missing("an activation's output"))?, upstream),
+        }
     }
 
     fn parameter_gradients(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], upstream: &Map<B::Data>) -> Tried<()> {
-        let (&Self { inputs: count, outputs, .. }, area) = (self, inputs[0].map.area);
-        let call = ConvolutionCall::Weight { inputs: count, outputs, area };
-        let cost = Cost { scratch: e.backend.convolve_scratch(call), work: Self::work(count, outputs, area) };
+        let area = inputs[0].map.area;
+        let call = ConvolutionCall::Weight { shape: self.shape(area) };
+        let cost = Cost { scratch: e.backend.convolve_scratch(call), work: self.work(self.inputs, area) };
         e.perform(cost, |b| b.convolve_weight(self, inputs, upstream))
     }
 
     fn input_gradient(&self, e: &mut Executor<B>, wanted: Wanted<'_, B>) -> Made<B> {
         let Wanted { channels, shape, upstream, sum, .. } = wanted;
-        let (outputs, area) = (self.outputs, shape.area);
-        let call = ConvolutionCall::Input { wanted: channels.len(), outputs, area };
-        let cost = Cost { scratch: e.backend.convolve_scratch(call), work: Self::work(channels.len(), outputs, area) };
-        let gradient = e.make(cost, shape, |b| b.convolve_input(self, upstream.map(), channels))?;
+        let (area, count) = (shape.area, channels.len());
+        let call = ConvolutionCall::Input { shape: self.shape(area), wanted: count };
+        let cost = Cost { scratch: e.backend.convolve_scratch(call), work: self.work(count, area) };
+        let gradient = e.make(cost, shape, |b| b.convolve_input(self, upstream.map(), channels, area))?;
         drop(upstream);
         e.add(sum, gradient)
     }

@@ -26,6 +26,11 @@ pub(crate) trait Rules {
     /// What its backward pass reads.
     fn keeps(&self) -> Keeps;
 
+    /// True where the result may take the memory of an input that nobody else reads.
+    fn takes_over(&self) -> bool {
+        false
+    }
+
     /// True where its result is so cheap that `gradient_checkpointing: full` makes it again each time it is read.
     fn is_cheap(&self) -> bool {
         false
@@ -34,8 +39,15 @@ pub(crate) trait Rules {
 
 /// A layer on a backend.
 pub(crate) trait Differentiable<B: Backend>: Rules {
-    /// The layer's result.
-    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>]) -> Made<B>;
+    /// The layer's result. `into`: one more input, whose memory the result takes ([`Rules::takes_over`]).
+    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], into: Option<Map<B::Data>>) -> Made<B>;
+
+    /// From the gradient of the layer's result to that before its own activation. `output`: the result, where [`Keeps::output`]
+    /// asks for it.
+    fn output_gradient(&self, e: &mut Executor<B>, output: Option<&Map<B::Data>>, upstream: Map<B::Data>) -> Made<B> {
+        let _ = (e, output);
+        Ok(upstream)
+    }
 
     /// Adds the gradients of the layer's weights to the window's sums.
     fn parameter_gradients(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], upstream: &Map<B::Data>) -> Tried<()>;
@@ -52,7 +64,9 @@ pub(crate) struct Wanted<'a, B: Backend> {
     pub shape: Shape,
     /// The input, where [`Keeps::inputs_for_gradient`] asks for it.
     pub input: Option<Input<'a, B>>,
-    /// The gradient of the layer's output.
+    /// The layer's output, where [`Keeps::output`] asks for it.
+    pub output: Option<&'a Map<B::Data>>,
+    /// The gradient of the layer's output, before its own activation.
     pub upstream: Upstream<'a, B>,
     /// The sum of the gradients that other readers of the input have given.
     pub sum: Option<Map<B::Data>>,

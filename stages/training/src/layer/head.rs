@@ -62,7 +62,7 @@ impl Rules for Head {
 }
 
 impl<B: HeadBackend> Differentiable<B> for Head {
-    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>]) -> Made<B> {
+    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
         let input = inputs[0].map.shape();
         e.make_wide(self.cost(input.area), self.output(&[input]), |b| b.head(self, inputs[0]))
     }

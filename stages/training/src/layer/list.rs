@@ -3,8 +3,12 @@
 use super::convolution::{Convolution, ConvolutionBackend};
 use super::differentiable::{Differentiable, Rules};
 use super::head::{Head, HeadBackend};
+use super::mean::{MeanBackend, MeanLogits};
+use super::nearest::{NearestBackend, UpsampleNearest};
 use super::norm::NormBackend;
 use super::pool::{MaxPool, MaxPoolBackend};
+use super::probabilities::{Probabilities, ProbabilitiesBackend};
+use super::sum::{Sum, SumBackend};
 use super::transposed::{TransposedBackend, TransposedConvolution};
 use crate::pass::Backend;
 
@@ -53,6 +57,10 @@ macro_rules! layers {
 layers! {
     Convolution: ConvolutionBackend,
     TransposedConvolution: TransposedBackend,
+    UpsampleNearest: NearestBackend,
     MaxPool: MaxPoolBackend,
+    Sum: SumBackend,
     Head: HeadBackend,
+    Probabilities: ProbabilitiesBackend,
+    MeanLogits: MeanBackend,
 }

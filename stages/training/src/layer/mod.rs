@@ -4,14 +4,20 @@
 //!
 //! To add a layer: write its file here, list it in `list.rs`, and add its function to each backend.
 
+mod activation;
 mod convolution;
 mod differentiable;
 mod head;
 mod list;
+mod mean;
+mod nearest;
 mod norm;
 mod pool;
+mod probabilities;
+mod sum;
 mod transposed;
 
+pub(crate) use activation::ActivationBackend;
 pub use convolution::Convolution;
 pub(crate) use convolution::{ConvolutionBackend, ConvolutionCall};
 pub use differentiable::Keeps;
@@ -20,9 +26,17 @@ pub use head::Head;
 pub(crate) use head::HeadBackend;
 pub use list::Layer;
 pub(crate) use list::LayerBackend;
-pub use norm::{Norm, NormKind, Running};
+pub(crate) use mean::MeanBackend;
+pub use mean::MeanLogits;
+pub(crate) use nearest::NearestBackend;
+pub use nearest::UpsampleNearest;
+pub use norm::{Norm, NormKind, NormOptions, Running};
 pub(crate) use norm::{NormBackend, NormCall};
 pub use pool::MaxPool;
 pub(crate) use pool::MaxPoolBackend;
+pub use probabilities::Probabilities;
+pub(crate) use probabilities::ProbabilitiesBackend;
+pub use sum::Sum;
+pub(crate) use sum::SumBackend;
 pub use transposed::TransposedConvolution;
 pub(crate) use transposed::{TransposedBackend, TransposedCall};

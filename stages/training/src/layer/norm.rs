@@ -5,6 +5,9 @@
 //! applied by readers. So partial sums may also come from elsewhere: from the operation that made the map, from other
 //! micro-batches of a window, or from another machine.
 
+use pipeline_contract::{Result, StageError};
+use pipeline_kernels::Activation;
+
 use crate::memory::Tried;
 use crate::parameters::{Init, Layout, Role};
 use crate::pass::{Backend, Cost, Executor, Map, Pass};
@@ -50,12 +53,53 @@ pub struct Running {
     pub batches: usize,
 }
 
-/// A norm with scale and shift per channel, and the ReLU after it: `relu((x - mean) / sqrt(variance + eps) * scale + shift)`,
-/// with the biased variance.
+/// The options of a norm, as files give them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormOptions {
+    /// Which pixels share their statistics.
+    pub kind: NormKind,
+    /// Group norm: into how many groups channels are divided, at most as many as there are channels.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Batch norm: the weight of a batch's statistics in the running ones.
+    pub momentum: f64,
+}
+
+impl NormOptions {
+    /// A kind of norm as PyTorch has it by default, with 8 groups.
+    pub fn new(kind: NormKind) -> Self {
+        Self { kind, groups: 8, eps: 1e-5, momentum: 0.1 }
+    }
+
+    /// Checks that channels divide into whole groups.
+    ///
+    /// # Errors
+    /// When they don't.
+    pub fn divides(&self, channels: usize) -> Result<()> {
+        let groups = self.groups.clamp(1, channels.max(1));
+        if self.kind != NormKind::Group || channels.is_multiple_of(groups) {
+            return Ok(());
+        }
+        Err(StageError::new(format!("group norm can't divide {channels} channels into {groups} groups"))
+            .help(format!("take a base of 1, 2, 4 or a multiple of 8, or groups that divide {channels}")))
+    }
+}
+
+/// A norm with scale and shift per channel, and the activation after it: `activation((x - mean) / sqrt(variance + eps) * scale +
+/// shift)`, with the biased variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Norm {
     /// Which pixels share their statistics.
     pub kind: NormKind,
+    /// Groups of channels, of group norm.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f64,
+    /// The weight of a batch's statistics in the running ones.
+    pub momentum: f64,
+    /// Applied to what is normed.
+    pub activation: Activation,
     /// Channels, over all inputs.
     pub channels: usize,
     /// Slot of the scale.
@@ -67,13 +111,9 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// Added to the variance, as in PyTorch.
-    pub const EPSILON: f64 = 1e-5;
-    /// The weight of a batch's statistics in the running ones, as in PyTorch.
-    pub const MOMENTUM: f64 = 0.1;
-
     /// Declares the tensors.
-    pub fn new(layout: &mut Layout, name: &str, channels: usize, kind: NormKind) -> Self {
+    pub fn new(layout: &mut Layout, name: &str, channels: usize, options: NormOptions, activation: Activation) -> Self {
+        let NormOptions { kind, groups, eps, momentum } = options;
         let scale = layout.trained(format!("{name}.weight"), &[channels], Init::One);
         let shift = layout.trained(format!("{name}.bias"), &[channels], Init::Zero);
         let running = (kind == NormKind::Batch).then(|| Running {
@@ -81,13 +121,14 @@ impl Norm {
             variance: layout.add(format!("{name}.running_var"), &[channels], Init::One, Role::Statistic),
             batches: layout.add(format!("{name}.num_batches_tracked"), &[], Init::Zero, Role::Counter),
         });
-        Self { kind, channels, scale, shift, running }
+        let groups = groups.clamp(1, channels.max(1));
+        Self { kind, groups, eps, momentum, activation, channels, scale, shift, running }
     }
 
     /// Channels of a sample that share statistics.
     pub fn members(&self) -> usize {
         match self.kind {
-            NormKind::Group => self.channels / self.channels.min(8),
+            NormKind::Group => self.channels / self.groups,
             NormKind::Batch | NormKind::Instance => 1,
         }
     }

@@ -34,7 +34,7 @@ impl Rules for MaxPool {
 }
 
 impl<B: MaxPoolBackend> Differentiable<B> for MaxPool {
-    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>]) -> Made<B> {
+    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
         let input = inputs[0].map.shape();
         e.make(Cost::moving(1.25 * input.values() as f64), self.output(&[input]), |b| b.pool(inputs[0]))
     }

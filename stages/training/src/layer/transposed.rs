@@ -1,4 +1,4 @@
-//! The 2x2 transposed convolution of stride 2 with bias (torch.nn.ConvTranspose2d), which doubles height and width.
+//! The 2x2 transposed convolution of stride 2, with or without bias (torch.nn.ConvTranspose2d), which doubles height and width.
 
 use pipeline_kernels::Area;
 
@@ -12,8 +12,8 @@ use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Scratch, Shape, Wor
 pub struct TransposedConvolution {
     /// Slot of the weight `[inputs, outputs, 2, 2]`.
     pub weight: usize,
-    /// Slot of the bias.
-    pub bias: usize,
+    /// Slot of the bias, where there is one.
+    pub bias: Option<usize>,
     /// Channels in.
     pub inputs: usize,
     /// Channels out.
@@ -23,14 +23,20 @@ pub struct TransposedConvolution {
 impl TransposedConvolution {
     /// Declares the tensors.
     pub fn new(layout: &mut Layout, name: &str, inputs: usize, outputs: usize) -> Self {
-        // PyTorch takes the fan of a transposed convolution from its second dimension, the outputs.
-        let init = Init::Uniform { fan_in: outputs * 4 };
-        Self {
-            weight: layout.trained(format!("{name}.weight"), &[inputs, outputs, 2, 2], init),
-            bias: layout.trained(format!("{name}.bias"), &[outputs], init),
-            inputs,
-            outputs,
-        }
+        let layer = Self::without_bias(layout, name, inputs, outputs);
+        let bias = layout.trained(format!("{name}.bias"), &[outputs], Self::init(outputs));
+        Self { bias: Some(bias), ..layer }
+    }
+
+    /// Declares the weight alone.
+    pub fn without_bias(layout: &mut Layout, name: &str, inputs: usize, outputs: usize) -> Self {
+        let weight = layout.trained(format!("{name}.weight"), &[inputs, outputs, 2, 2], Self::init(outputs));
+        Self { weight, bias: None, inputs, outputs }
+    }
+
+    /// PyTorch takes the fan of a transposed convolution from its second dimension, the outputs.
+    fn init(outputs: usize) -> Init {
+        Init::Uniform { fan_in: outputs * 4 }
     }
 
     fn cost(&self, scratch: Scratch, area: Area) -> Cost {
@@ -81,7 +87,7 @@ impl Rules for TransposedConvolution {
 }
 
 impl<B: TransposedBackend> Differentiable<B> for TransposedConvolution {
-    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>]) -> Made<B> {
+    fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
         let input = inputs[0].map.shape();
         let cost = self.cost(e.backend.upsample_scratch(TransposedCall::Forward, self, input.area), input.area);
         e.make(cost, self.output(&[input]), |b| b.upsample(self, inputs[0]))

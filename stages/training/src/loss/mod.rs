@@ -1,54 +1,55 @@
-//! The losses, with the gradient of the logits: always float32, whatever maps are stored in.
-//! Each sample has its own loss; the mean over a window's samples is the optimizer's business.
+//! The losses: a weighted list of terms, with the gradient of the logits. Always float32, whatever maps are stored in. Each sample
+//! has its own loss; the mean over a window's samples is the optimizer's business.
+
+mod options;
+mod target;
+
+pub(crate) use options::{kind, parse};
+pub(crate) use target::Target;
 
 use pipeline_contract::{Result, StageError};
-use pipeline_kernels::{Area, LossKind};
+use pipeline_kernels::{Area, Term, WeightedTerm};
 
 use crate::memory::Tried;
-use crate::pass::{Backend, Cost, Executor, Made, Map, Scratch};
+use crate::pass::{Backend, Cost, Executor, Made, Map, Scratch, Work};
 
-/// The loss between logits and masks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// Mean binary cross-entropy with logits, plus soft Dice.
-    BceDice,
-    /// Mean binary cross-entropy with logits.
-    Bce,
-    /// Soft Dice of a sample: `1 - (2 sum(p y) + eps) / (sum(p) + sum(y) + eps)` (MONAI `DiceLoss(sigmoid=True)`).
-    Dice,
+/// The label of pixels that no loss and no figure of several classes counts.
+pub const IGNORED: u8 = 255;
+
+/// A loss between logits and masks: the sum of its terms, each times its weight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loss {
+    /// The terms, at least one.
+    pub terms: Vec<WeightedTerm>,
 }
 
-pub(crate) const LOSSES: &[&str] = &["bce_dice", "bce", "dice"];
+impl Default for Loss {
+    /// Binary cross-entropy plus soft Dice.
+    fn default() -> Self {
+        Self::of([Term::Bce { pos_weight: 1.0 }, Term::Dice])
+    }
+}
 
 impl Loss {
-    /// The loss of a name in a file.
+    /// Terms of weight 1.
+    pub fn of(terms: impl IntoIterator<Item = Term>) -> Self {
+        Self { terms: terms.into_iter().map(|term| WeightedTerm { term, weight: 1.0 }).collect() }
+    }
+
+    /// Checks that the loss is one for so many classes: 1 for a sigmoid, more for a softmax.
     ///
     /// # Errors
-    /// When there is none of this name.
-    pub fn named(name: &str) -> Result<Self> {
-        match name {
-            "bce_dice" => Ok(Self::BceDice),
-            "bce" => Ok(Self::Bce),
-            "dice" => Ok(Self::Dice),
-            _ => Err(StageError::new(format!("there is no loss named {name:?}")).help(format!("one of {}", LOSSES.join(", ")))),
+    /// Which term is not.
+    pub fn suits(&self, classes: usize) -> Result<()> {
+        let misfit = self.terms.iter().find(|weighted| weighted.term.is_multiclass() != (classes > 1));
+        match misfit {
+            None => Ok(()),
+            Some(_) if classes > 1 => Err(StageError::new(format!("this loss is for one class, the model has {classes}"))
+                .help("take loss: ce_dice, or cross_entropy and dice with weights")),
+            Some(_) => Err(StageError::new("cross_entropy is for several classes, the model has one")
+                .help("take loss: bce_dice, or give the model classes: 2 or more")),
         }
     }
-
-    /// The same loss among the CPU's kernels.
-    pub(crate) fn kernel(self) -> LossKind {
-        match self {
-            Self::Bce => LossKind::Bce,
-            Self::Dice => LossKind::Dice,
-            Self::BceDice => LossKind::BceDice,
-        }
-    }
-}
-
-/// What logits are compared with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
-    /// Nonzero where there is vessel, `[batch, height, width]`.
-    pub masks: &'a [u8],
 }
 
 /// The share of one head in a network's loss.
@@ -63,10 +64,10 @@ pub(crate) struct Part {
 /// What a backend does for a loss.
 pub(crate) trait LossBackend: Backend {
     /// From logits to the gradient of `scale` times the sum of the samples' losses, in place; the losses go to the backend's
-    /// list.
-    fn loss(&mut self, loss: &Loss, logits: &mut Map<Self::Data>, target: Target<'_>, scale: f32, part: Part) -> Tried<()>;
+    /// list. `labels` are of the logits' size.
+    fn loss(&mut self, loss: &Loss, logits: &mut Map<Self::Data>, labels: &[u8], scale: f32, part: Part) -> Tried<()>;
 
-    fn loss_scratch(&self, loss: &Loss, area: Area) -> Scratch;
+    fn loss_scratch(&self, loss: &Loss, classes: usize, area: Area) -> Scratch;
 }
 
 impl Loss {
@@ -79,9 +80,11 @@ impl Loss {
         (scale, part): (f32, Part),
     ) -> Made<B> {
         e.enter("loss", "forward");
-        let scratch = e.backend.loss_scratch(self, logits.area);
-        let cost = Cost { scratch, ..Cost::moving(3.0 * logits.area.values(1) as f64) };
-        e.perform(cost, |b| b.loss(self, &mut logits, target, scale, part))?;
+        let area = logits.area;
+        let labels = target.at(area);
+        let scratch = e.backend.loss_scratch(self, logits.channels, area);
+        let cost = Cost { scratch, work: Work::moving(3.0 * logits.shape().values() as f64) };
+        e.perform(cost, |b| b.loss(self, &mut logits, &labels, scale, part))?;
         Ok(logits)
     }
 }

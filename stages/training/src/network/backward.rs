@@ -88,13 +88,17 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         let network = self.network;
         let Node::Layer { layer, inputs } = &network.nodes[node] else { return Ok(()) };
         let (on, keeps) = (layer.on::<B>(), layer.rules().keeps());
+        let output = if keeps.output { Some(self.tape.map(node)?) } else { None };
+        let upstream = on.output_gradient(self.e, output, upstream)?;
         if keeps.inputs {
-            on.parameter_gradients(self.e, &self.tape.inputs(network, inputs)?, &upstream)?;
+            on.parameter_gradients(self.e, &self.tape.inputs(network, inputs.iter().copied())?, &upstream)?;
         }
         let shape = |map: NodeId| self.shapes[map];
         let shapes: Vec<Vec<Shape>> =
             inputs.iter().map(|&input| maps_of(&network.nodes, input).into_iter().map(shape).collect()).collect();
-        if !keeps.inputs_for_gradient {
+        // What reads maps for the gradient of its inputs as well holds them until the end.
+        let holds = keeps.inputs_for_gradient || keeps.output;
+        if !holds {
             self.free(node);
         }
         let trained = |input: &NodeId| network.liveness.is_trained[*input];
@@ -119,7 +123,8 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
                     true => Some(self.tape.reads(network, input)?[part]),
                     false => None,
                 };
-                let wanted = Wanted { channels, shape, input: read, upstream, sum };
+                let output = if keeps.output { Some(self.tape.map(node)?) } else { None };
+                let wanted = Wanted { channels, shape, input: read, output, upstream, sum };
                 self.gradients[input][part] = Some(on.input_gradient(self.e, wanted)?);
             }
             if trained(&input) {
@@ -171,17 +176,16 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
             read.for_each(|read| readers[read] = Some(map));
         }
         for map in own.clone().filter(|&map| made[map]) {
-            self.tape.run(network, self.e, map, Pass::Train)?;
             let cheap = |map: NodeId| match &network.nodes[map] {
                 Node::Layer { layer, .. } => layer.rules().is_cheap(),
                 Node::Images | Node::Norm { .. } => false,
             };
-            for done in own.start..map {
+            let gone = |&done: &NodeId| {
                 let again = self.mode == Checkpointing::Full && cheap(done) && !live.backward[node].contains(&done);
-                if made[done] && readers[done] == Some(map) && (again || !wanted.contains(&done)) {
-                    self.tape.maps[done] = None;
-                }
-            }
+                made[done] && readers[done] == Some(map) && (again || !wanted.contains(&done))
+            };
+            let gone: Vec<NodeId> = (own.start..map).filter(gone).collect();
+            self.tape.run(network, self.e, map, Pass::Train, &gone)?;
         }
         Ok(())
     }

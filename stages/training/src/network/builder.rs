@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::graph::Network;
 use super::liveness::Liveness;
 use super::node::{Block, Node, NodeId, Supervised};
-use crate::layer::{Convolution, Layer, Norm, NormKind};
+use pipeline_kernels::Activation;
+
+use crate::layer::{Convolution, Layer, Norm, NormOptions};
 use crate::parameters::Layout;
 
 /// A network under construction.
@@ -47,10 +49,17 @@ impl Builder {
     }
 
     /// Adds a 3x3 convolution, a norm and a ReLU; their tensors are declared as `NAME.convINDEX` and `NAME.normINDEX`.
-    pub fn conv_norm(&mut self, name: &str, index: usize, inputs: &[NodeId], channels: [usize; 2], kind: NormKind) -> NodeId {
+    pub fn conv_norm(
+        &mut self,
+        name: &str,
+        index: usize,
+        inputs: &[NodeId],
+        channels: [usize; 2],
+        norm: NormOptions,
+    ) -> NodeId {
         let [from, to] = channels;
         let convolution = Convolution::new(&mut self.layout, &format!("{name}.conv{index}"), from, to);
-        let norm = Norm::new(&mut self.layout, &format!("{name}.norm{index}"), to, kind);
+        let norm = Norm::new(&mut self.layout, &format!("{name}.norm{index}"), to, norm, Activation::Relu);
         let map = self.layer(convolution, inputs);
         self.norm(norm, &[map])
     }

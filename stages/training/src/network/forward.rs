@@ -3,9 +3,10 @@
 use super::backward::Backward;
 use super::checkpointing::Checkpointing;
 use super::graph::Network;
+use super::node::NodeId;
 use super::tape::Tape;
 use crate::layer::LayerBackend;
-use crate::loss::{Loss, LossBackend, Target};
+use crate::loss::{Loss, LossBackend, Part, Target};
 use crate::memory::Tried;
 use crate::pass::{Executor, Made, Map, Pass};
 
@@ -13,19 +14,15 @@ impl Network {
     /// Logits `[batch, classes, height, width]` of images. In evaluation nothing is kept: a map goes with its last reader. In
     /// training batch norm uses the batch's statistics.
     pub(crate) fn predict<B: LayerBackend>(&self, e: &mut Executor<B>, images: Map<B::Data>, pass: Pass) -> Made<B> {
-        let mut tape = Tape::new(self, images);
+        let (live, mut tape) = (&*self.liveness, Tape::new(self, images));
         for block in &self.blocks {
-            let nodes = block.nodes.clone().filter(|&node| self.liveness.is_predicting[node]);
+            let nodes = block.nodes.clone().filter(|&node| live.is_predicting[node]);
             for (at, node) in nodes.enumerate() {
                 if at == 0 {
                     e.enter(&block.name, "forward");
                 }
-                tape.run(self, e, node, pass)?;
-                for &map in &self.liveness.free_evaluation[node] {
-                    if !self.liveness.is_head[map] {
-                        tape.maps[map] = None;
-                    }
-                }
+                let gone: Vec<NodeId> = live.free_evaluation[node].iter().copied().filter(|&map| !live.is_head[map]).collect();
+                tape.run(self, e, node, pass, &gone)?;
             }
         }
         tape.take(self.logits)
@@ -36,20 +33,20 @@ impl Network {
         let (live, mut tape) = (&*self.liveness, Tape::new(self, images));
         for block in &self.blocks {
             e.enter(&block.name, "forward");
-            for node in block.nodes.clone() {
-                tape.run(self, e, node, Pass::Train)?;
-                for &map in live.free_in_block[node].iter().filter(|&&map| !live.is_head[map]) {
-                    let kept = if mode == Checkpointing::None { live.is_saved[map] } else { live.is_output[map] };
-                    match &mut tape.maps[map] {
-                        Some(map) if kept => map.save(&block.name),
-                        // The next blocks read it, but nobody after that.
-                        _ if live.is_output[map] => {}
-                        map => *map = None,
-                    }
+            for node in block.nodes.clone().filter(|&node| live.is_run[node]) {
+                let none = mode == Checkpointing::None;
+                let kept = |map: NodeId| if none { live.is_saved[map] } else { live.is_output[map] };
+                // Behind its own block a map is read by others, or by the backward pass, or by nobody.
+                let done = |&map: &NodeId| !live.is_head[map] && !kept(map) && !live.is_output[map];
+                let mut gone: Vec<NodeId> = live.free_in_block[node].iter().copied().filter(done).collect();
+                if none {
+                    let done = |&map: &NodeId| live.is_output[map] && !live.is_saved[map] && !live.is_head[map];
+                    gone.extend(live.free_forward[node].iter().copied().filter(done));
                 }
-                if mode == Checkpointing::None {
-                    for &map in live.free_forward[node].iter().filter(|&&map| !live.is_head[map] && !live.is_saved[map]) {
-                        tape.maps[map] = None;
+                tape.run(self, e, node, Pass::Train, &gone)?;
+                for &map in live.free_in_block[node].iter().filter(|&&map| kept(map) && !live.is_head[map]) {
+                    if let Some(map) = &mut tape.maps[map] {
+                        map.save(&block.name);
                     }
                 }
             }
@@ -71,7 +68,7 @@ impl Network {
         let mut upstreams = Vec::new();
         for (at, head) in self.supervised.iter().enumerate() {
             let logits = tape.take(head.node)?;
-            let part = crate::loss::Part { weight: head.weight, first: at == 0 };
+            let part = Part { weight: head.weight, first: at == 0 };
             upstreams.push((head.node, loss.gradient(e, logits, target, (scale, part))?));
         }
         Backward::new(self, e, tape, mode).run(upstreams)

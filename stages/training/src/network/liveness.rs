@@ -21,6 +21,8 @@ pub(super) struct Liveness {
     pub is_output: Vec<bool>,
     /// True for logits of a head.
     pub is_head: Vec<bool>,
+    /// True for a node that the prediction or a supervised head depends on.
+    pub is_run: Vec<bool>,
     /// True for a node that the prediction depends on.
     pub is_predicting: Vec<bool>,
     /// True for a node whose gradient is wanted: something before it is trained.
@@ -45,6 +47,7 @@ impl Liveness {
             is_saved: vec![false; count],
             is_output: vec![false; count],
             is_head: vec![false; count],
+            is_run: vec![false; count],
             is_predicting: vec![false; count],
             is_trained: vec![false; count],
             readers: vec![0; count],
@@ -53,12 +56,8 @@ impl Liveness {
         };
         live.is_head[logits] = true;
         supervised.iter().for_each(|head| live.is_head[head.node] = true);
-        live.is_predicting[logits] = true;
-        for node in (0..count).rev().filter(|&node| node <= logits) {
-            if live.is_predicting[node] {
-                nodes[node].inputs().iter().for_each(|&input| live.is_predicting[input] = true);
-            }
-        }
+        live.is_predicting = before(nodes, [logits]);
+        live.is_run = before(nodes, supervised.iter().map(|head| head.node).chain([logits]));
         let (mut in_block, mut forward, mut evaluation) = (own(count), own(count), own(count));
         let mut last_backward: Vec<Option<NodeId>> = vec![None; count];
         for (node, what) in nodes.iter().enumerate() {
@@ -72,15 +71,21 @@ impl Liveness {
             };
             let read: Vec<NodeId> = what.inputs().iter().flat_map(|&input| maps_of(nodes, input)).collect();
             for &map in &read {
-                forward[map] = node;
                 if live.is_predicting[node] {
                     evaluation[map] = node;
                 }
+                if !live.is_run[node] {
+                    continue;
+                }
+                forward[map] = node;
                 if block(map) == block(node) {
                     in_block[map] = node;
                 } else {
                     live.is_output[map] = true;
                 }
+            }
+            if !live.is_run[node] {
+                continue;
             }
             let mut needed = match what {
                 Node::Images => Vec::new(),
@@ -112,6 +117,18 @@ impl Liveness {
         }
         live
     }
+}
+
+/// Which nodes some nodes depend on, and these themselves.
+fn before(nodes: &[Node], ends: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+    let mut before = vec![false; nodes.len()];
+    ends.into_iter().for_each(|end| before[end] = true);
+    for node in (0..nodes.len()).rev() {
+        if before[node] {
+            nodes[node].inputs().iter().for_each(|&input| before[input] = true);
+        }
+    }
+    before
 }
 
 /// Each node, until a later one is found to read it.

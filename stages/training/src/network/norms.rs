@@ -37,8 +37,8 @@ impl Network {
         for block in &self.blocks {
             e.enter(&block.name, "forward");
             let mut norm = BlockNorm { name: block.name.clone(), squares: 0.0, count: 0 };
-            for node in block.nodes.clone() {
-                tape.run(self, e, node, Pass::Train)?;
+            for node in block.nodes.clone().filter(|&node| self.liveness.is_run[node]) {
+                tape.run(self, e, node, Pass::Train, &[])?;
                 match &self.nodes[node] {
                     // Only whether it is finite: readers of the norm would see that, the map doesn't show it.
                     Node::Norm { .. } => norm.squares += e.backend.norm_squares(tape.statistics(node)?)? * 0.0,

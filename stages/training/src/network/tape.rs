@@ -50,20 +50,25 @@ impl<B: LayerBackend> Tape<B> {
     }
 
     /// What a layer reads of all its inputs, in the order of channels.
-    pub fn inputs(&self, network: &Network, nodes: &[NodeId]) -> Tried<Vec<Input<'_, B>>> {
-        let mut all = Vec::with_capacity(nodes.len());
-        for &node in nodes {
+    pub fn inputs(&self, network: &Network, nodes: impl Iterator<Item = NodeId>) -> Tried<Vec<Input<'_, B>>> {
+        let mut all = Vec::new();
+        for node in nodes {
             all.extend(self.reads(network, node)?);
         }
         Ok(all)
     }
 
-    /// Runs a node: a layer makes its map anew; a norm takes its statistics, once.
-    pub fn run(&mut self, network: &Network, e: &mut Executor<B>, node: NodeId, pass: Pass) -> Tried<()> {
+    /// Runs a node: a layer makes its map; a norm takes its statistics, once. Nobody reads the maps in `gone` after that: they are
+    /// freed, or the new map takes their memory.
+    pub fn run(&mut self, network: &Network, e: &mut Executor<B>, node: NodeId, pass: Pass, gone: &[NodeId]) -> Tried<()> {
         match &network.nodes[node] {
             Node::Images => {}
             Node::Layer { layer, inputs } => {
-                let map = layer.on::<B>().forward(e, &self.inputs(network, inputs)?)?;
+                let free = |input: &NodeId| gone.contains(input) && inputs.iter().filter(|other| *other == input).count() == 1;
+                let over = inputs.iter().position(free).filter(|_| layer.rules().takes_over());
+                let into = over.map(|at| self.take(inputs[at])).transpose()?;
+                let read = inputs.iter().enumerate().filter(|(at, _)| over != Some(*at)).map(|(_, &input)| input);
+                let map = layer.on::<B>().forward(e, &self.inputs(network, read)?, into)?;
                 self.maps[node] = Some(map);
             }
             Node::Norm { norm, inputs } => {
@@ -74,6 +79,7 @@ impl<B: LayerBackend> Tape<B> {
                 }
             }
         }
+        gone.iter().for_each(|&map| self.maps[map] = None);
         Ok(())
     }
 }

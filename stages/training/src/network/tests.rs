@@ -7,7 +7,7 @@ use pipeline_kernels::Area;
 
 use super::{Builder, Checkpointing, Heads, Network};
 use crate::backend::{self, Site, Work};
-use crate::layer::{Head, LayerBackend, MaxPool, NormKind};
+use crate::layer::{Head, LayerBackend, MaxPool, NormKind, NormOptions};
 use crate::loss::{Loss, LossBackend, Target};
 use crate::memory::{Ledger, Tried};
 use crate::parameters::{State, zeros};
@@ -17,7 +17,7 @@ use crate::precision::Precision;
 /// A block of one layer, one of three behind a pooling, and one that joins a block to itself.
 fn network() -> Network {
     let mut b = Builder::default();
-    let batch = NormKind::Batch;
+    let batch = NormOptions::new(NormKind::Batch);
     b.block("stem");
     let stem = b.conv_norm("stem", 0, &[Builder::IMAGES], [3, 5], batch);
     b.block("body");
@@ -36,7 +36,7 @@ fn network() -> Network {
 struct Train<'a> {
     network: &'a Network,
     values: &'a [f32],
-    masks: &'a [u8],
+    labels: &'a [u8],
     area: Area,
     mode: Checkpointing,
 }
@@ -46,7 +46,9 @@ impl Work for Train<'_> {
 
     fn run<B: LayerBackend + LossBackend>(self, e: &mut Executor<B>) -> Tried<()> {
         let images = e.images(Images::Planes(self.values), self.area)?;
-        self.network.train(e, images, Target { masks: self.masks }, (&Loss::BceDice, 1.0), self.mode)
+        let area = Area { height: self.area.height / 2, width: self.area.width / 2, ..self.area };
+        let target = Target { labels: self.labels, area };
+        self.network.train(e, images, target, (&Loss::default(), 1.0), self.mode)
     }
 }
 
@@ -62,7 +64,7 @@ fn pass(mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
     let ledger = Ledger::default();
     let (precision, gradients_of) = (Precision::Float32, gradients.as_mut_slice());
     let site = Site { state: &mut state, gradients: gradients_of, precision, ledger: ledger.clone() };
-    let work = Train { network: &network, values: &values, masks: &masks, area, mode };
+    let work = Train { network: &network, values: &values, labels: &masks, area, mode };
     assert!(backend::run(site, work).is_ok());
     assert_eq!(ledger.now().total, 0, "every map is gone");
     let values = |tensor: &Tensor<1>| tensor.try_to_vec_as::<f32>().expect("float32");

@@ -1,81 +1,113 @@
-//! The U-Net (Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015) with norms:
-//! its size, its bounds, its blocks and its head.
+//! The U-Net (Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015) with norms,
+//! on request with deep supervision (as in nnU-Net: Isensee et al., Nature Methods 18, 2021).
 
-use pipeline_contract::{Result, StageError};
+use pipeline_contract::{OptionSpec, OptionType, Result};
+use serde::Deserialize;
 
-use crate::layer::{Head, MaxPool, NormKind, TransposedConvolution};
-use crate::network::{Builder, Heads, Network};
+use super::kind::NetworkKind;
+use super::options::read;
+use super::size::{Size, SizeOptions};
+use crate::layer::{Head, MaxPool, TransposedConvolution};
+use crate::network::{Builder, Heads, Network, NodeId, Supervised};
 
-/// The size of a U-Net.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A U-Net: `depth` levels of `base << level` channels. A level is twice (3x3 convolution, norm, ReLU); 2x2 max pooling down, 2x2
+/// transposed convolution up, the skip before the upsampled map.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UNetConfig {
-    /// Channels of the first level; each level below has twice as many. 1 to 512.
-    pub base: usize,
-    /// How many levels. 1 to 8.
-    pub depth: usize,
-    /// The norm after each 3x3 convolution.
-    pub norm: NormKind,
+    /// Channels, levels, norm, classes.
+    pub size: Size,
+    /// True for a head on every decoder level but the deepest, each with its share of the loss.
+    pub deep_supervision: bool,
+}
+
+/// The option beside those of the size.
+#[derive(Deserialize)]
+struct Own {
+    deep_supervision: bool,
+}
+
+pub(super) fn kind() -> NetworkKind {
+    let doc = "U-Net: per level two 3x3 convolutions with norm and ReLU; 3 channels in";
+    let mut options = Size::options(32, 5, "group");
+    options.push(OptionSpec::new(
+        "deep_supervision",
+        OptionType::Bool,
+        false,
+        "also takes the loss of coarser decoder levels, each with half the weight of the one above",
+    ));
+    NetworkKind::new("unet", doc, options, |options| {
+        let (size, Own { deep_supervision }) = (read::<SizeOptions>(options)?, read(options)?);
+        Ok(UNetConfig { size: size.try_into()?, deep_supervision }.network())
+    })
 }
 
 impl UNetConfig {
-    /// A configuration within the bounds.
+    /// A plain U-Net within the bounds.
     ///
     /// # Errors
     /// When base or depth is out of bounds, or the norm has another name.
     pub fn new(base: usize, depth: usize, norm: &str) -> Result<Self> {
-        let norm = NormKind::named(norm).ok_or_else(|| {
-            StageError::new(format!("there is no norm named {norm:?}")).help(format!("one of {}", NormKind::NAMES.join(", ")))
-        })?;
-        if !(1..=512).contains(&base) || !(1..=8).contains(&depth) {
-            return Err(StageError::new(format!("a U-Net of base {base} and depth {depth} is out of bounds"))
-                .help("base is 1 to 512, depth 1 to 8"));
-        }
-        // Group norm needs whole groups at every level: min(8, channels) divides base << k for all k when it does for base.
-        if norm == NormKind::Group && (0..depth).any(|level| !(base << level).is_multiple_of((base << level).min(8))) {
-            return Err(StageError::new(format!("group norm can't divide {base} << level channels into 8 groups"))
-                .help("take a base of 1, 2, 4 or a multiple of 8"));
-        }
-        Ok(Self { base, depth, norm })
+        Ok(Self { size: Size::new(base, depth, norm)?, deep_supervision: false })
     }
 
-    /// The network: `depth` levels of `base << level` channels. A level is twice (3x3 convolution, norm, ReLU); 2x2 max pooling
-    /// down, 2x2 transposed convolution up, the skip before the upsampled map.
+    /// The network.
     pub fn network(self) -> Network {
-        let Self { base, depth, norm } = self;
-        let channels = |level: usize| base << level;
+        let Self { size, deep_supervision } = self;
+        let Size { base, depth, norm, classes } = size;
         let mut b = Builder::default();
-        let level = |b: &mut Builder, name: &str, inputs: &[usize], from: usize, to: usize| {
+        let level = |b: &mut Builder, name: &str, inputs: &[NodeId], from: usize, to: usize| {
             let half = b.conv_norm(name, 1, inputs, [from, to], norm);
             b.conv_norm(name, 2, &[half], [to, to], norm)
         };
-        let mut skips = Vec::new();
-        let mut x = Builder::IMAGES;
+        let (mut skips, mut x) = (Vec::new(), Builder::IMAGES);
         for k in 0..depth {
             let name = format!("down.{k}");
             b.block(&name);
             if k > 0 {
                 x = b.layer(MaxPool, &[x]);
             }
-            x = level(&mut b, &name, &[x], if k == 0 { 3 } else { channels(k - 1) }, channels(k));
+            x = level(&mut b, &name, &[x], if k == 0 { 3 } else { size.channels(k - 1) }, size.channels(k));
             skips.push(x);
         }
         // PyTorch lists all transposed convolutions before the levels that follow them.
         let rising = || (0..depth - 1).rev().enumerate();
-        let ups: Vec<_> = rising()
-            .map(|(at, k)| TransposedConvolution::new(&mut b.layout, &format!("up.{at}"), channels(k + 1), channels(k)))
-            .collect();
+        let up = |b: &mut Builder, at: usize, k: usize| {
+            TransposedConvolution::new(&mut b.layout, &format!("up.{at}"), size.channels(k + 1), size.channels(k))
+        };
+        let ups: Vec<_> = rising().map(|(at, k)| up(&mut b, at, k)).collect();
+        let mut levels = Vec::new();
         for ((at, k), up) in rising().zip(ups) {
             let name = format!("decode.{at}");
             b.block(&name);
             let raised = b.layer(up, &[x]);
-            x = level(&mut b, &name, &[skips[k], raised], 2 * channels(k), channels(k));
+            x = level(&mut b, &name, &[skips[k], raised], 2 * size.channels(k), size.channels(k));
+            levels.push((k, x));
         }
         b.block("head");
-        let head = Head::new(&mut b.layout, "head", base, 1);
+        let head = Head::new(&mut b.layout, "head", base, classes);
         let logits = b.layer(head, &[x]);
-        let about = format!("U-Net of base {base}, depth {depth}, {} norm", norm.name());
-        let metadata = [("base", base.to_string()), ("depth", depth.to_string()), ("norm", norm.name().into())];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        b.finish(about, metadata, Heads::single(logits, 1), 1 << (depth - 1))
+        let mut heads = vec![logits];
+        if deep_supervision {
+            for (k, map) in levels.into_iter().rev().filter(|(k, _)| *k > 0) {
+                let name = format!("deep_heads.{}", k - 1);
+                b.block(&name);
+                let head = Head::new(&mut b.layout, &name, size.channels(k), classes);
+                heads.push(b.layer(head, &[map]));
+            }
+        }
+        let supervised = weights(&heads);
+        let deep = if deep_supervision { ", deep supervision" } else { "" };
+        let mut metadata = size.metadata("unet");
+        metadata.extend(deep_supervision.then(|| ("deep_supervision".to_owned(), "true".to_owned())));
+        let about = format!("U-Net of {}{deep}", size.about());
+        b.finish(about, metadata, Heads { logits, supervised, classes }, size.stride())
     }
+}
+
+/// 1, 1/2, 1/4, ... from the finest head down, the coarsest of several 0, divided by their sum (nnU-Net).
+fn weights(heads: &[NodeId]) -> Vec<Supervised> {
+    let counted = if heads.len() > 1 { &heads[..heads.len() - 1] } else { heads };
+    let halves: Vec<f32> = (0..counted.len()).map(|at| 0.5f32.powi(at as i32)).collect();
+    let sum: f32 = halves.iter().sum();
+    counted.iter().zip(halves).map(|(&node, half)| Supervised { node, weight: half / sum }).collect()
 }

@@ -53,8 +53,8 @@ pub(crate) trait Backend: Sized {
 
     fn images_scratch(&self, area: Area) -> Scratch;
 
-    /// All zeros.
-    fn zeros(&mut self, channels: usize, area: Area) -> Tried<Self::Data>;
+    /// All zeros, in a precision.
+    fn zeros(&mut self, channels: usize, area: Area, precision: Precision) -> Tried<Self::Data>;
 
     /// `sum += other`.
     fn add(&mut self, sum: &mut Map<Self::Data>, other: &Map<Self::Data>) -> Tried<()>;

@@ -5,6 +5,7 @@ use pipeline_kernels::Area;
 
 use super::{Backend, Cost, Images, Made, Map, Shape, Work};
 use crate::memory::{Cause, Fault, Ledger, Tried};
+use crate::precision::Precision;
 
 /// A backend with its ledger.
 pub(crate) struct Executor<B> {
@@ -79,15 +80,41 @@ impl<B: Backend> Executor<B> {
         self.charged(cost, shape, bytes, Cause::Batch, |b| b.images(images, area))
     }
 
+    /// Makes a map of another one, in its memory.
+    pub fn remake(
+        &mut self,
+        cost: Cost,
+        map: Map<B::Data>,
+        operation: impl FnOnce(&mut B, B::Data) -> Tried<B::Data>,
+    ) -> Made<B> {
+        let Map { data, channels, area, charge } = map;
+        let data = self.perform(cost, |b| operation(b, data))?;
+        Ok(Map { data, channels, area, charge })
+    }
+
     /// A map of zeros.
     pub fn zeros(&mut self, shape: Shape) -> Made<B> {
-        self.make(Cost::moving(shape.values() as f64), shape, |b| b.zeros(shape.channels, shape.area))
+        let precision = self.backend.precision();
+        self.make(Cost::moving(shape.values() as f64), shape, |b| b.zeros(shape.channels, shape.area, precision))
+    }
+
+    /// A map of float32 zeros.
+    pub fn zeros_wide(&mut self, shape: Shape) -> Made<B> {
+        let zeros = |b: &mut B| b.zeros(shape.channels, shape.area, Precision::Float32);
+        self.make_wide(Cost::moving(shape.values() as f64), shape, zeros)
     }
 
     /// The sum of two gradients of one map.
     pub fn add(&mut self, sum: Option<Map<B::Data>>, other: Map<B::Data>) -> Made<B> {
-        let Some(mut sum) = sum else { return Ok(other) };
-        self.perform(Cost::moving(3.0 * sum.shape().values() as f64), |b| b.add(&mut sum, &other))?;
+        match sum {
+            Some(sum) => self.add_to(sum, &other),
+            None => Ok(other),
+        }
+    }
+
+    /// `sum + other`, in the memory of `sum`.
+    pub fn add_to(&mut self, mut sum: Map<B::Data>, other: &Map<B::Data>) -> Made<B> {
+        self.perform(Cost::moving(3.0 * sum.shape().values() as f64), |b| b.add(&mut sum, other))?;
         Ok(sum)
     }
 

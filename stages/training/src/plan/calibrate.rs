@@ -75,11 +75,11 @@ fn time(opened: &Opened, precision: Precision, (base, depth, size): (usize, usiz
         setting,
         optimizer: 0,
         evaluation: None,
-        loss: &Loss::BceDice,
+        loss: &Loss::default(),
         cpu: crate::device::is_cpu(&opened.device),
     };
     let work = forecast(&demand)?.work;
-    let mut trainee = Trainee::new(network, state, Loss::BceDice, setting, Ledger::default())?;
+    let mut trainee = Trainee::new(network, state, Loss::default(), setting, Ledger::default())?;
     let mut best = f64::INFINITY;
     for _ in 0..3 {
         let batch = MicroBatch {

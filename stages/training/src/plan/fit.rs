@@ -272,7 +272,7 @@ mod tests {
             optimizer: 2,
             evaluation: Some((8, 64, 64)),
             drops_last: false,
-            loss: Loss::BceDice,
+            loss: Loss::default(),
             device: "cpu".to_owned(),
             keys: crate::plan::Keys::default(),
         }

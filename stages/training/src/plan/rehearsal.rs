@@ -7,10 +7,11 @@ use pipeline_images::Normalization;
 
 use super::{Job, size};
 use crate::device::{self, Opened};
-use crate::layer::NormKind;
+use crate::layer::{NormKind, NormOptions};
+use crate::loss::Loss;
 use crate::memory::Ledger;
 use crate::micro_batch::{MicroBatch, Pixels};
-use crate::networks::UNetConfig;
+use crate::networks::{Size, UNetConfig};
 use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
 use crate::parameters::State;
 use crate::trainee::Trainee;
@@ -63,8 +64,10 @@ fn pass(opened: &Opened, job: &Job) -> Result<u64> {
 /// A training of next to nothing, for real: so that the buffers for launches are there, of which a dry run needs none.
 fn settle(opened: &Opened, job: &Job) -> Result<()> {
     let norm = job.network.norms().next().map_or(NormKind::Group, |norm| norm.kind);
-    let network = UNetConfig { base: 2, depth: 2, norm }.network();
-    let tiny = Job { network, micro_batch: (2, 8, 8), evaluation: None, ..job.clone() };
+    let network =
+        UNetConfig { size: Size { base: 2, depth: 2, norm: NormOptions::new(norm), classes: 1 }, deep_supervision: false }
+            .network();
+    let tiny = Job { network, loss: Loss::default(), micro_batch: (2, 8, 8), evaluation: None, ..job.clone() };
     play(opened, &tiny)?;
     device::synchronize(&opened.device)
 }
@@ -72,7 +75,7 @@ fn settle(opened: &Opened, job: &Job) -> Result<()> {
 fn play(opened: &Opened, job: &Job) -> Result<u64> {
     let ledger = Ledger::default();
     let state = State::zeros(&job.network.layout, &opened.device);
-    let mut trainee = Trainee::new(job.network.clone(), state, job.loss, job.setting, ledger.clone())?;
+    let mut trainee = Trainee::new(job.network.clone(), state, job.loss.clone(), job.setting, ledger.clone())?;
     let mut optimizer = Optimizer::new(rule(job.optimizer), None);
     // The second window finds the optimizer's memory made, its later micro-batches the sums and other gaps in the pages.
     for _ in 0..2 {

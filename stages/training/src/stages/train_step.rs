@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use pipeline_contract::events::summary;
 use pipeline_contract::{
     BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Role, Saved, Sequential,
-    Shelf, StageError, StageKind, Variant, fact,
+    Shelf, StageError, StageKind, fact,
 };
 use pipeline_images::Batch;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::own;
-use crate::layer::NormKind;
-use crate::loss::{LOSSES, Loss};
+use crate::loss::{self, Loss};
 use crate::memory::Ledger;
 use crate::network::{Checkpointing, Network};
-use crate::networks::UNetConfig;
+use crate::networks;
 use crate::parameters::State;
 use crate::policy::{LossScale, Setting};
 use crate::precision::Precision;
@@ -27,8 +27,8 @@ use crate::{device, weights};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    model: Model,
-    loss: String,
+    model: Value,
+    loss: Value,
     device: String,
     mixed_precision: String,
     gradient_checkpointing: String,
@@ -39,62 +39,22 @@ struct Options {
     init: Option<PathBuf>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Model {
-    UNet(UNetOptions),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UNetOptions {
-    base: usize,
-    depth: usize,
-    norm: String,
-}
-
-impl Model {
-    fn config(&self) -> Result<UNetConfig> {
-        let Self::UNet(UNetOptions { base, depth, norm }) = self;
-        UNetConfig::new(*base, *depth, norm)
-    }
-}
-
 pub(super) fn kind() -> StageKind {
-    let unet = Variant::new("unet", "U-Net: per level two 3x3 convolutions with norm and ReLU; 3 channels in, 1 out")
-        .option(OptionSpec::new(
-            "base",
-            OptionType::Integer { min: 1, max: 512 },
-            32,
-            "channels of the first level; each level below has twice as many",
-        ))
-        .option(OptionSpec::new(
-            "depth",
-            OptionType::Integer { min: 1, max: 8 },
-            5,
-            "levels; images are halved depth - 1 times",
-        ))
-        .option(OptionSpec::new(
-            "norm",
-            OptionType::Choice(NormKind::NAMES),
-            "group",
-            "norm after each convolution; batch sees one micro-batch at a time, whatever is accumulated",
-        ));
     StageKind::device("train_step", "computes loss and gradients of a micro-batch", TrainStep::build)
         .option(
             OptionSpec::new(
                 "model",
-                OptionType::Variant(vec![unet]),
-                serde_json::json!({"unet": {"base": 32, "depth": 5, "norm": "group"}}),
-                "the network",
+                OptionType::Variant(networks::variants()),
+                networks::standard(),
+                "the network: its name, with its options",
             )
             .fixed(),
         )
         .option(OptionSpec::new(
             "loss",
-            OptionType::Choice(LOSSES),
+            loss::kind(),
             "bce_dice",
-            "binary cross-entropy plus soft Dice per sample, or one of them",
+            "a name, or terms with weights such as {bce: 1, dice: 1}; the mean over a window's samples is taken",
         ))
         .option(OptionSpec::from_key(
             "device",
@@ -160,10 +120,14 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let (height, width, batch) = (facts.integer(fact::HEIGHT), facts.integer(fact::WIDTH), facts.integer(fact::BATCH));
     let mut findings = Vec::new();
     let option = |name: &str| Place::Option(name.into());
-    match options.model.config() {
-        Err(error) => findings.push(helped(Finding::error(option("model.unet"), error.message()), error.mend())),
-        Ok(config) => {
-            let network = config.network();
+    // The name of the network; its options stand under it.
+    let name = options.model.as_object().and_then(|model| model.keys().next()).cloned().unwrap_or_default();
+    match networks::build(&options.model) {
+        Err(error) => findings.push(helped(Finding::error(option(&format!("model.{name}")), error.message()), error.mend())),
+        Ok(network) => {
+            if let Err(error) = loss::parse(&options.loss, network.classes) {
+                findings.push(helped(Finding::error(option("loss"), error.message()), error.mend()));
+            }
             // `evaluate` holds its test images against this.
             facts.set(fact::STRIDE, network.stride as u64, "model");
             // Each side by itself, so that both are reported and each points at what settled it.
@@ -184,10 +148,10 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
             }
             if network.depends_on_batch() {
                 // `accumulate` holds its steps against this.
-                facts.set(fact::BATCH_NORM, 1u64, "model.unet.norm");
+                facts.set(fact::BATCH_NORM, 1u64, &format!("model.{name}.norm"));
                 if batch == Some(1) {
                     let message = "batch norm sees one image at a time: accumulation doesn't make its batch larger";
-                    findings.push(Finding::warning(option("model.unet.norm"), message).help(ALTERNATIVE));
+                    findings.push(Finding::warning(option(&format!("model.{name}.norm")), message).help(ALTERNATIVE));
                 }
             }
         }
@@ -224,28 +188,32 @@ impl Options {
 }
 
 /// This kind's options among those of a trainer, which may have others besides.
-fn parse(options: &serde_json::Value) -> Result<Options> {
+fn parse(options: &Value) -> Result<Options> {
     let misfit = |error| StageError::new(format!("the trainer's options aren't those that `train_step` declares: {error}"));
     serde_json::from_value(own(options, &kind().options)).map_err(misfit)
 }
 
 /// What a comparison needs of a trainer's options: the loss, and the file to start from.
-pub(crate) fn loss_and_init(options: &serde_json::Value) -> Result<(Loss, Option<PathBuf>)> {
+pub(crate) fn loss_and_init(options: &Value) -> Result<(Loss, Option<PathBuf>)> {
     let options = parse(options)?;
-    Ok((Loss::named(&options.loss)?, options.init))
+    let classes = networks::build(&options.model)?.classes;
+    Ok((loss::parse(&options.loss, classes)?, options.init))
 }
 
 /// What a plan needs of a trainer's options: the network, the policies, the device's name. The device's allocator is set, since
 /// a plan may open the device before the run does.
-pub(crate) fn training(options: &serde_json::Value) -> Result<(Network, Loss, Setting, String)> {
+pub(crate) fn training(options: &Value) -> Result<(Network, Loss, Setting, String)> {
     let options = parse(options)?;
     device::set_memory_pool(&options.device, &options.memory_pool)?;
-    Ok((options.model.config()?.network(), Loss::named(&options.loss)?, options.setting()?, options.device))
+    let network = networks::build(&options.model)?;
+    let loss = loss::parse(&options.loss, network.classes)?;
+    Ok((network, loss, options.setting()?, options.device))
 }
 
 impl TrainStep {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
-        let (network, loss) = (options.model.config()?.network(), Loss::named(&options.loss)?);
+        let network = networks::build(&options.model)?;
+        let loss = loss::parse(&options.loss, network.classes)?;
         let setting = options.setting()?;
         device::set_memory_pool(&options.device, &options.memory_pool)?;
         let opened = device::open(&options.device)?;

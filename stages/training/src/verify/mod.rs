@@ -1,9 +1,10 @@
 //! Compares this build on a device with a PyTorch reference: gradients, and whole training runs through the same code
-//! that the stages use; and a file's window with the same samples as one batch. The file's format is documented in `shared/parity/make_fixtures.py`.
+//! that the stages use; and a file's window with the same samples as one batch. `tests/pytorch/make_reference.py` makes such files.
 
 mod reference;
 mod report;
 mod run;
+mod runs;
 mod window;
 
 pub use report::{Kind, Report, Row};

@@ -1,47 +1,120 @@
 //! A reference file, opened and checked: the network that it is of, its samples, and what PyTorch computed.
 //! It compares nothing.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use burn::tensor::Device;
 use pipeline_contract::{Result, StageError};
+use pipeline_kernels::Area;
 use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
+use super::runs::{Run, four, windows};
+use crate::loss::{self, Loss};
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::network::Network;
-use crate::networks::UNetConfig;
+use crate::networks::{self, UNetConfig};
 use crate::parameters::State;
 use crate::weights;
 
-/// How many samples a reference holds.
-const SAMPLES: usize = 8;
-
+/// A reference file.
 pub(super) struct Reference<'a> {
     file: SafeTensors<'a>,
     pub(super) network: Network,
-    size: usize,
+    pub(super) loss: Loss,
+    pub(super) runs: Vec<Run>,
+    /// True where PyTorch's float32 is known to be within a tenth of the tight tolerances.
+    pub(super) is_tight: bool,
+    /// All samples, height and width.
+    area: Area,
+}
+
+/// What the metadata of a reference say as JSON, where it is of any network.
+#[derive(Deserialize)]
+struct Config {
+    network: String,
+    sizes: Sizes,
+    loss: String,
+    height: usize,
+    width: usize,
+    windows: Vec<Vec<usize>>,
+}
+
+#[derive(Deserialize)]
+struct Sizes {
+    base: usize,
+    depth: usize,
+    norm: String,
+    #[serde(default = "one")]
+    classes: usize,
+    #[serde(default)]
+    deep: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Config {
+    fn network(&self) -> Result<Network> {
+        let Sizes { base, depth, norm, classes, deep } = &self.sizes;
+        let mut options = json!({"base": base, "depth": depth, "norm": norm, "classes": classes});
+        for (name, value) in [("groups", json!(8)), ("eps", json!(1e-5)), ("momentum", json!(0.1))] {
+            options[name] = value;
+        }
+        if self.network == "unet" {
+            options["deep_supervision"] = json!(deep);
+        }
+        networks::build(&json!({self.network.as_str(): options}))
+    }
 }
 
 impl<'a> Reference<'a> {
-    /// Opens the bytes of a reference.
+    /// Opens the bytes of a reference: of a U-Net (metadata `base`, `depth`, `norm`, `size`) or of any network (metadata `config`).
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
         let file = weights::parse(bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| StageError::new(error.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
+        let reference = match metadata.get("config") {
+            Some(config) => Self::of_any(file, config)?,
+            None => Self::of_unet(file, &metadata)?,
+        };
+        reference.network.accepts(1, reference.area.height, reference.area.width)?;
+        Ok(reference)
+    }
+
+    fn of_unet(file: SafeTensors<'a>, metadata: &HashMap<String, String>) -> Result<Self> {
         let text = |key: &str| {
             let missing = || StageError::new(format!("the file's metadata don't say {key}"));
-            metadata.get(key).ok_or_else(missing).map_err(|error| error.help("make it with shared/parity/make_fixtures.py"))
+            metadata.get(key).ok_or_else(missing).map_err(|error| error.help("make it with tests/pytorch/make_reference.py"))
         };
         let number = |key: &str| {
             text(key)?.parse::<usize>().map_err(|_| StageError::new(format!("{key} in the file's metadata is no whole number")))
         };
-        let config = UNetConfig::new(number("base")?, number("depth")?, text("norm")?)?;
-        let reference = Self { file, network: config.network(), size: number("size")? };
-        reference.network.accepts(1, reference.size, reference.size)?;
-        Ok(reference)
+        let network = UNetConfig::new(number("base")?, number("depth")?, text("norm")?)?.network();
+        let size = number("size")?;
+        let area = Area { batch: 8, height: size, width: size };
+        Ok(Self { file, network, loss: Loss::default(), runs: four(), is_tight: false, area })
+    }
+
+    fn of_any(file: SafeTensors<'a>, config: &str) -> Result<Self> {
+        let misfit = |error| StageError::new(format!("the file's metadata `config` isn't that of a network: {error}"));
+        let config: Config = serde_json::from_str(config).map_err(misfit)?;
+        let network = config.network()?;
+        let loss = loss::parse(&Value::String(config.loss.clone()), network.classes)?;
+        let batch = config.windows.iter().flatten().max().map_or(0, |last| last.saturating_add(1));
+        let area = Area { batch, height: config.height, width: config.width };
+        if batch < 2 {
+            return Err(StageError::new("a reference has two samples at least"));
+        }
+        Ok(Self { file, network, loss, runs: windows(&config.windows), is_tight: true, area })
     }
 
     /// The network and its size, in words.
     pub(super) fn about(&self) -> String {
-        format!("{}, on images of {size} x {size}", self.network.about, size = self.size)
+        format!("{}, on images of {} x {}", self.network.about, self.area.height, self.area.width)
     }
 
     /// The tensors before training.
@@ -56,25 +129,39 @@ impl<'a> Reference<'a> {
     }
 
     /// Some of the samples.
-    pub(super) fn samples(&self, range: std::ops::Range<usize>) -> Result<MicroBatch> {
-        let take = |name: &str, channels: usize| -> Result<Vec<f32>> {
-            let shape = [SAMPLES, channels, self.size, self.size];
-            let view = weights::tensor(&self.file, name, &shape, Dtype::F32)?;
-            let sample = channels * self.size * self.size * size_of::<f32>();
-            Ok(weights::floats(&view.data()[range.start * sample..range.end * sample]))
+    pub(super) fn samples(&self, range: Range<usize>) -> Result<MicroBatch> {
+        let Area { batch, height, width } = self.area;
+        let pixels = height * width;
+        let images = weights::tensor(&self.file, "x", &[batch, 3, height, width], Dtype::F32)?;
+        let part = |values: usize| range.start * values * pixels..range.end * values * pixels;
+        let floats = |bytes: &[u8], part: Range<usize>| {
+            let bytes = bytes.get(part.start * 4..part.end * 4);
+            bytes.map(weights::floats).ok_or_else(|| StageError::new("the reference has no such sample"))
+        };
+        let labels = match self.network.classes {
+            1 => {
+                let masks = weights::tensor(&self.file, "y", &[batch, 1, height, width], Dtype::F32)?;
+                floats(masks.data(), part(1))?.into_iter().map(|mask| u8::from(mask != 0.0)).collect()
+            }
+            _ => {
+                let labels = weights::tensor(&self.file, "y", &[batch, height, width], Dtype::I64)?;
+                let labels = labels.data().as_chunks::<8>().0.get(part(1));
+                let labels = labels.ok_or_else(|| StageError::new("the reference has no such sample"))?;
+                labels.iter().map(|label| i64::from_le_bytes(*label) as u8).collect()
+            }
         };
         Ok(MicroBatch {
             samples: range.clone().map(|sample| format!("x[{sample}]").into()).collect(),
-            height: self.size,
-            width: self.size,
-            pixels: Pixels::Floats(take("x", 3)?),
-            masks: take("y", 1)?.into_iter().map(|mask| u8::from(mask != 0.0)).collect(),
+            height,
+            width,
+            pixels: Pixels::Floats(floats(images.data(), part(3))?),
+            masks: labels,
         })
     }
 
-    /// The reference logits of the first two samples.
-    pub(super) fn logits(&self) -> Result<Vec<f64>> {
-        self.values("logits", &[2, 1, self.size, self.size])
+    /// The reference logits of the first two samples: `logits`, or `eval.logits` where there are any.
+    pub(super) fn logits(&self, name: &str) -> Result<Vec<f64>> {
+        self.values(name, &[2, self.network.classes, self.area.height, self.area.width])
     }
 
     /// Any tensor as float64.

@@ -9,12 +9,12 @@ use pipeline_contract::Result;
 
 use super::reference::Reference;
 use super::report::{Kind, Report, Row};
+use super::runs::Run;
 use crate::backend;
 use crate::device::{self, Opened};
-use crate::loss::Loss;
 use crate::memory::Ledger;
 use crate::network::Network;
-use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
+use crate::optimizer::{Optimizer, Rule};
 use crate::parameters::{Role, State, TensorSpec};
 use crate::policy::Setting;
 use crate::precision::Precision;
@@ -43,37 +43,18 @@ struct Tolerances {
 }
 
 impl Tolerances {
-    fn of(precision: Precision) -> Self {
+    /// `is_tight`: of a reference whose figures PyTorch's float32 meets within a tenth of these.
+    fn of(precision: Precision, is_tight: bool) -> Self {
         let (logits, gradient, floor, loss, loss_adamw, weights, weights_adamw) = match precision {
+            Precision::Float32 if is_tight => (2e-5, 1e-4, 1e-4, 1e-6, 1e-6, 3e-6, 3e-6),
             Precision::Float32 => (1e-4, 1e-4, 1e-4, 1e-5, 1e-4, 1e-4, 5e-4),
+            Precision::Float16 if is_tight => (2e-2, 6e-2, 1.0, 5e-3, 5e-3, 5e-2, 5e-2),
+            Precision::BFloat16 if is_tight => (8e-2, 2.5e-1, 1.0, 8e-3, 8e-3, 5e-2, 5e-2),
             Precision::Float16 => (2e-2, 6e-2, 1.0, 2e-3, 2e-3, 5e-3, 2e-2),
             Precision::BFloat16 => (8e-2, 2.5e-1, 1.0, 8e-3, 8e-3, 2e-2, 5e-2),
         };
         Self { logits, gradient, floor, loss, loss_adamw, weights, weights_adamw }
     }
-}
-
-/// One of the four training runs of a reference: its windows, each a list of micro-batches, each a range of samples.
-struct Run {
-    name: &'static str,
-    windows: Vec<Vec<Range<usize>>>,
-    rule: Rule,
-}
-
-/// The runs of `make_fixtures.py`.
-fn runs() -> [Run; 4] {
-    let sgd = Rule::Sgd(Sgd { momentum: 0.9, weight_decay: 0.01, nesterov: false });
-    let adamw = Rule::Adam(Adam { betas: [0.9, 0.999], eps: 1e-3, weight_decay: 0.01, decoupled: true });
-    let four = |step: usize| 4 * (step % 2)..4 * (step % 2) + 4;
-    let whole = (0..6).map(|step| Vec::from_iter([four(step)])).collect();
-    let ones = |range: Range<usize>| range.map(|sample| sample..sample + 1).collect::<Vec<_>>();
-    let micro: Vec<_> = (0..6).map(|step| ones(four(step))).collect();
-    [
-        Run { name: "full", windows: whole, rule: sgd },
-        Run { name: "accum", windows: micro.clone(), rule: sgd },
-        Run { name: "tail", windows: vec![ones(0..3), ones(3..6), ones(6..7)], rule: sgd },
-        Run { name: "adamw", windows: micro, rule: adamw },
-    ]
 }
 
 /// The largest reference that is read, in bytes. A reference is a small network's.
@@ -101,11 +82,12 @@ pub fn verify_bytes(bytes: &[u8], device: &str, precision: Precision) -> Result<
 
 fn compare(bytes: &[u8], opened: &Opened, precision: Precision) -> Result<Report> {
     let reference = Reference::open(bytes)?;
-    let case = Case { reference, device: &opened.device, precision, tolerances: Tolerances::of(precision) };
+    let tolerances = Tolerances::of(precision, reference.is_tight);
+    let case = Case { reference, device: &opened.device, precision, tolerances };
     let mut rows = vec![case.pixels()?];
     case.pass(&mut rows)?;
-    for run in runs() {
-        case.train(&run, &mut rows)?;
+    for run in &case.reference.runs {
+        case.train(run, &mut rows)?;
     }
     let (about, precision) = (case.reference.about(), precision.name());
     Ok(Report { about: format!("{about}, mixed_precision {precision}, against PyTorch, on {}", opened.description), rows })
@@ -123,7 +105,7 @@ impl Case<'_> {
     fn share(&self) -> Result<Shared> {
         let (state, network) = (self.reference.start(self.device)?, self.reference.network.clone());
         let setting = Setting { precision: self.precision, ..Setting::default() };
-        Ok(Shared::new(Trainee::new(network, state, Loss::BceDice, setting, Ledger::default())?))
+        Ok(Shared::new(Trainee::new(network, state, self.reference.loss.clone(), setting, Ledger::default())?))
     }
 
     /// Every 8-bit value of every channel as the device makes a float of it, against the formula, in the precision: the same to
@@ -148,7 +130,7 @@ impl Case<'_> {
         let (network, batch) = (self.share()?, reference.samples(0..2)?);
         let mut trainee = network.lock()?;
         let logits = trainee.logits(&batch)?;
-        rows.push(row("logits", "x[0:2]", Kind::RelativeL2, tolerances.logits, &widen(&logits), &reference.logits()?));
+        rows.push(row("logits", "x[0:2]", Kind::RelativeL2, tolerances.logits, &widen(&logits), &reference.logits("logits")?));
         trainee.add_or_retry(batch)?;
         let losses = trainee.losses().iter().map(weights::values).collect::<Result<Vec<_>>>()?.concat();
         let loss = [widen(&losses).iter().sum::<f64>() / 2.0];
@@ -193,7 +175,14 @@ impl Case<'_> {
             steps += 1;
             rows.push(row(&group, &format!("step {steps}"), Kind::Relative, loss, &[figures.loss()], &[expected]));
         }
-        let (group, trainee) = (format!("{}.weights", run.name), network.lock()?);
+        let (group, mut trainee) = (format!("{}.weights", run.name), network.lock()?);
+        if reference.is_tight {
+            let logits = widen(&trainee.predict(&reference.samples(0..2)?)?);
+            let expected = reference.logits("eval.logits")?;
+            // After a run half precision has moved the weights too.
+            let tolerance = if self.precision == Precision::Float32 { tolerances.logits } else { 1e-1 };
+            rows.push(row("eval.logits", "x[0:2]", Kind::RelativeL2, tolerance, &logits, &expected));
+        }
         for ((name, expected), actual) in reference.after(run.name)?.into_iter().zip(state(&reference.network, &trainee.state))
         {
             rows.push(row(&group, &name, Kind::Absolute, tolerance, &actual?, &expected));

@@ -28,7 +28,7 @@ pub fn cpu() -> Device {
 pub fn network(base: usize, depth: usize, norm: &str) -> Shared {
     let network = UNetConfig::new(base, depth, norm).expect("a valid size").network();
     let state = State::fresh(&network.layout, &cpu(), |name| stage_rng(1, 0, name, "weights")).expect("small");
-    let trainee = Trainee::new(network, state, Loss::BceDice, Setting::default(), Ledger::default());
+    let trainee = Trainee::new(network, state, Loss::default(), Setting::default(), Ledger::default());
     Shared::new(trainee.expect("no limit"))
 }
 

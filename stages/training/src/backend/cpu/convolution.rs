@@ -15,37 +15,50 @@ use crate::pass::{Input, Map, Scratch};
 
 impl ConvolutionBackend for Cpu<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Values> {
-        let outputs = layer.outputs;
-        let call = ConvolutionCall::Forward { inputs: layer.inputs, outputs, area, parts: inputs.len(), normed: 0 };
-        let mut space = zeros(costs::convolution(call))?;
+        let shape = layer.shape(area);
+        let mut space = zeros(costs::convolution(ConvolutionCall::Forward { shape, parts: inputs.len(), normed: 0 }))?;
+        let bias = layer.bias.map(|bias| self.weight(bias, <[f32]>::to_vec)).transpose()?;
         Ok(with!(self.precision, E => {
-            let mut out = zeros(area.values(outputs))?;
+            let mut out = zeros(layer.geometry.output(area).values(layer.outputs))?;
             let views = views::<E>(inputs);
-            self.weight(layer.weight, |weight| kernels::convolve(&views, weight, outputs, area, &mut out, &mut space))?;
+            self.weight(layer.weight, |weight| {
+                kernels::convolve(shape, &views, weight, bias.as_deref(), layer.activation, &mut out, &mut space);
+            })?;
             E::wrap(out)
         }))
     }
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Values>) -> Tried<()> {
-        let (area, outputs) = (upstream.area, layer.outputs);
-        let mut space = zeros(costs::convolution(ConvolutionCall::Weight { inputs: layer.inputs, outputs, area }))?;
+        let shape = layer.shape(inputs[0].map.area);
+        let mut space = zeros(costs::convolution(ConvolutionCall::Weight { shape }))?;
         with!(self.precision, E => {
             let (views, upstream) = (views::<E>(inputs), E::of(&upstream.data));
             self.gradient(layer.weight, |gradient| {
-                kernels::convolve_weight_gradient(&views, upstream, outputs, area, gradient, &mut space);
+                kernels::convolve_weight_gradient(shape, &views, upstream, gradient, &mut space);
             })?;
+        });
+        let Some(bias) = layer.bias else { return Ok(()) };
+        with!(self.precision, E => {
+            let (area, upstream) = (upstream.area, E::of(&upstream.data));
+            self.gradient(bias, |gradient| kernels::channel_sums(upstream, layer.outputs, area, gradient))?;
         });
         Ok(())
     }
 
-    fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Values>, wanted: Range<usize>) -> Tried<Values> {
-        let (area, &Convolution { inputs, outputs, .. }) = (upstream.area, layer);
-        let mut space = zeros(costs::convolution(ConvolutionCall::Input { wanted: wanted.len(), outputs, area }))?;
+    fn convolve_input(
+        &mut self,
+        layer: &Convolution,
+        upstream: &Map<Values>,
+        wanted: Range<usize>,
+        area: Area,
+    ) -> Tried<Values> {
+        let shape = layer.shape(area);
+        let mut space = zeros(costs::convolution(ConvolutionCall::Input { shape, wanted: wanted.len() }))?;
         Ok(with!(self.precision, E => {
             let mut out = zeros(area.values(wanted.len()))?;
             let upstream = E::of(&upstream.data);
             self.weight(layer.weight, |weight| {
-                kernels::convolve_input_gradient(upstream, weight, outputs, inputs, wanted, area, &mut out, &mut space);
+                kernels::convolve_input_gradient(shape, upstream, weight, wanted, &mut out, &mut space);
             })?;
             E::wrap(out)
         }))

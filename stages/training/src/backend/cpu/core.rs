@@ -47,10 +47,13 @@ impl Cpu<'_> {
 
 /// A map as the kernels read it.
 pub(super) fn view<'a, E: Store>(input: &Input<'a, Cpu<'_>>) -> View<'a, E> {
-    View {
-        values: E::of(&input.map.data),
-        channels: input.map.channels,
-        affine: input.through.map(|through| through.statistics.affine(through.part)),
+    let (values, channels) = (E::of(&input.map.data), input.map.channels);
+    match input.through {
+        None => View::plain(values, channels),
+        Some(through) => {
+            let statistics = through.statistics;
+            View::normed(values, channels, statistics.affine(through.part), statistics.activation)
+        }
     }
 }
 
@@ -83,12 +86,12 @@ impl Backend for Cpu<'_> {
         Scratch::NONE
     }
 
-    fn zeros(&mut self, channels: usize, area: Area) -> Tried<Values> {
-        Ok(with!(self.precision, E => E::wrap(zeros(area.values(channels))?)))
+    fn zeros(&mut self, channels: usize, area: Area, precision: Precision) -> Tried<Values> {
+        Ok(with!(precision, E => E::wrap(zeros(area.values(channels))?)))
     }
 
     fn add(&mut self, sum: &mut Map<Values>, other: &Map<Values>) -> Tried<()> {
-        with!(self.precision, E => values::add(E::of_mut(&mut sum.data), E::of(&other.data)));
+        with!(sum.data.precision(), E => values::add(E::of_mut(&mut sum.data), E::of(&other.data)));
         Ok(())
     }
 

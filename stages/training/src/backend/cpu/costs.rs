@@ -26,8 +26,8 @@ impl Costs for CpuCosts {
         floats(transposed(layer, area))
     }
 
-    fn loss(&self, _: &Loss, _: Area) -> Scratch {
-        Scratch::NONE
+    fn loss(&self, loss: &Loss, classes: usize, area: Area) -> Scratch {
+        floats(kernels::loss_workspace(&loss.terms, classes, area))
     }
 }
 
@@ -39,9 +39,9 @@ fn floats(count: usize) -> Scratch {
 /// float32 values of a convolution's workspace.
 pub(super) fn convolution(call: ConvolutionCall) -> usize {
     match call {
-        ConvolutionCall::Forward { inputs, outputs, area, .. } => kernels::convolve_workspace(inputs, outputs, area),
-        ConvolutionCall::Weight { inputs, outputs, area } => kernels::convolve_weight_gradient_workspace(inputs, outputs, area),
-        ConvolutionCall::Input { wanted, outputs, area } => kernels::convolve_input_gradient_workspace(outputs, wanted, area),
+        ConvolutionCall::Forward { shape, .. } => kernels::convolve_workspace(shape),
+        ConvolutionCall::Weight { shape } => kernels::convolve_weight_gradient_workspace(shape),
+        ConvolutionCall::Input { shape, wanted } => kernels::convolve_input_gradient_workspace(shape, wanted),
     }
 }
 

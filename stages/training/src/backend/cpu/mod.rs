@@ -7,10 +7,13 @@ mod costs;
 mod head;
 mod host;
 mod loss;
+mod nearest;
 mod norm;
 mod pool;
+mod probabilities;
 mod runtime;
 mod statistics;
+mod sum;
 mod transposed;
 mod values;
 

@@ -93,10 +93,10 @@ impl NormBackend for Cpu<'_> {
     fn finish(&mut self, call: &NormCall<'_, Self>, merged: Merged, pass: Pass) -> Tried<Statistics> {
         let (norm, area) = (call.norm, call.maps[0].area);
         if let (Some(running), Pass::Train) = (&norm.running, pass) {
-            follow(self.state, running, &merged, area.batch * area.pixels())?;
+            follow(self.state, norm, running, &merged, area.batch * area.pixels())?;
         }
         let Merged { means, variances } = merged;
-        let inverse: Vec<f64> = variances.iter().map(|variance| 1.0 / (variance + Norm::EPSILON).sqrt()).collect();
+        let inverse: Vec<f64> = variances.iter().map(|variance| 1.0 / (variance + norm.eps).sqrt()).collect();
         let scales = self.weight(norm.scale, <[f32]>::to_vec)?;
         let shifts = self.weight(norm.shift, <[f32]>::to_vec)?;
         let channels = norm.channels;
@@ -109,7 +109,11 @@ impl NormBackend for Cpu<'_> {
         let means: Vec<f32> = means.iter().map(|&mean| mean as f32).collect();
         let own = || call.maps.iter().map(|map| map.channels);
         let parts = split(&affine, channels, own()).into_iter().zip(split(&means, channels, own()));
-        Ok(Statistics { parts: parts.map(|(affine, means)| Part { affine, means }).collect(), inverse })
+        Ok(Statistics {
+            parts: parts.map(|(affine, means)| Part { affine, means }).collect(),
+            inverse,
+            activation: norm.activation,
+        })
     }
 
     fn running(&mut self, call: &NormCall<'_, Self>, running: &Running) -> Tried<Statistics> {
@@ -130,7 +134,7 @@ impl NormBackend for Cpu<'_> {
         for ((x, upstream), part) in call.maps.iter().zip(&*upstream).zip(&statistics.parts) {
             let mut own = vec![[0.0; 2]; batch * x.channels];
             with!(self.precision, E => {
-                kernels::norm_sums(E::of(&x.data), E::of(&upstream.data), &part.affine, &part.means, area, &mut own);
+                kernels::norm_sums(E::of(&x.data), E::of(&upstream.data), &part.affine, norm.activation, &part.means, area, &mut own);
             });
             sums.push(own);
         }
@@ -167,7 +171,7 @@ impl NormBackend for Cpu<'_> {
             let (affine, means) = (&part.affine, &part.means);
             with!(self.precision, E => {
                 let (x, upstream) = (E::of(&x.data), E::of_mut(&mut upstream.data));
-                kernels::norm_input_gradient(x, upstream, affine, means, coefficients, area);
+                kernels::norm_input_gradient(x, upstream, affine, norm.activation, means, coefficients, area);
             });
         }
         Ok(())
@@ -175,12 +179,12 @@ impl NormBackend for Cpu<'_> {
 }
 
 /// Moves the running statistics towards this batch's; the running variance is the unbiased one, as in PyTorch.
-fn follow(state: &mut State, running: &Running, merged: &Merged, count: usize) -> Result<(), StageError> {
+fn follow(state: &mut State, norm: &Norm, running: &Running, merged: &Merged, count: usize) -> Result<(), StageError> {
     let unbiased = count as f64 / (count.max(2) - 1) as f64;
     for (slot, batch, factor) in [(running.mean, &merged.means, 1.0), (running.variance, &merged.variances, unbiased)] {
         write(&mut state.statistics[slot], |values| {
             for (value, batch) in values.iter_mut().zip(batch) {
-                *value = (f64::from(*value) * (1.0 - Norm::MOMENTUM) + batch * Norm::MOMENTUM * factor) as f32;
+                *value = (f64::from(*value) * (1.0 - norm.momentum) + batch * norm.momentum * factor) as f32;
             }
         })?;
     }

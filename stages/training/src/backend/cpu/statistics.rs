@@ -1,5 +1,7 @@
 //! What a norm gives on the CPU.
 
+use pipeline_kernels::Activation;
+
 use super::values::squares;
 
 /// What readers and the backward pass need of a norm, per plane (sample and channel) of each of its inputs.
@@ -8,6 +10,7 @@ pub(crate) struct Statistics {
     pub(super) parts: Vec<Part>,
     /// One over the standard deviation, for each plane of all inputs together.
     pub(super) inverse: Vec<f64>,
+    pub(super) activation: Activation,
 }
 
 /// The planes of one input.

@@ -15,7 +15,10 @@ impl TransposedBackend for Cpu<'_> {
     fn upsample(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>) -> Tried<Values> {
         let area = input.map.area;
         let mut space = zeros(costs::transposed(layer, area))?;
-        let bias = self.weight(layer.bias, <[f32]>::to_vec)?;
+        let bias = match layer.bias {
+            Some(bias) => self.weight(bias, <[f32]>::to_vec)?,
+            None => vec![0.0; layer.outputs],
+        };
         Ok(with!(self.precision, E => {
             let mut out = zeros(4 * area.values(layer.outputs))?;
             self.weight(layer.weight, |weight| {
@@ -35,7 +38,10 @@ impl TransposedBackend for Cpu<'_> {
                 kernels::upsample_weight_gradient(view, upstream, outputs, area, weight, &mut bias, &mut space);
             })?;
         });
-        Ok(self.gradient(layer.bias, |gradient| kernels::add(gradient, &bias))?)
+        match layer.bias {
+            Some(slot) => Ok(self.gradient(slot, |gradient| kernels::add(gradient, &bias))?),
+            None => Ok(()),
+        }
     }
 
     fn upsample_input(&mut self, layer: &TransposedConvolution, upstream: &Map<Values>) -> Tried<Values> {

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use pipeline_kernels::Area;
+use pipeline_kernels::{Area, ConvolutionShape};
 
 use crate::backend::counting::Costs;
 use crate::layer::{ConvolutionCall, TransposedCall, TransposedConvolution};
@@ -29,19 +29,23 @@ impl Costs for GraphicsCosts {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
         let narrowed = |values: usize| if precision == Precision::Float32 { 0 } else { values as u64 * 2 };
         match call {
-            ConvolutionCall::Forward { inputs, outputs, area, parts, normed } => {
-                let maps = map(if parts > 1 { normed.max(outputs) } else { normed }, area);
-                Scratch::bytes(narrowed(inputs * outputs * 9) + maps).largest(map(normed.max(outputs), area))
+            ConvolutionCall::Forward { shape, parts, normed } => {
+                let ConvolutionShape { geometry, inputs, outputs, area } = shape;
+                let (out, weights) = (geometry.output(area), inputs * outputs * geometry.taps());
+                let sum = if parts > 1 { map(outputs, out) } else { 0 };
+                let largest = map(normed, area).max(map(outputs, out));
+                Scratch::bytes(narrowed(weights) + map(normed, area).max(sum)).largest(largest)
             }
             // The neighbours of some pixels, and their products before these are summed.
-            ConvolutionCall::Weight { inputs, outputs, area } => {
+            ConvolutionCall::Weight { shape } => {
+                let ConvolutionShape { inputs, outputs, area, .. } = shape;
                 let neighbours =
                     (3 * area.values(inputs)).min(area.values(inputs).clamp(*NEIGHBOURS.start(), *NEIGHBOURS.end()));
                 Scratch::bytes(neighbours as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64)
             }
-            ConvolutionCall::Input { wanted, outputs, area } => {
-                let weights = wanted * outputs * 9;
-                Scratch::bytes(4 * weights as u64 + narrowed(weights)).largest(map(wanted, area))
+            ConvolutionCall::Input { shape, wanted } => {
+                let weights = wanted * shape.outputs * shape.geometry.taps();
+                Scratch::bytes(4 * weights as u64 + narrowed(weights)).largest(map(wanted, shape.area))
             }
         }
     }
@@ -57,7 +61,7 @@ impl Costs for GraphicsCosts {
     }
 
     /// The masks as floats, made from integers.
-    fn loss(&self, _: &Loss, area: Area) -> Scratch {
+    fn loss(&self, _: &Loss, _: usize, area: Area) -> Scratch {
         Scratch::bytes(2 * wide(1, area))
     }
 }

@@ -8,14 +8,14 @@ use super::costs::GraphicsCosts;
 use super::tensors::replace;
 use super::{bytes, kernels};
 use crate::backend::counting::Costs as _;
-use crate::loss::{Loss, LossBackend, Part, Target};
+use crate::loss::{Loss, LossBackend, Part};
 use crate::memory::Tried;
 use crate::pass::{Map, Scratch};
 
 impl LossBackend for Graphics<'_> {
-    fn loss(&mut self, loss: &Loss, logits: &mut Map<Tensor<4>>, target: Target<'_>, scale: f32, part: Part) -> Tried<()> {
+    fn loss(&mut self, loss: &Loss, logits: &mut Map<Tensor<4>>, labels: &[u8], scale: f32, part: Part) -> Tried<()> {
         let Area { batch, height, width } = logits.area;
-        let masks = bytes::masks(target.masks, &self.device()).reshape([batch, height * width]);
+        let masks = bytes::masks(labels, &self.device()).reshape([batch, height * width]);
         let mut losses = None;
         replace(&mut logits.data, |logits| {
             let z = logits.reshape([batch, height * width]);
@@ -30,7 +30,7 @@ impl LossBackend for Graphics<'_> {
         Ok(())
     }
 
-    fn loss_scratch(&self, loss: &Loss, area: Area) -> Scratch {
-        GraphicsCosts.loss(loss, area)
+    fn loss_scratch(&self, loss: &Loss, classes: usize, area: Area) -> Scratch {
+        GraphicsCosts.loss(loss, classes, area)
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use pipeline_contract::StageError;
+use pipeline_kernels::Activation;
 
 use super::core::Graphics;
 use super::kernels::{self, Partial};
@@ -9,6 +10,15 @@ use super::statistics::{Part, Statistics};
 use crate::layer::{Norm, NormBackend, NormCall, Running};
 use crate::memory::Tried;
 use crate::pass::{Map, Pass};
+
+/// The slope of an activation below zero.
+fn slope(activation: Activation) -> f32 {
+    match activation {
+        Activation::Identity => 1.0,
+        Activation::Relu => 0.0,
+        Activation::LeakyRelu(slope) => slope,
+    }
+}
 
 impl NormBackend for Graphics<'_> {
     type Partial = Partial;
@@ -27,9 +37,9 @@ impl NormBackend for Graphics<'_> {
         let (norm, area) = (call.norm, call.maps[0].area);
         let [mean, variance] = merged;
         if let (Some(running), Pass::Train) = (&norm.running, pass) {
-            self.follow(running, [&mean, &variance], area.batch * area.pixels());
+            self.follow(norm, running, [&mean, &variance], area.batch * area.pixels());
         }
-        let inverse = (variance + Norm::EPSILON).sqrt().recip();
+        let inverse = (variance + norm.eps).sqrt().recip();
         let trained = |slot: usize| self.state.trained[slot].clone();
         let (scale, shift) = (trained(norm.scale), trained(norm.shift));
         let parts = match call.maps {
@@ -48,7 +58,7 @@ impl NormBackend for Graphics<'_> {
                 maps.iter().map(part).collect()
             }
         };
-        Ok(Statistics { parts, inverse, slope: 0.0 })
+        Ok(Statistics { parts, inverse, slope: slope(norm.activation) })
     }
 
     fn running(&mut self, call: &NormCall<'_, Self>, running: &Running) -> Tried<Statistics> {
@@ -90,13 +100,13 @@ impl NormBackend for Graphics<'_> {
 
 impl Graphics<'_> {
     /// Moves the running statistics towards this batch's; the running variance is the unbiased one, as in PyTorch.
-    fn follow(&mut self, running: &Running, [mean, variance]: [&Tensor<2>; 2], count: usize) {
+    fn follow(&mut self, norm: &Norm, running: &Running, [mean, variance]: [&Tensor<2>; 2], count: usize) {
         let unbiased = count as f64 / (count.max(2) - 1) as f64;
         for (slot, batch, factor) in [(running.mean, mean, 1.0), (running.variance, variance, unbiased)] {
             let channels = batch.dims()[1];
             let batch = batch.clone().narrow(0, 0, 1).reshape([channels]);
-            let kept = self.state.statistics[slot].clone() * (1.0 - Norm::MOMENTUM);
-            self.state.statistics[slot] = kept + batch * (Norm::MOMENTUM * factor);
+            let kept = self.state.statistics[slot].clone() * (1.0 - norm.momentum);
+            self.state.statistics[slot] = kept + batch * (norm.momentum * factor);
         }
         self.state.counters[running.batches] += 1;
     }

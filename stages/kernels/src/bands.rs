@@ -11,7 +11,7 @@ use crate::Area;
 const FEWEST: usize = 32;
 
 /// Some rows of one sample, through all channels.
-pub(super) struct Band<'a, E> {
+pub(crate) struct Band<'a, E> {
     pub sample: usize,
     /// The pixel before which the band starts, in a plane of the area.
     pub first: usize,
@@ -22,7 +22,7 @@ pub(super) struct Band<'a, E> {
 }
 
 /// Cuts a map of `area`, with `times` values for each of its pixels, into bands of whole rows.
-pub(super) fn bands<E>(map: &mut [E], channels: usize, area: Area, times: usize) -> Vec<Band<'_, E>> {
+pub(crate) fn bands<E>(map: &mut [E], channels: usize, area: Area, times: usize) -> Vec<Band<'_, E>> {
     let wanted = (4 * rayon::current_num_threads()).div_ceil(area.batch);
     let rows = area.height.div_ceil(wanted).max(FEWEST.div_ceil(area.width)).min(area.height);
     let pixels = rows * area.width;
@@ -44,7 +44,7 @@ pub(super) fn bands<E>(map: &mut [E], channels: usize, area: Area, times: usize)
 
 /// Runs `each` for every task, with a part of the workspace of `size` values that no other task uses meanwhile. The tasks may
 /// run in any order and must not wait for each other.
-pub(super) fn run<T: Send>(tasks: Vec<T>, workspace: &mut [f32], size: usize, each: impl Fn(T, &mut [f32]) + Sync) {
+pub(crate) fn run<T: Send>(tasks: Vec<T>, workspace: &mut [f32], size: usize, each: impl Fn(T, &mut [f32]) + Sync) {
     assert!(workspace.len() >= size * rayon::current_num_threads(), "the workspace is too small");
     let parts: Vec<_> = workspace.chunks_mut(size.max(1)).map(Mutex::new).collect();
     tasks.into_par_iter().with_max_len(1).for_each(|task| {

@@ -1,0 +1,56 @@
+//! What is done with sums while they are stored.
+
+use super::lanes::{Kernel, Lanes, run};
+use crate::Activation;
+
+/// Adds a bias and applies an activation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Epilogue<'a> {
+    /// A value for each output.
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) activation: Activation,
+}
+
+impl Epilogue<'_> {
+    /// Stores sums as they are.
+    pub(super) const NONE: Self = Self { bias: None, activation: Activation::Identity };
+
+    /// Writes over some of an output's sums.
+    pub(super) fn apply(self, output: usize, sums: &mut [f32]) {
+        if self.bias.is_some() || self.activation != Activation::Identity {
+            run(Finish { sums, bias: self.bias.map(|bias| bias[output]), activation: self.activation });
+        }
+    }
+}
+
+struct Finish<'a> {
+    sums: &'a mut [f32],
+    bias: Option<f32>,
+    activation: Activation,
+}
+
+impl Kernel for Finish<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        match self.bias {
+            Some(bias) => self.activation.apply_after(self.sums, |sum| sum + bias),
+            None => self.activation.apply_after(self.sums, |sum| sum),
+        }
+    }
+}
+
+/// Puts the even and odd columns of a row side by side.
+pub(super) struct Interleave<'a> {
+    pub(super) even: &'a [f32],
+    pub(super) odd: &'a [f32],
+    pub(super) to: &'a mut [f32],
+}
+
+impl Kernel for Interleave<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        for (pair, (even, odd)) in self.to.as_chunks_mut::<2>().0.iter_mut().zip(self.even.iter().zip(self.odd)) {
+            *pair = [*even, *odd];
+        }
+    }
+}

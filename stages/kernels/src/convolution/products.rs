@@ -1,0 +1,101 @@
+//! The innermost loops of the weight gradient: products of 4 outputs and 3 shifted inputs, summed over the pixels of a tile.
+
+use super::lanes::{Kernel, Lanes};
+
+/// Outputs of a microkernel.
+pub(super) const HEIGHT: usize = 4;
+/// Inputs, each as a tap reads it, of a microkernel.
+const WIDTH: usize = 3;
+
+/// What one tile adds to the sums of a block.
+pub(super) struct Block<'a> {
+    pub(super) x: &'a [f32],
+    /// For each input and tap, in this order, where the tile's first pixel reads; only of the first of neighbouring taps.
+    pub(super) places: &'a [usize],
+    /// How many taps in a row read neighbouring pixels: 3 or 1.
+    pub(super) neighbours: usize,
+    pub(super) y: &'a [f32],
+    /// From an output to the next.
+    pub(super) y_run: usize,
+    pub(super) pixels: usize,
+    pub(super) outputs: usize,
+    /// `[outputs / 4][inputs][taps]`, of 4 outputs each.
+    pub(super) sums: &'a mut [[f32; HEIGHT]],
+}
+
+impl Kernel for Block<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(mut self) {
+        let full = self.outputs / HEIGHT * HEIGHT;
+        for output in (0..full).step_by(HEIGHT) {
+            self.rows::<4, L>(output);
+        }
+        match self.outputs % HEIGHT {
+            1 => self.rows::<1, L>(full),
+            2 => self.rows::<2, L>(full),
+            3 => self.rows::<3, L>(full),
+            _ => {}
+        }
+    }
+}
+
+impl Block<'_> {
+    /// `M` outputs from `output` on.
+    #[inline(always)]
+    fn rows<const M: usize, L: Lanes>(&mut self, output: usize) {
+        let (x, places) = (self.x, self.places);
+        let pixels = self.pixels.next_multiple_of(L::COUNT);
+        if self.neighbours == WIDTH {
+            for (row, place) in places.iter().enumerate() {
+                let x = &x[*place..][..pixels + WIDTH - 1];
+                self.products::<M, WIDTH, L>(output, row * WIDTH, |pixel| {
+                    let row = &x[pixel..][..L::COUNT + WIDTH - 1];
+                    [L::load(row), L::load(&row[1..]), L::load(&row[2..])]
+                });
+            }
+            return;
+        }
+        let (full, rest) = places.as_chunks::<WIDTH>();
+        for (group, places) in full.iter().enumerate() {
+            self.apart::<M, WIDTH, L>(output, group * WIDTH, places);
+        }
+        match rest {
+            [a, b] => self.apart::<M, 2, L>(output, full.len() * WIDTH, &[*a, *b]),
+            [a] => self.apart::<M, 1, L>(output, full.len() * WIDTH, &[*a]),
+            _ => {}
+        }
+    }
+
+    /// `M` outputs by `N` taps that read anywhere.
+    #[inline(always)]
+    fn apart<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, places: &[usize; N]) {
+        let (x, pixels) = (self.x, self.pixels.next_multiple_of(L::COUNT));
+        let xs = places.map(|place| &x[place..][..pixels]);
+        self.products::<M, N, L>(output, first, |pixel| xs.map(|x| L::load(&x[pixel..])));
+    }
+
+    /// `M` outputs by `N` taps from `first` on, whose inputs at a pixel `x` loads.
+    #[inline(always)]
+    fn products<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, x: impl Fn(usize) -> [L; N]) {
+        let pixels = self.pixels.next_multiple_of(L::COUNT);
+        let ys: [&[f32]; M] = std::array::from_fn(|m| &self.y[(output + m) * self.y_run..][..pixels]);
+        let mut sums = [[L::splat(0.0); M]; N];
+        for pixel in (0..pixels).step_by(L::COUNT) {
+            let x = x(pixel);
+            for (m, y) in ys.iter().enumerate() {
+                let y = L::load(&y[pixel..]);
+                for (sums, x) in sums.iter_mut().zip(x) {
+                    sums[m] = sums[m].plus_product(x, y);
+                }
+            }
+        }
+        let taps = self.places.len() * self.neighbours;
+        let to = &mut self.sums[output / HEIGHT * taps + first..][..N];
+        for (to, sums) in to.iter_mut().zip(sums) {
+            let four = std::array::from_fn(|m| if m < M { sums[m] } else { L::splat(0.0) });
+            for (to, total) in to.iter_mut().zip(L::totals(four)) {
+                *to += total;
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Which pixels a kernel's taps read, as offsets within tiles.
+//!
+//! A map of stride 2 is seen as four phases: phase `(i, j)` has the pixels `(2y + i, 2x + j)`. Then neighbouring outputs read
+//! neighbouring pixels of a phase, whatever the stride is, and a tap is a phase and a constant offset.
+
+use super::Geometry;
+
+/// One tap.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tap {
+    /// Its place in the kernel's weights.
+    pub(super) weight: usize,
+    /// The phase that it reads.
+    pub(super) phase: usize,
+    /// Where it reads, in rows and columns from the top left corner of a tile's border.
+    pub(super) row: usize,
+    pub(super) column: usize,
+}
+
+/// How inputs lie in scratch memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// Phases of an input.
+    pub(super) phases: usize,
+    /// From a phase to the next.
+    pub(super) run: usize,
+    /// From a row to the next.
+    pub(super) stride: usize,
+}
+
+/// The taps that add to one phase of the map that is written, in the order in which they are added.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taps {
+    taps: [Tap; 9],
+    count: usize,
+}
+
+impl Taps {
+    pub(super) fn as_slice(&self) -> &[Tap] {
+        &self.taps[..self.count]
+    }
+
+    fn push(&mut self, tap: Tap) {
+        self.taps[self.count] = tap;
+        self.count += 1;
+    }
+}
+
+/// Where the taps of some inputs read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    places: [usize; Self::MOST],
+    /// How many an input has.
+    each: usize,
+    /// How many taps in a row read neighbouring pixels, 3 or 1. Only the first of them has a place.
+    pub(super) neighbours: usize,
+}
+
+impl Places {
+    /// The most inputs times taps.
+    pub(super) const MOST: usize = 9 * 48;
+
+    pub(super) fn new(taps: &Taps, inputs: usize, layout: Layout) -> Self {
+        let Layout { phases, run, stride } = layout;
+        let taps = taps.as_slice();
+        let (threes, rest) = taps.as_chunks::<3>();
+        let adjacent = |taps: &[Tap; 3]| {
+            let [a, b, c] = taps.map(|tap| (tap.phase, tap.row, tap.column));
+            (a.0, a.1, a.2 + 1) == b && (b.0, b.1, b.2 + 1) == c
+        };
+        let neighbours = if rest.is_empty() && threes.iter().all(adjacent) { 3 } else { 1 };
+        let each = taps.len() / neighbours;
+        let mut places = [0; Self::MOST];
+        for (input, places) in places[..inputs * each].chunks_mut(each.max(1)).enumerate() {
+            for (place, tap) in places.iter_mut().zip(taps.iter().step_by(neighbours)) {
+                *place = (input * phases + tap.phase) * run + tap.row * stride + tap.column;
+            }
+        }
+        Self { places, each, neighbours }
+    }
+
+    /// For each of some inputs and of their taps, in this order, where a tile's first pixel reads.
+    pub(super) fn of(&self, inputs: usize) -> &[usize] {
+        &self.places[..inputs * self.each]
+    }
+}
+
+/// A convolution or its input gradient: each phase of the map written is a sum over taps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pattern {
+    /// Phases along a side of the map that is read.
+    pub(super) read: usize,
+    /// How many of those phases are read, 1 or all.
+    pub(super) phases: usize,
+    /// Pixels of the border that tiles are read with.
+    pub(super) margin: usize,
+    /// Phases along a side of the map that is written.
+    pub(super) written: usize,
+    parts: [Taps; 4],
+}
+
+impl Pattern {
+    /// Output `p` reads the input's pixel `stride * p + dilation * k - padding` for tap `k`, along each side.
+    pub(super) fn forward(geometry: Geometry) -> Self {
+        let Geometry { size, stride, dilation } = geometry;
+        let reach = |k: usize| {
+            let pixel = (dilation * k) as isize - geometry.padding() as isize;
+            (pixel.rem_euclid(stride as isize) as usize, pixel.div_euclid(stride as isize))
+        };
+        let margin = (0..size).map(|k| reach(k).1.unsigned_abs()).max().unwrap_or(0);
+        let place = |k: usize| (reach(k).0, (reach(k).1 + margin as isize) as usize);
+        let mut taps = Taps::default();
+        for weight in 0..geometry.taps() {
+            let ((i, row), (j, column)) = (place(weight / size), place(weight % size));
+            taps.push(Tap { weight, phase: i * stride + j, row, column });
+        }
+        let phases = if size == 1 { 1 } else { stride * stride };
+        Self { read: stride, phases, margin, written: 1, parts: [taps; 4] }
+    }
+
+    /// The gradient of the input's pixel `stride * p + phase` reads the upstream's `p + (phase + padding - dilation * k) / stride`
+    /// for each tap `k` where that is whole, along each side.
+    pub(super) fn backward(geometry: Geometry) -> Self {
+        let Geometry { size, stride, dilation } = geometry;
+        let reach = |k: usize, phase: usize| {
+            let pixel = (phase + geometry.padding()) as isize - (dilation * k) as isize;
+            (pixel % stride as isize == 0).then_some(pixel / stride as isize)
+        };
+        let all = (0..size * stride).filter_map(|n| reach(n / stride, n % stride));
+        let margin = all.map(isize::unsigned_abs).max().unwrap_or(0);
+        let place = |k: usize, phase: usize| reach(k, phase).map(|pixel| (pixel + margin as isize) as usize);
+        let mut parts = [Taps::default(); 4];
+        for (phase, taps) in parts.iter_mut().enumerate().take(stride * stride) {
+            // Backwards, so that offsets ascend.
+            for weight in (0..geometry.taps()).rev() {
+                let (row, column) = (place(weight / size, phase / stride), place(weight % size, phase % stride));
+                if let (Some(row), Some(column)) = (row, column) {
+                    taps.push(Tap { weight, phase: 0, row, column });
+                }
+            }
+        }
+        Self { read: 1, phases: 1, margin, written: stride, parts }
+    }
+
+    /// The taps into each phase of the map that is written.
+    pub(super) fn parts(&self) -> &[Taps] {
+        &self.parts[..self.written * self.written]
+    }
+
+    /// The taps of a forward pattern, whose output has one phase.
+    pub(super) fn taps(&self) -> &Taps {
+        &self.parts[0]
+    }
+
+    /// The most taps that add to a phase.
+    pub(super) fn most_taps(&self) -> usize {
+        self.parts().iter().map(|taps| taps.count).max().unwrap_or(0)
+    }
+}

@@ -171,6 +171,13 @@ fn alternatives(ty: &OptionType) -> Vec<Value> {
             }
             vec![list]
         }
+        OptionType::Map { of, min, max } => {
+            let mut map = json!({"type": "object", "additionalProperties": any_of(of, false), "minProperties": min});
+            if *max != usize::MAX {
+                map["maxProperties"] = json!(max);
+            }
+            vec![map]
+        }
         OptionType::AnyOf(types) => types.iter().flat_map(alternatives).collect(),
         OptionType::Variant(variants) => variant(variants),
         OptionType::Group(options) => vec![group(options)],

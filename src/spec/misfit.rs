@@ -82,7 +82,7 @@ pub(super) fn same_shape(ty: &OptionType, node: &Node) -> bool {
             )
         }
         Data::List(_) => matches!(ty, OptionType::List { .. }),
-        Data::Map(_) => matches!(ty, OptionType::Group(_) | OptionType::Variant(_)),
+        Data::Map(_) => matches!(ty, OptionType::Group(_) | OptionType::Variant(_) | OptionType::Map { .. }),
         Data::Null | Data::Broken => false,
     }
 }

@@ -147,6 +147,9 @@ impl Checker<'_> {
             (OptionType::List { of, min, max }, Data::List(values)) if (*min..=*max).contains(&values.len()) => {
                 return self.list(of, values, path);
             }
+            (OptionType::Map { of, min, max }, Data::Map(entries)) if (*min..=*max).contains(&entries.len()) => {
+                return self.map(of, entries, path);
+            }
             (OptionType::AnyOf(types), _) => return self.any_of(types, ty, node, path),
             (OptionType::Variant(variants), Data::Text(_) | Data::Map(_)) => return self.variant(variants, ty, node, path),
             (OptionType::Group(specs), Data::Map(entries)) => {
@@ -164,6 +167,14 @@ impl Checker<'_> {
         let checked: Vec<_> =
             values.iter().enumerate().map(|(at, value)| self.value(of, value, &join(path, &at.to_string()))).collect();
         checked.into_iter().collect::<Option<Vec<_>>>().map(Value::Array)
+    }
+
+    fn map(&mut self, of: &OptionType, entries: &[Entry], path: &str) -> Option<Value> {
+        let checked: Vec<_> = entries
+            .iter()
+            .map(|entry| Some((entry.key.clone(), self.value(of, &entry.value, &join(path, &entry.key))?)))
+            .collect();
+        checked.into_iter().collect::<Option<Map<_, _>>>().map(Value::Object)
     }
 
     fn any_of(&mut self, types: &[OptionType], ty: &OptionType, node: &Node, path: &str) -> Option<Value> {

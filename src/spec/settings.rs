@@ -239,7 +239,7 @@ pub(crate) fn readers(registry: &Registry) -> Vec<Reader<'_>> {
             OptionType::Group(options) => walk(kind, options, found),
             OptionType::Variant(variants) => variants.iter().for_each(|variant| walk(kind, &variant.options, found)),
             OptionType::AnyOf(types) => types.iter().for_each(|ty| walk_type(kind, ty, found)),
-            OptionType::List { of, .. } => walk_type(kind, of, found),
+            OptionType::List { of, .. } | OptionType::Map { of, .. } => walk_type(kind, of, found),
             _ => {}
         }
     }

@@ -52,6 +52,19 @@ fn anchors_and_merge_keys_are_yaml() {
 }
 
 #[test]
+fn a_map_keeps_its_order_and_its_names() {
+    let names = ["zoom", "flip", "7"];
+    let text = GOOD.replace("with: {flip: true, brightness: 0.2}", "with: {shares: {zoom: 0.5, flip: always, 7: 0.25}}");
+    let file = resolved(&text, &[]);
+    let again = resolved(&spec::to_yaml(&file), &[]);
+    for file in [&file, &again] {
+        let shares = file["stages"][3]["with"]["shares"].as_object().unwrap();
+        assert_eq!(shares.keys().collect::<Vec<_>>(), names);
+    }
+    assert_eq!(file, again);
+}
+
+#[test]
 fn a_key_of_the_file_is_the_default_of_an_option() {
     let with = |overrides: &[&str]| resolved(GOOD, overrides)["stages"][5]["with"].clone();
     assert_eq!(with(&[])["precision"], json!("no"), "unquoted `no` is text");

@@ -86,7 +86,8 @@ pub fn registry() -> Registry {
         StageKind::map("augment", "changes images at random", unrun::<Pair, Pair>)
             .option(OptionSpec::new("flip", OptionType::Bool, false, "mirrors half of them"))
             .option(OptionSpec::new("brightness", OptionType::share(), 0.0, "largest change"))
-            .option(OptionSpec::optional("note", OptionType::Text, "what people want to remember")),
+            .option(OptionSpec::optional("note", OptionType::Text, "what people want to remember"))
+            .option(OptionSpec::optional("shares", shares(), "how often each is done")),
         StageKind::sequential("batch", "gathers pairs into micro-batches", unrun::<Pair, Batch>).option(OptionSpec::new(
             "size",
             OptionType::Integer { min: 1, max: 1024 },
@@ -134,6 +135,14 @@ pub fn registry() -> Registry {
 fn size() -> OptionType {
     let side = OptionType::Integer { min: 1, max: 8192 };
     OptionType::AnyOf(vec![side.clone(), OptionType::List { of: Box::new(side), min: 2, max: 2 }])
+}
+
+fn shares() -> OptionType {
+    OptionType::Map {
+        of: Box::new(OptionType::AnyOf(vec![OptionType::Choice(&["always"]), OptionType::share()])),
+        min: 1,
+        max: 3,
+    }
 }
 
 fn model() -> OptionType {

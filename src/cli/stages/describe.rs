@@ -71,7 +71,7 @@ fn nested(ty: &OptionType, depth: usize, color: bool, text: &mut String) {
     match ty {
         OptionType::Group(specs) => options(specs, depth, color, text),
         OptionType::Variant(variants) => variants.iter().for_each(|variant| variant_lines(variant, depth, color, text)),
-        OptionType::List { of, .. } => nested(of, depth, color, text),
+        OptionType::List { of, .. } | OptionType::Map { of, .. } => nested(of, depth, color, text),
         OptionType::AnyOf(types) => types.iter().for_each(|ty| nested(ty, depth, color, text)),
         _ => {}
     }

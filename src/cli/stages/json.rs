@@ -62,6 +62,9 @@ fn ty(ty_: &OptionType) -> Value {
         OptionType::List { of, min, max } => {
             json!({"type": "list", "of": ty(of), "min": min, "max": (*max != usize::MAX).then_some(max)})
         }
+        OptionType::Map { of, min, max } => {
+            json!({"type": "map", "of": ty(of), "min": min, "max": (*max != usize::MAX).then_some(max)})
+        }
         OptionType::AnyOf(types) => json!({"type": "any_of", "of": types.iter().map(ty).collect::<Vec<_>>()}),
         OptionType::Variant(variants) => json!({
             "type": "variant",

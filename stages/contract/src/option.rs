@@ -38,6 +38,15 @@ pub enum OptionType {
         /// Most values.
         max: usize,
     },
+    /// Values of one type under names that the file chooses: `{artery: 1, vein: 2}`. Stages see them in the file's order.
+    Map {
+        /// The type of each value.
+        of: Box<OptionType>,
+        /// Fewest entries.
+        min: usize,
+        /// Most entries.
+        max: usize,
+    },
     /// A value of any of these types; the first that fits is taken.
     AnyOf(Vec<OptionType>),
     /// Exactly one of several named groups of options: `adamw: {lr: 0.001}`, or just `adamw` for its defaults.
@@ -89,6 +98,11 @@ impl OptionType {
                 (min, usize::MAX) if min <= 1 => format!("a list of values, each {}", of.describe()),
                 (min, usize::MAX) => format!("a list of at least {min} values, each {}", of.describe()),
                 (min, max) => format!("a list of {min} to {max} values, each {}", of.describe()),
+            },
+            Self::Map { of, min, max } => match (*min, *max) {
+                (min, usize::MAX) if min <= 1 => format!("a map of names, each with {}", of.describe()),
+                (min, usize::MAX) => format!("a map of at least {min} names, each with {}", of.describe()),
+                (min, max) => format!("a map of {min} to {max} names, each with {}", of.describe()),
             },
             Self::AnyOf(types) => types.iter().map(Self::describe).collect::<Vec<_>>().join(", or "),
             Self::Variant(variants) => {

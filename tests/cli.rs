@@ -159,6 +159,45 @@ fn a_sample_set_is_drawn_and_the_next_command_told() {
 }
 
 #[test]
+fn a_sample_set_with_classes_tells_how_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("drawn").display().to_string();
+    let said = answer(&["sample", &dir, "--pairs", "2", "--size", "64", "--classes"], 0);
+    assert!(said.contains("labels: {artery: [255, 0, 0], vein: [0, 0, 255]}"), "{said}");
+}
+
+#[test]
+fn labels_are_checked_before_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |decode: &str, classes: bool| {
+        let file = format!(
+            "trainer: {{num_epochs: 1}}\nstages:\n  - {{id: files, use: synthetic_fundus, with: {{classes: {classes}}}}}\n  \
+             - {{id: decode, use: decode, with: {decode}}}\n  - {{id: preview, use: preview}}\n"
+        );
+        written(folder.path(), "labels.yml", &file)
+    };
+    for (decode, problem) in [
+        ("{labels: {}}", "`labels` of `decode` must be a map of 1 to 255 names"),
+        ("{labels: [255]}", "`labels` of `decode` must be a map of 1 to 255 names"),
+        ("{labels: {vessel: 256}}", "`labels.vessel` of `decode` must be a whole number from 0 to 255, found 256"),
+        ("{labels: {vessel: [1, 2]}}", "`labels.vessel` of `decode` must be a list of 3 values"),
+        ("{labels: {artery: 9, vein: [9, 9, 9]}}", "`artery` and `vein` have the same value, 9"),
+        ("{labels: {artery: 0}}", "`artery` is black, and so is the background"),
+        ("{labels: {artery: [255, 0, 0]}}", "the drawn masks hold [0, 0, 255], which has no label"),
+        ("{tolerance: 9}", "`tolerance` does nothing without `labels`"),
+        ("{}", "decode has no `labels` for them"),
+    ] {
+        let said = answer(&["validate", &with(decode, true)], 1);
+        assert!(said.contains(problem) && said.contains("labels.yml:"), "{decode}: {said}");
+    }
+    for (decode, classes) in
+        [("{labels: {artery: [255, 0, 0], vein: [0, 0, 255]}}", true), ("{labels: {v: 255}}", false), ("{}", false)]
+    {
+        answer(&["validate", &with(decode, classes)], 0);
+    }
+}
+
+#[test]
 fn verify_says_what_it_can_not_do() {
     assert!(complaint(&["verify", "no/such/file.yml"], 1).contains("no/such/file.yml"));
     assert!(complaint(&["verify", "reference.bin"], 2).contains(".safetensors"));

@@ -22,20 +22,26 @@ pub struct Opts {
     /// The seed: the same gives the same images.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Tells arteries from veins in the masks: red and blue instead of white.
+    #[arg(long)]
+    classes: bool,
 }
 
 /// Runs the command.
 pub fn cmd(opts: &Opts) -> ExitCode {
     let (dir, size) = (opts.dir.display(), opts.size);
-    match pipeline_images::write_sample_set(&opts.dir, opts.pairs, size, opts.seed) {
+    match pipeline_images::write_sample_set(&opts.dir, opts.pairs, size, opts.seed, opts.classes) {
         Ok(set) => {
-            let text = format!(
-                "{dir}: {} pairs to train on, {} to test on, {size} x {size} pixels\n\
-                 train on them: pipeline run pipelines/fives.yml --set dataset.FIVES.data_root={} --set dataset.FIVES.image_size={size}\n",
-                set.train,
-                set.test,
-                word(&dir.to_string())
-            );
+            let next = if opts.classes {
+                "read them by: {use: decode, with: {labels: {artery: [255, 0, 0], vein: [0, 0, 255]}}}".to_owned()
+            } else {
+                let root = word(&dir.to_string());
+                format!(
+                    "train on them: pipeline run pipelines/fives.yml --set dataset.FIVES.data_root={root} --set dataset.FIVES.image_size={size}"
+                )
+            };
+            let (train, test) = (set.train, set.test);
+            let text = format!("{dir}: {train} pairs to train on, {test} to test on, {size} x {size} pixels\n{next}\n");
             output::answer(&text, exit::DONE)
         }
         Err(error) => {

@@ -3,16 +3,15 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use pipeline_contract::{ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind};
-use serde::Deserialize;
+use pipeline_contract::{
+    Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind,
+};
 
+use crate::assign::Unlabelled;
+use crate::fundus::{CLASS_COLOURS, draw_classes};
+use crate::labels::{self, Labels, Options, shown};
 use crate::read::{Opened, header, open};
 use crate::{ImagePair, Normalization, SampleFiles, draw};
-
-#[derive(Deserialize)]
-struct Options {
-    max_pixels: u64,
-}
 
 /// Declares `decode`.
 ///
@@ -20,21 +19,62 @@ struct Options {
 /// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
 ///
 /// A black photograph is broken; an empty mask is not, since there are photographs on which nobody could draw a vessel.
+///
+/// With `labels` the mask holds class numbers, and the facts say which there are: see [`Classes::of`](crate::Classes::of).
 pub fn kind() -> StageKind {
-    StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, _| {
-        Ok(Decode { max_pixels: options.max_pixels })
-    })
-    .option(OptionSpec::new(
+    let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, _| {
+        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0 })
+    });
+    let kind = kind.option(OptionSpec::new(
         "max_pixels",
         OptionType::Integer { min: 1, max: 1 << 30 },
         100_000_000,
         "the most pixels that a file may have; checked in its header, before memory is taken",
-    ))
-    .example("- {id: decode, use: decode, workers: 4}")
+    ));
+    labels::options()
+        .into_iter()
+        .fold(kind, StageKind::option)
+        .check::<Options>(|options, inputs| {
+            let mut facts = inputs.first().cloned().unwrap_or_default();
+            let (labels, mut findings) = Labels::read(options);
+            findings.extend(misfit(&drawn_values(&facts), labels.as_ref()));
+            facts.forget(DRAWN_VALUES);
+            if let Some(labels) = labels {
+                labels.classes.set(&mut facts);
+            }
+            Checked { facts, findings }
+        })
+        .example("- {id: decode, use: decode, workers: 4, with: {labels: {artery: [255, 0, 0], vein: [0, 0, 255]}}}")
+}
+
+/// A fact of sources that draw: the values in their masks beside black.
+pub(crate) const DRAWN_VALUES: &str = "drawn_values";
+
+fn drawn_values(facts: &Facts) -> Vec<[u8; 3]> {
+    let value = facts.get(DRAWN_VALUES).map(|fact| fact.value.clone()).unwrap_or_default();
+    serde_json::from_value(value).unwrap_or_default()
+}
+
+/// The values of drawn masks that have no label. Those of files are only known when they are read.
+fn misfit(drawn: &[[u8; 3]], labels: Option<&Labels>) -> Option<Finding> {
+    let listed = |values: &[[u8; 3]]| values.iter().map(|&value| shown(value)).collect::<Vec<_>>().join(" and ");
+    let Some(labels) = labels else {
+        return (drawn.len() > 1).then(|| {
+            let place = Place::Fact { input: 0, name: DRAWN_VALUES.into() };
+            Finding::error(place, format!("the masks are drawn in {}, and decode has no `labels` for them", listed(drawn)))
+                .help("add to decode: with: {labels: {artery: [255, 0, 0], vein: [0, 0, 255]}}")
+        });
+    };
+    let missed: Vec<_> = drawn.iter().copied().filter(|&value| labels.number(value).is_none()).collect();
+    (!missed.is_empty()).then(|| {
+        Finding::error(Place::Option("labels".into()), format!("the drawn masks hold {}, which has no label", listed(&missed)))
+            .help("add it to `labels`, or set `other` to background or ignore")
+    })
 }
 
 struct Decode {
     max_pixels: u64,
+    labels: Option<Labels>,
 }
 
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
@@ -46,10 +86,30 @@ impl Map for Decode {
 
     fn map(&self, input: SampleFiles, _: &ItemContext<'_>) -> Result<ImagePair> {
         let (image, mask) = match input {
-            SampleFiles::Drawn { size, seed } => return Ok(draw(size, seed)),
+            SampleFiles::Drawn { size, seed, classes } => return self.drawn(size, seed, classes),
             SampleFiles::Pair { image, mask } => (image, mask),
         };
-        pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?)
+        pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())
+    }
+}
+
+impl Decode {
+    /// A synthetic fundus, with the mask that its file would give.
+    fn drawn(&self, size: usize, seed: u64, classes: bool) -> Result<ImagePair> {
+        let mut pair = if classes { draw_classes(size, seed) } else { draw(size, seed) };
+        let Some(labels) = &self.labels else {
+            return match classes {
+                true => Err(StageError::new("the drawn mask tells arteries from veins, and decode has no `labels` for them")),
+                false => Ok(pair),
+            };
+        };
+        let colours: &[[u8; 3]] = if classes { &CLASS_COLOURS } else { &[[0; 3], [255; 3]] };
+        for (at, value) in pair.mask.iter_mut().enumerate() {
+            let colour = colours[usize::from(*value)];
+            let number = labels.number(colour);
+            *value = number.ok_or_else(|| Unlabelled::new(at, colour).error("the drawn mask", size))?;
+        }
+        Ok(pair)
     }
 }
 
@@ -59,18 +119,18 @@ impl Map for Decode {
 /// When one is no whole image of a format that is read, or has more than `max_pixels` pixels, or they differ in size.
 pub fn decode(image: &[u8], mask: &[u8], max_pixels: u64) -> Result<ImagePair> {
     let open = |bytes, name: &str| header(Cursor::new(bytes), Path::new(name), max_pixels);
-    pair(open(image, "the image")?, open(mask, "the mask")?)
+    pair(open(image, "the image")?, open(mask, "the mask")?, None)
 }
 
-fn pair(photo: Opened<'_>, vessels: Opened<'_>) -> Result<ImagePair> {
+fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>) -> Result<ImagePair> {
     let (height, width) = (photo.height, photo.width);
-    if (height, width) != (vessels.height, vessels.width) {
+    if (height, width) != (mask.height, mask.width) {
         return Err(StageError::new(format!(
             "image and mask differ in size: {} is {width} x {height}, {} is {} x {} pixels",
             photo.path.display(),
-            vessels.path.display(),
-            vessels.width,
-            vessels.height,
+            mask.path.display(),
+            mask.width,
+            mask.height,
         ))
         .help("export the mask at the image's size, or exclude this sample"));
     }
@@ -80,7 +140,11 @@ fn pair(photo: Opened<'_>, vessels: Opened<'_>) -> Result<ImagePair> {
         return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
             .help("nothing can be learnt from it: exclude this sample"));
     }
-    Ok(ImagePair { height, width, image: pixels, mask: vessels.mask()?, normalization: Normalization::default() })
+    let mask = match labels {
+        Some(labels) => mask.classes(labels)?,
+        None => mask.mask()?,
+    };
+    Ok(ImagePair { height, width, image: pixels, mask, normalization: Normalization::default() })
 }
 
 #[cfg(test)]
@@ -89,11 +153,11 @@ mod tests {
 
     use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
     use pipeline_contract::Payload;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tempfile::tempdir;
 
     use super::*;
-    use crate::testing::{build, context, mapped, real};
+    use crate::testing::{build, context, defaults, mapped, real, reported};
 
     fn decoded(image: &Path, mask: &Path, max_pixels: u64) -> Result<ImagePair> {
         let stage = build(&kind(), json!({"max_pixels": max_pixels}), &context())?;
@@ -332,10 +396,124 @@ mod tests {
         }
     }
 
+    /// The numbers in a mask, with how many pixels have each.
+    fn counts(mask: &[u8]) -> Vec<(u8, usize)> {
+        let count = |number: u8| (number, mask.iter().filter(|&&there| there == number).count());
+        (0..=255).map(count).filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn labelled(given: Value, image: &Path, mask: &Path) -> Result<Vec<u8>> {
+        let stage = build(&kind(), given, &context())?;
+        let files = SampleFiles::Pair { image: image.into(), mask: mask.into() };
+        mapped::<_, ImagePair>(&stage, files, "sample", 0).map(|pair| pair.mask)
+    }
+
+    #[test]
+    fn masks_that_users_reported_are_read_as_they_are_labelled() {
+        let (Some(labels), Some(colours)) = (reported("mask_labels"), reported("mask_colours")) else { return };
+        let red_and_blue = || json!({"artery": [255, 0, 0], "vein": [0, 0, 255]});
+        for (folder, name, given, classes) in [
+            (&labels, "two", json!({"vessel": 2}), 1),
+            (&labels, "hundred", json!({"vessel": 100}), 1),
+            (&labels, "bits16", json!({"vessel": 255}), 1),
+            (&labels, "labels", json!({"artery": 1, "vein": 2}), 2),
+            (&colours, "green", json!({"vessel": [0, 255, 0]}), 1),
+            (&colours, "voc_class_2", json!({"bicycle": [0, 128, 0]}), 1),
+            (&colours, "artery_vein", red_and_blue(), 2),
+        ] {
+            let [image, mask] = ["images", "masks"].map(|part| folder.join(part).join(format!("{name}.png")));
+            let numbers = labelled(json!({"labels": given}), &image, &mask).unwrap();
+            let (found, least) = (counts(&numbers), numbers.len() / 100);
+            assert_eq!(found.len(), classes + 1, "{name}: {found:?}");
+            assert!(found.iter().all(|(number, count)| usize::from(*number) <= classes && *count > least), "{name}: {found:?}");
+            // Another label than those in the file is no empty mask, but an error.
+            let error = labelled(json!({"labels": {"other": [1, 2, 3]}}), &image, &mask).unwrap_err();
+            assert!(error.message().contains("no label has it"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_labelled_binary_mask_is_the_binary_mask() {
+        for (image, mask) in [
+            ("FIVES/train/Original/29_A.png", "FIVES/train/Ground truth/29_A.png"),
+            ("CHASE_DB1/Image_01L.jpg", "CHASE_DB1/Image_01L_1stHO.png"),
+            ("HRF/images/01_dr.jpg", "HRF/manual1/01_dr.tif"),
+        ] {
+            let (Some(image), Some(mask)) = (real(image), real(mask)) else { continue };
+            let numbers = labelled(json!({"labels": {"vessel": 255}}), &image, &mask).unwrap();
+            assert_eq!(numbers, decoded(&image, &mask, MANY).unwrap().mask, "{}", mask.display());
+        }
+    }
+
+    #[test]
+    fn a_jpeg_needs_tolerance() {
+        let dir = tempdir().unwrap();
+        let drawn = RgbImage::from_fn(64, 48, |x, _| Rgb([[0, 0, 0], [250, 20, 20], [20, 20, 250]][x as usize / 8 % 3]));
+        let image = saved(dir.path(), "image.png", drawn.clone(), ImageFormat::Png);
+        let mask = saved(dir.path(), "mask.jpg", drawn, ImageFormat::Jpeg);
+        let labels = || json!({"artery": [250, 20, 20], "vein": [20, 20, 250]});
+        let error = labelled(json!({"labels": labels()}), &image, &mask).unwrap_err();
+        assert!(error.mend().unwrap().contains("`tolerance`"), "{error}");
+        let numbers = labelled(json!({"labels": labels(), "tolerance": 120, "other": "ignore"}), &image, &mask).unwrap();
+        let right = numbers.iter().enumerate().filter(|(at, number)| at % 64 / 8 % 3 == usize::from(**number)).count();
+        assert!(right * 10 > numbers.len() * 9, "{right} of {}", numbers.len());
+    }
+
+    #[test]
+    fn classes_are_facts() {
+        let check = |given: Value, facts: Facts| {
+            let mut options = defaults(&kind());
+            options.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            kind().run_check(&options, &[facts]).unwrap()
+        };
+        let checked = check(json!({"labels": {"artery": 1, "vein": 2}, "ignore_label": 3}), Facts::default());
+        assert_eq!(checked.findings, []);
+        assert_eq!(checked.facts.integer("classes"), Some(3));
+        assert_eq!(checked.facts.get("class_names").unwrap().value, json!(["background", "artery", "vein"]));
+        assert_eq!(checked.facts.integer("ignore_index"), Some(255));
+        assert_eq!(check(json!({}), Facts::default()).facts, Facts::default());
+        let wrong = check(json!({"labels": {"artery": 0}}), Facts::default());
+        assert_eq!(wrong.findings[0].place, Place::Option("labels.artery".into()));
+    }
+
+    #[test]
+    fn labels_are_held_against_what_is_drawn() {
+        let drawn = |classes: bool| {
+            let source = crate::synthetic_fundus::kind();
+            let mut options = defaults(&source);
+            options["classes"] = json!(classes);
+            source.run_check(&options, &[]).unwrap().facts
+        };
+        let found = |given: Value, classes: bool| {
+            let mut options = defaults(&kind());
+            options.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let checked = kind().run_check(&options, &[drawn(classes)]).unwrap();
+            assert!(checked.facts.get(DRAWN_VALUES).is_none());
+            checked.findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        let both = || json!({"artery": [255, 0, 0], "vein": [0, 0, 255]});
+        assert_eq!(found(json!({}), false), [""; 0]);
+        assert_eq!(found(json!({"labels": both()}), true), [""; 0]);
+        assert_eq!(found(json!({"labels": {"artery": [255, 0, 0]}, "other": "background"}), true), [""; 0]);
+        assert!(found(json!({}), true)[0].contains("drawn in [255, 0, 0] and [0, 0, 255], and decode has no `labels`"));
+        assert_eq!(
+            found(json!({"labels": {"artery": [255, 0, 0]}}), true),
+            ["the drawn masks hold [0, 0, 255], which has no label"]
+        );
+        assert_eq!(found(json!({"labels": both()}), false), ["the drawn masks hold 255, which has no label"]);
+        // As before the run, so in it.
+        let stage = build(&kind(), json!({"labels": both()}), &context()).unwrap();
+        let error =
+            mapped::<_, ImagePair>(&stage, SampleFiles::Drawn { size: 64, seed: 5, classes: false }, "a", 0).unwrap_err();
+        assert!(error.message().starts_with("the drawn mask has the value 255 at ("), "{error}");
+        let stage = build(&kind(), json!({}), &context()).unwrap();
+        assert!(mapped::<_, ImagePair>(&stage, SampleFiles::Drawn { size: 64, seed: 5, classes: true }, "a", 0).is_err());
+    }
+
     #[test]
     fn a_drawn_sample_is_drawn() {
         let stage = build(&kind(), json!({}), &context()).unwrap();
-        let pair: ImagePair = mapped(&stage, SampleFiles::Drawn { size: 64, seed: 5 }, "drawn", 0).unwrap();
+        let pair: ImagePair = mapped(&stage, SampleFiles::Drawn { size: 64, seed: 5, classes: false }, "drawn", 0).unwrap();
         assert_eq!(pair, draw(64, 5));
     }
 }

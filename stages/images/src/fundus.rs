@@ -16,6 +16,19 @@ use crate::{ImagePair, Normalization};
 /// The image is drawn from the strokes that the mask is drawn from: a pixel is vessel where at least half of it is covered.
 /// Only operations that round alike everywhere are used, so the pixels are the same on every machine.
 pub fn draw(size: usize, seed: u64) -> ImagePair {
+    paint(size, seed, |_| 1)
+}
+
+/// The colours in which files and `labels` tell classes apart of [`draw_classes`]: background, arteries, veins.
+pub(crate) const CLASS_COLOURS: [[u8; 3]; 3] = [[0; 3], [255, 0, 0], [0, 0, 255]];
+
+/// As [`draw`], with a mask in which arteries are 1 and veins 2. Where they cross, the artery is on top.
+pub(crate) fn draw_classes(size: usize, seed: u64) -> ImagePair {
+    paint(size, seed, |artery| if artery { 1 } else { 2 })
+}
+
+/// `class` says what is in the mask where there is an artery, and where there is a vein alone.
+fn paint(size: usize, seed: u64, class: impl Fn(bool) -> u8) -> ImagePair {
     let mut rng = stage_rng(seed, 0, "eye", "fundus");
     let eye = Eye::new(&mut rng);
     let pieces = grow(&eye.layout, &mut rng);
@@ -30,7 +43,7 @@ pub fn draw(size: usize, seed: u64) -> ImagePair {
         let point = [(x as f32 + 0.5 - middle[0]) / radius, (y as f32 + 0.5 - middle[1]) / radius];
         let field = ((1.0 - distance(point, [0.0; 2])) * radius + 0.5).clamp(0.0, 1.0);
         let inside = field >= 0.5 && (veins[at].depth >= 0.0 || arteries[at].depth >= 0.0);
-        mask.push(u8::from(inside));
+        mask.push(if inside { class(arteries[at].depth >= 0.0) } else { 0 });
         if field == 0.0 {
             image.extend_from_slice(&[DARK; 3]);
             continue;
@@ -203,6 +216,17 @@ mod tests {
         assert_eq!(pair, draw(96, 1));
         assert_ne!(pair.mask, draw(96, 2).mask);
         assert_eq!((pair.image.len(), pair.mask.len()), (96 * 96 * 3, 96 * 96));
+    }
+
+    #[test]
+    fn arteries_and_veins_are_the_vessels() {
+        let (pair, classes) = (draw(96, 1), draw_classes(96, 1));
+        assert_eq!(classes.image, pair.image);
+        assert!(pair.mask.iter().zip(&classes.mask).all(|(&vessel, &class)| vessel == class.min(1)));
+        for class in [1, 2] {
+            let share = classes.mask.iter().filter(|&&there| there == class).count() as f64 / classes.mask.len() as f64;
+            assert!(share > 0.02, "{share} of the pixels are {class}");
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Sources of image and mask pairs, and the stages that prepare them: plain buffers in, plain buffers out, no device.
 //!
 //! One file per stage kind, each with its declaration (`kind()`), its options and its running stage; [`kinds`] lists them.
-//! Files without a kind hold what several of them share. [`panel`] and [`stack`] draw result pictures for other crates;
-//! [`decode`] reads a pair that isn't on the disk.
+//! Files without a kind hold what several of them share. [`panel`] and [`stack`] draw result pictures for
+//! other crates; [`Classes`] is what a mask's numbers stand for; [`decode`] reads a pair that isn't on the disk.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
 mod affine;
+mod assign;
 mod augment;
 mod batch;
+mod classes;
 mod decode;
 mod dihedral;
 mod exclude;
@@ -19,6 +21,7 @@ mod fundus;
 mod guard;
 mod image_pairs;
 mod jpeg;
+mod labels;
 mod listing;
 mod noise;
 mod normalize;
@@ -40,6 +43,7 @@ mod tiff;
 mod values;
 mod vessels;
 
+pub use classes::{Classes, IGNORED};
 pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};

@@ -12,7 +12,7 @@ pub enum SampleFiles {
     Pair {
         /// The photograph.
         image: PathBuf,
-        /// Its mask: vessel where channel 0 is above half of its range.
+        /// Its mask: values that `labels` of `decode` names, otherwise vessel where channel 0 is above half of its range.
         mask: PathBuf,
     },
     /// A synthetic fundus, drawn when it is decoded.
@@ -21,6 +21,8 @@ pub enum SampleFiles {
         size: usize,
         /// What is drawn.
         seed: u64,
+        /// Whether the mask tells arteries from veins.
+        classes: bool,
     },
 }
 
@@ -65,7 +67,8 @@ pub struct ImagePair {
     pub width: usize,
     /// RGB, 8 bit, `[height, width, 3]`.
     pub image: Vec<u8>,
-    /// 1 where there is vessel, 0 elsewhere, `[height, width]`.
+    /// 1 where there is vessel, 0 elsewhere, `[height, width]`; with labels the numbers of [`Classes`](crate::Classes), 255 where
+    /// a pixel is ignored.
     pub mask: Vec<u8>,
     /// How the pixels are normalised when they become floats.
     pub normalization: Normalization,
@@ -95,7 +98,8 @@ pub struct Batch {
     pub width: usize,
     /// RGB, 8 bit, `[batch, height, width, 3]`.
     pub images: Vec<u8>,
-    /// 1 where there is vessel, 0 elsewhere, `[batch, height, width]`.
+    /// 1 where there is vessel, 0 elsewhere, `[batch, height, width]`; with labels the numbers of [`Classes`](crate::Classes), 255
+    /// where a pixel is ignored.
     pub masks: Vec<u8>,
     /// How the pixels are normalised when they become floats.
     pub normalization: Normalization,

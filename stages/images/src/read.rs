@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 use pipeline_contract::{Result, StageError};
 
+use crate::assign::assign;
 use crate::guard::guarded;
+use crate::labels::Labels;
 use crate::{jpeg, tiff};
 
 /// A file whose header has been read.
@@ -152,10 +154,26 @@ impl Opened<'_> {
             DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => narrow_mask(pixels.to_rgb8().into_raw(), 3),
             narrow => narrow_mask(narrow.into_bytes(), channels),
         };
+        let path = path.display();
         if mask.max > 1 && mask.max <= mask.half {
-            tracing::warn!("the mask {} holds no value above {}: none of it is vessel", path.display(), mask.max);
+            let (max, half) = (mask.max, mask.half);
+            tracing::warn!(
+                "the mask {path} holds no value above {max}: none of it is vessel, which is above {half}. If its values are classes, \
+                 name them in `labels` of the decode stage"
+            );
+        }
+        if mask.hides_colours {
+            tracing::warn!(
+                "the mask {path} has colours, and only those with red count as vessel. Name its colours in `labels` of the decode stage"
+            );
         }
         Ok(exact(mask.pixels))
+    }
+
+    /// Decodes as class numbers, `[height, width]`.
+    pub(crate) fn classes(self, labels: &Labels) -> Result<Vec<u8>> {
+        let (path, width) = (self.path.clone(), self.width);
+        assign(self.pixels()?, labels).map(exact).map_err(|unlabelled| unlabelled.error(path.display(), width))
     }
 
     fn pixels(self) -> Result<DynamicImage> {
@@ -168,22 +186,36 @@ struct Mask {
     pixels: Vec<u8>,
     max: u16,
     half: u16,
+    /// Whether green or blue is bright where red isn't.
+    hides_colours: bool,
+}
+
+/// Whether a pixel would be vessel by another channel than 0. Channels that differ by less than a quarter of the range are a JPEG's noise on grey.
+fn hides_colours<T: Copy + Into<u32>>(values: &[T], channels: usize, half: u32) -> bool {
+    let bright = |first: u32, other: u32| first <= half && other > half && other - first > half / 2;
+    channels >= 3
+        && values.chunks_exact(channels).any(|pixel| {
+            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(Into::into);
+            bright(red, green) || bright(red, blue)
+        })
 }
 
 /// Channel 0 above half of the range, in the buffer that holds the pixels already.
 fn narrow_mask(pixels: Vec<u8>, channels: usize) -> Mask {
+    let hides_colours = hides_colours(&pixels, channels, 127);
     let mut pixels = keep_first(pixels, channels, 1);
     let max = pixels.iter().copied().max().unwrap_or(0);
     let half = if max == 1 { 0 } else { 127 };
     pixels.iter_mut().for_each(|value| *value = u8::from(*value > half));
-    Mask { pixels, max: max.into(), half: half.into() }
+    Mask { pixels, max: max.into(), half: half.into(), hides_colours }
 }
 
 fn wide_mask(values: &[u16], channels: usize) -> Mask {
     let first = || values.iter().step_by(channels).copied();
     let max = first().max().unwrap_or(0);
     let half = if max == 1 { 0 } else { 32767 };
-    Mask { pixels: first().map(|value| u8::from(value > half)).collect(), max, half }
+    let hides_colours = hides_colours(values, channels, 32767);
+    Mask { pixels: first().map(|value| u8::from(value > half)).collect(), max, half, hides_colours }
 }
 
 /// Keeps the first `keep` of every `channels` values, without a second buffer.
@@ -207,8 +239,8 @@ fn repeat(values: &[u8], channels: usize) -> Vec<u8> {
     rgb
 }
 
-/// 65535 is 257 times 255.
-fn narrow(value: u16) -> u8 {
+/// A value of 16 bit, rounded to 8: 65535 is 257 times 255.
+pub(crate) fn narrow(value: u16) -> u8 {
     ((u32::from(value) + 128) / 257) as u8
 }
 
@@ -253,6 +285,24 @@ mod tests {
         for hex in [PNG_1_BIT, TIFF_1_BIT_GROUP_4, TIFF_1_BIT_PACKBITS, TIFF_8_BIT_PACKBITS] {
             assert_eq!(open(&written(dir.path(), hex), 4).unwrap().mask().unwrap(), [0, 1, 1, 0], "{hex}");
         }
+    }
+
+    #[test]
+    fn colours_that_binary_masks_pass_over_are_noticed() {
+        for (pixel, hidden) in [
+            ([0, 0, 255], true),
+            ([0, 128, 0], true),
+            ([255, 0, 0], false),
+            ([255, 255, 0], false),
+            ([0, 0, 0], false),
+            ([120, 135, 130], false),
+        ] {
+            assert_eq!(narrow_mask(vec![0, 0, 0, pixel[0], pixel[1], pixel[2]], 3).hides_colours, hidden, "{pixel:?}");
+            let wide: Vec<u16> = pixel.iter().map(|&value| u16::from(value) * 257).collect();
+            assert_eq!(wide_mask(&wide, 3).hides_colours, hidden, "{pixel:?}");
+        }
+        // Alpha is no colour.
+        assert!(!narrow_mask(vec![0, 255], 2).hides_colours && !narrow_mask(vec![0, 0, 0, 255], 4).hides_colours);
     }
 
     #[test]

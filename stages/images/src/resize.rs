@@ -1,4 +1,4 @@
-//! `resize`: every pair gets one size. The image is filtered so that thin vessels survive, the mask stays 0 and 1.
+//! `resize`: every pair gets one size. The image is filtered so that thin vessels survive, the mask keeps its values.
 //! Crops nothing.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};

@@ -3,8 +3,11 @@
 use pipeline_contract::{Checked, Facts, OptionSpec, OptionType, StageKind, fact, stage_rng};
 use rand::Rng as _;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::SampleFiles;
+use crate::decode::DRAWN_VALUES;
+use crate::fundus::CLASS_COLOURS;
 use crate::listing::{Listing, shuffle_option};
 
 #[derive(Deserialize)]
@@ -13,6 +16,8 @@ struct Options {
     size: usize,
     split: Split,
     seed: u64,
+    #[serde(default)]
+    classes: bool,
     shuffle: bool,
 }
 
@@ -40,7 +45,8 @@ pub fn kind() -> StageKind {
     let size = OptionType::Integer { min: *SIZES.start() as i64, max: *SIZES.end() as i64 };
     StageKind::source("synthetic_fundus", "draws vessel trees on a fundus, with exact masks", |options: Options, cx| {
         let split = options.split.name();
-        let drawn = |number| SampleFiles::Drawn { size: options.size, seed: sample_seed(options.seed, split, number) };
+        let Options { size, classes, .. } = options;
+        let drawn = |number| SampleFiles::Drawn { size, seed: sample_seed(options.seed, split, number), classes };
         let samples = (1..=options.pairs).map(|number| (format!("{split}/drawn_{number:04}"), drawn(number)));
         Ok(Listing::new(samples.collect(), options.shuffle, cx))
     })
@@ -48,12 +54,19 @@ pub fn kind() -> StageKind {
     .option(OptionSpec::new("size", size, 256, "height and width in pixels"))
     .option(OptionSpec::new("split", OptionType::Choice(&["train", "test"]), "train", "two sets that share no eye"))
     .option(OptionSpec::from_key("seed", OptionType::at_least(0), "seed", 0, "which eyes are drawn"))
+    .option(OptionSpec::optional(
+        "classes",
+        OptionType::Bool,
+        "masks in which arteries are [255, 0, 0] and veins [0, 0, 255], for the `labels` of decode; not unless said",
+    ))
     .option(shuffle_option())
     .check::<Options>(|options, _| {
         let mut facts = Facts::default();
         facts.set(fact::HEIGHT, options.size, "size");
         facts.set(fact::WIDTH, options.size, "size");
         facts.set(fact::SAMPLES, options.pairs, "pairs");
+        let values = if options.classes { &CLASS_COLOURS[1..] } else { &[[255; 3]] };
+        facts.set(DRAWN_VALUES, json!(values), "classes");
         Checked::facts(facts)
     })
     .example("- {id: files, use: synthetic_fundus, with: {pairs: 40, size: 192, split: train, shuffle: true}}")
@@ -68,7 +81,7 @@ pub(crate) fn sample_seed(seed: u64, split: &str, number: usize) -> u64 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::testing::{defaults, emitted};

@@ -86,7 +86,16 @@ pub(crate) fn write_grey(path: &Path, width: u32, height: u32) {
 
 /// A file or folder of the real data sets, which lie beside the checkout of some machines; says so where they don't.
 pub(crate) fn real(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    beside("data", name)
+}
+
+/// A file or folder of what users reported, likewise.
+pub(crate) fn reported(name: &str) -> Option<PathBuf> {
+    beside("bugs", name)
+}
+
+fn beside(folder: &str, name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(folder).join(name);
     if !path.exists() {
         eprintln!("{} is not on this machine: synthetic data is used instead", path.display());
         return None;

@@ -1,7 +1,7 @@
 //! Sources of image and mask pairs, and the stages that prepare them: plain buffers in, plain buffers out, no device.
 //!
 //! One file per stage kind, each with its declaration (`kind()`), its options and its running stage; [`kinds`] lists them.
-//! Files without a kind hold what several of them share. [`panel`] and [`stack`] draw result pictures for
+//! Files without a kind hold what several of them share. [`panel`], [`class_panel`] and [`stack`] draw result pictures for
 //! other crates; [`Classes`] is what a mask's numbers stand for; [`decode`] reads a pair that isn't on the disk.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
@@ -10,6 +10,7 @@ mod affine;
 mod assign;
 mod augment;
 mod batch;
+mod class_panel;
 mod classes;
 mod decode;
 mod dihedral;
@@ -22,10 +23,12 @@ mod guard;
 mod image_pairs;
 mod jpeg;
 mod labels;
+mod legend;
 mod listing;
 mod noise;
 mod normalize;
 mod pair_rules;
+mod palette;
 mod panel;
 mod pattern;
 mod payload;
@@ -43,6 +46,7 @@ mod tiff;
 mod values;
 mod vessels;
 
+pub use class_panel::{class_legend, class_panel};
 pub use classes::{Classes, IGNORED};
 pub use decode::decode;
 pub use fundus::draw;

@@ -85,7 +85,8 @@ fn gap(width: usize) -> usize {
     (width / 64).max(2)
 }
 
-fn dimmed(pixel: [u8; 3]) -> [u8; 3] {
+/// A photograph's pixel as the ground for colours.
+pub(crate) fn dimmed(pixel: [u8; 3]) -> [u8; 3] {
     pixel.map(|value| value / 2)
 }
 

@@ -10,9 +10,11 @@ use pipeline_contract::{
 };
 use serde::Deserialize;
 
-use crate::ImagePair;
+use crate::class_panel::classes_over;
+use crate::legend::{entries, legend};
 use crate::panel::{masked, row, stack};
 use crate::resize::{Filter, inside, resize_image};
+use crate::{Classes, ImagePair};
 
 #[derive(Deserialize)]
 struct Options {
@@ -30,7 +32,8 @@ pub fn kind() -> StageKind {
             let path = cx.out.join(&options.file);
             // A run's folder is its own: a sheet that is there is this run's, from before it was stopped and went on.
             let done = path.exists();
-            Ok(Preview { path, options, cells: Vec::new(), done })
+            let classes = cx.facts.first().and_then(Classes::of);
+            Ok(Preview { path, options, classes, cells: Vec::new(), done })
         },
     )
     .option(
@@ -56,6 +59,7 @@ const THUMBNAIL: usize = 256;
 struct Preview {
     options: Options,
     path: PathBuf,
+    classes: Option<Classes>,
     cells: Vec<RgbImage>,
     done: bool,
 }
@@ -68,7 +72,7 @@ impl Sequential for Preview {
         if self.done {
             return Ok(());
         }
-        self.cells.push(cell(&pair)?);
+        self.cells.push(cell(&pair, self.classes.is_some())?);
         if self.cells.len() == self.options.pairs { self.write() } else { Ok(()) }
     }
 
@@ -88,20 +92,22 @@ impl Preview {
         if std::mem::replace(&mut self.done, true) || cells.is_empty() {
             return Ok(());
         }
-        save(&sheet(&cells, self.options.columns), &self.path)
+        save(&sheet(&cells, self.options.columns, self.classes.as_ref()), &self.path)
     }
 }
 
 /// A thumbnail of the photograph beside one with its mask drawn in.
-fn cell(pair: &ImagePair) -> Result<RgbImage> {
+fn cell(pair: &ImagePair, has_classes: bool) -> Result<RgbImage> {
     let from = [pair.height, pair.width];
-    let full = masked(&pair.image, &pair.mask);
+    let drawn_in = if has_classes { classes_over } else { masked };
+    let full = drawn_in(&pair.image, &pair.mask);
     let to = if pair.height.max(pair.width) <= THUMBNAIL { from } else { inside(from, [THUMBNAIL; 2]) };
     let tiles = [&pair.image, &full].map(|image| resize_image(image, from, to, Filter::Box));
     Ok(row(&tiles.into_iter().collect::<Result<Vec<_>>>()?, to[0], to[1]))
 }
 
-fn sheet(cells: &[RgbImage], columns: usize) -> RgbImage {
+/// The cells in rows; where there are classes, with their legend below.
+fn sheet(cells: &[RgbImage], columns: usize, classes: Option<&Classes>) -> RgbImage {
     let width = cells.iter().map(RgbImage::width).max().unwrap_or(0) as usize;
     let rows = cells.chunks(columns).map(|cells| {
         let height = cells.iter().map(RgbImage::height).max().unwrap_or(0) as usize;
@@ -112,7 +118,12 @@ fn sheet(cells: &[RgbImage], columns: usize) -> RgbImage {
         });
         row(&widened.collect::<Vec<_>>(), height, width)
     });
-    stack(rows.collect())
+    let mut rows: Vec<RgbImage> = rows.collect();
+    if let Some(classes) = classes {
+        let width = rows.iter().map(RgbImage::width).max().unwrap_or(0);
+        rows.push(legend(&entries(classes), width as usize));
+    }
+    stack(rows)
 }
 
 /// Writes a PNG.
@@ -157,6 +168,27 @@ mod tests {
         assert_eq!(sheet_of(given.clone(), vec![distinct(10, 10); 2]), Some((22 * 2 + 2, 10)));
         assert_eq!(sheet_of(given.clone(), vec![]), None);
         assert_eq!(sheet_of(given, vec![distinct(600, 300)]), Some((2 * 128 + 2, 256)));
+    }
+
+    #[test]
+    fn classes_have_their_colours_and_a_legend() {
+        let dir = tempdir().unwrap();
+        let mut facts = pipeline_contract::Facts::default();
+        Classes { names: ["background", "artery", "vein"].map(String::from).into(), ignored: true }.set(&mut facts);
+        let cx = BuildContext { out: dir.path().into(), facts: vec![facts], ..context() };
+        let Running::Sequential(mut stage) = build(&kind(), json!({}), &cx).unwrap() else { panic!() };
+        let pair = ImagePair { mask: [vec![2; 5000], vec![0; 4900], vec![255; 100]].concat(), ..distinct(100, 100) };
+        stage.item(0, Item::new(0, "a", pair), &item_context("a", 0), &mut |_: Item| Ok(())).unwrap();
+        stage.finish(End::Complete).unwrap();
+        let sheet = image::open(dir.path().join("preview.png")).unwrap().into_rgb8();
+        // Photograph, a gap of 2, mask; below a gap of 2 and lines of 12.
+        assert_eq!((sheet.width(), (sheet.height() - 102 - 4) % 12), (202, 0));
+        assert_eq!(sheet.get_pixel(102 + 50, 20).0, crate::palette::colour(2));
+        assert_eq!(sheet.get_pixel(102 + 50, 99).0, crate::palette::colour(255));
+        assert!(
+            sheet.rows().skip(102).flatten().any(|pixel| pixel.0 == crate::palette::colour(1)),
+            "the legend has the artery"
+        );
     }
 
     #[test]

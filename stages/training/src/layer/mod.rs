@@ -40,3 +40,5 @@ pub use sum::Sum;
 pub(crate) use sum::SumBackend;
 pub use transposed::TransposedConvolution;
 pub(crate) use transposed::{TransposedBackend, TransposedCall};
+
+pub use pipeline_kernels::{Activation, Geometry};

@@ -13,7 +13,7 @@ use crate::precision::Precision;
 use crate::weights;
 
 /// Integers of bytes, on the device: each from 0 to 255, in their order.
-fn unpack(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
+pub(super) fn unpack(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
     let (whole, rest) = bytes.as_chunks::<4>();
     let mut words: Vec<i32> = whole.iter().map(|&four| i32::from_le_bytes(four)).collect();
     if !rest.is_empty() {

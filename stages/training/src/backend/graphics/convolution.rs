@@ -3,54 +3,128 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use pipeline_contract::StageError;
-use pipeline_kernels::Area;
+use pipeline_kernels::{Area, Geometry};
 
 use super::core::Graphics;
 use super::costs::GraphicsCosts;
-use super::tensors::same;
+use super::tensors::{activate, rows, wide};
 use super::{half, kernels};
 use crate::backend::counting::Costs as _;
 use crate::layer::{Convolution, ConvolutionBackend, ConvolutionCall};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
 
+/// Zeros around a map.
+fn padding(geometry: Geometry) -> usize {
+    if geometry.size % 2 == 1 { geometry.dilation * (geometry.size / 2) } else { 0 }
+}
+
+/// What each output of a convolution reads of a map at one tap: `[batch, channels, height / stride, width / stride]`. `padded` has
+/// the convolution's zeros around it.
+fn tap(padded: &Tensor<4>, geometry: Geometry, at: usize, area: Area) -> Tensor<4> {
+    let Area { batch, height, width } = area;
+    let Geometry { size, stride, dilation } = geometry;
+    let [_, channels, ..] = padded.dims();
+    let (y, x) = (at / size * dilation, at % size * dilation);
+    let part = padded.clone().slice([0..batch, 0..channels, y..y + height, x..x + width]);
+    if stride == 1 {
+        return part;
+    }
+    let (rows, columns) = (height / stride, width / stride);
+    let phases = part.reshape([batch * channels, rows, stride, columns, stride]);
+    let first = phases.slice([0..batch * channels, 0..rows, 0..1, 0..columns, 0..1]);
+    first.reshape([batch, channels, rows, columns])
+}
+
 impl Graphics<'_> {
-    /// A 3 x 3 convolution with weights in float32.
-    fn convolved(&self, input: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-        if self.only_stores_half() { half::convolve(input, weight) } else { conv2d(input, self.narrow(weight), None, same()) }
+    /// A convolution with weights in float32.
+    fn convolved(&self, input: Tensor<4>, weight: Tensor<4>, geometry: Geometry) -> Tensor<4> {
+        let Geometry { stride, dilation, .. } = geometry;
+        let options = ConvOptions::new([stride; 2], [padding(geometry); 2], [dilation; 2], 1);
+        match self.only_stores_half() {
+            true if geometry == Geometry::THREE => half::convolve(input, weight),
+            true => conv2d(wide(input), weight, None, options).cast(self.precision.dtype()),
+            false => conv2d(input, self.narrow(weight), None, options),
+        }
     }
 }
 
 impl ConvolutionBackend for Graphics<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
-        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
+        let size = layer.geometry.size;
+        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]);
         // What several inputs come to is added up: concatenated they would be the largest map of all, twice as large as any other.
         let (mut sum, mut before) = (None, 0);
         for input in inputs {
             let channels = input.map.channels;
             let weight = weight.clone().narrow(1, before, channels);
             before += channels;
-            let made = self.convolved(self.activated(self.read(input))?, weight);
+            let made = self.convolved(self.activated(self.read(input))?, weight, layer.geometry);
             sum = Some(match sum.take() {
                 Some(sum) => sum + made,
                 None => made,
             });
         }
-        Ok(sum.ok_or_else(|| StageError::new("a convolution without inputs"))?)
+        let mut made: Tensor<4> = sum.ok_or_else(|| StageError::new("a convolution without inputs"))?;
+        if let Some(bias) = layer.bias {
+            made = made + self.narrow(self.weight(bias, [1, layer.outputs, 1, 1]));
+        }
+        Ok(activate(made, layer.activation))
     }
 
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Tensor<4>>) -> Tried<()> {
-        let inputs = inputs.iter().map(|input| self.read(input)).collect();
-        self.gather(layer.weight, kernels::convolve_weight(inputs, upstream.data.clone())?)
+        let (geometry, upstream) = (layer.geometry, upstream.data.clone());
+        if let Some(bias) = layer.bias {
+            self.gather(bias, kernels::upsample_bias(upstream.clone())?)?;
+        }
+        if geometry == Geometry::THREE {
+            let inputs = inputs.iter().map(|input| self.read(input)).collect();
+            return self.gather(layer.weight, kernels::convolve_weight(inputs, upstream)?);
+        }
+        // A product of matrices over pixels for each tap and input, in float32.
+        let (pixels, p, mut parts) = (rows(upstream), padding(geometry), Vec::new());
+        for input in inputs {
+            let x = self.activated(self.read(input))?;
+            let padded = if p > 0 { x.pad((p, p, p, p), PadMode::Constant(0.0)) } else { x };
+            let mut taps = Vec::new();
+            for at in 0..geometry.taps() {
+                let read = tap(&padded, geometry, at, input.map.area);
+                let gradient = kernels::upsample_weight(read, pixels.clone())?;
+                taps.push(gradient.transpose().unsqueeze_dim::<3>(2));
+            }
+            parts.push(Tensor::cat(taps, 2));
+        }
+        self.gather(layer.weight, Tensor::cat(parts, 1))
     }
 
-    fn convolve_input(&mut self, layer: &Convolution, upstream: &Map<Tensor<4>>, wanted: Range<usize>) -> Tried<Tensor<4>> {
-        // A convolution with the kernel turned by 180 degrees and transposed.
-        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, 3, 3]);
-        let weight = weight.narrow(1, wanted.start, wanted.len()).swap_dims(0, 1).flip([2, 3]);
-        Ok(self.convolved(upstream.data.clone(), weight))
+    fn convolve_input(
+        &mut self,
+        layer: &Convolution,
+        upstream: &Map<Tensor<4>>,
+        wanted: Range<usize>,
+        area: Area,
+    ) -> Tried<Tensor<4>> {
+        let geometry = layer.geometry;
+        let Geometry { size, stride, dilation } = geometry;
+        let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]);
+        let weight = weight.narrow(1, wanted.start, wanted.len());
+        if geometry == Geometry::THREE {
+            // A convolution with the kernel turned by 180 degrees and transposed.
+            let weight = weight.swap_dims(0, 1).flip([2, 3]);
+            return Ok(self.convolved(upstream.data.clone(), weight, geometry));
+        }
+        let p = padding(geometry);
+        let reached = |length: usize| (length / stride - 1) * stride + dilation * (size - 1) + 1 - 2 * p;
+        let more = [area.height - reached(area.height), area.width - reached(area.width)];
+        let options = ConvTransposeOptions::new([stride; 2], [p; 2], more, [dilation; 2], 1);
+        let upstream = upstream.data.clone();
+        Ok(match self.only_stores_half() {
+            true => conv_transpose2d(wide(upstream), weight, None, options).cast(self.precision.dtype()),
+            false => conv_transpose2d(upstream, self.narrow(weight), None, options),
+        })
     }
 
     fn convolve_scratch(&self, call: ConvolutionCall) -> Scratch {

@@ -134,10 +134,10 @@ impl Backend for Graphics<'_> {
         GraphicsCosts.images(self.precision, area)
     }
 
-    fn zeros(&mut self, channels: usize, area: Area) -> Tried<Tensor<4>> {
+    fn zeros(&mut self, channels: usize, area: Area, precision: Precision) -> Tried<Tensor<4>> {
         let Area { batch, height, width } = area;
         // Channels last in memory, as convolutions give it.
-        let zeros = Tensor::zeros([batch, height, width, channels], (&self.device(), self.precision.dtype()));
+        let zeros = Tensor::zeros([batch, height, width, channels], (&self.device(), precision.dtype()));
         Ok(zeros.permute([0, 3, 1, 2]))
     }
 

@@ -20,13 +20,19 @@ mod kernels;
 #[cfg(feature = "graphics")]
 mod loss;
 #[cfg(feature = "graphics")]
+mod nearest;
+#[cfg(feature = "graphics")]
 mod norm;
 #[cfg(feature = "graphics")]
 mod pool;
 #[cfg(feature = "graphics")]
+mod probabilities;
+#[cfg(feature = "graphics")]
 mod runtime;
 #[cfg(feature = "graphics")]
 mod statistics;
+#[cfg(feature = "graphics")]
+mod sum;
 #[cfg(feature = "graphics")]
 mod tensors;
 #[cfg(feature = "graphics")]

@@ -1,7 +1,9 @@
 //! Small helpers on burn's tensors.
 
+use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
+use pipeline_kernels::Activation;
 
 use crate::memory::Tried;
 
@@ -27,6 +29,15 @@ pub(super) fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Trie
 pub(super) fn rows(map: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = map.dims();
     map.permute([0, 2, 3, 1]).reshape([batch * height * width, channels])
+}
+
+/// An activation on a map.
+pub(super) fn activate(map: Tensor<4>, activation: Activation) -> Tensor<4> {
+    match activation {
+        Activation::Identity => map,
+        Activation::Relu => relu(map),
+        Activation::LeakyRelu(slope) => leaky_relu(map, f64::from(slope)),
+    }
 }
 
 /// The options of a 3x3 convolution that keeps the size.

@@ -1,6 +1,6 @@
 //! The transposed convolution: a product of matrices over pixels, and kernels that arrange its windows.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use pipeline_kernels::Area;
 
 use super::core::Graphics;
@@ -27,7 +27,10 @@ impl TransposedBackend for Graphics<'_> {
         let Area { batch, height, width } = input.map.area;
         let x = self.activated(self.read(&input))?;
         let blocks = rows(x).matmul(self.window_weights(layer));
-        let bias = self.state.trained[layer.bias].clone();
+        let bias = match layer.bias {
+            Some(bias) => self.state.trained[bias].clone(),
+            None => Tensor::zeros([layer.outputs], (&self.device(), DType::F32)),
+        };
         Ok(kernels::upsample(blocks, bias, [batch, layer.outputs, height, width])?)
     }
 
@@ -39,7 +42,9 @@ impl TransposedBackend for Graphics<'_> {
     ) -> Tried<()> {
         let upstream = upstream.data.clone();
         let x = self.activated(self.read(&input))?;
-        self.gather(layer.bias, kernels::upsample_bias(upstream.clone())?)?;
+        if let Some(bias) = layer.bias {
+            self.gather(bias, kernels::upsample_bias(upstream.clone())?)?;
+        }
         let gradient = kernels::upsample_weight(x, kernels::windows(upstream)?)?;
         self.gather(layer.weight, gradient.reshape([layer.inputs, 4, layer.outputs]).swap_dims(1, 2))
     }

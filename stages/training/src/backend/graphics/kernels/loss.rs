@@ -7,7 +7,6 @@ use pipeline_contract::Result;
 
 use super::channels::{add_columns, fold};
 use super::lines::{Values, addresses, dense, float32, spread, tensor};
-use crate::loss::Loss;
 
 /// Units that add up a piece of a sample.
 const UNITS: usize = 256;
@@ -125,8 +124,13 @@ fn gradient_kernel(
 }
 
 /// For logits and masks `[batch, pixels]` in float32: the loss of each sample `[batch]`, and the gradient of `factor` times their sum, which
-/// takes the place of the logits. What the losses are, `Loss` says.
-pub(in super::super) fn loss(loss: &Loss, logits: Values<2>, masks: Values<2>, factor: f32) -> Result<(Values<1>, Values<2>)> {
+/// takes the place of the logits. The loss is binary cross-entropy with logits, soft Dice, or both.
+pub(in super::super) fn loss(
+    [entropy, dice]: [bool; 2],
+    logits: Values<2>,
+    masks: Values<2>,
+    factor: f32,
+) -> Result<(Values<1>, Values<2>)> {
     let [batch, pixels] = logits.dims();
     let (logits, masks) = (dense(logits)?, dense(masks)?);
     let logits = if logits.can_mut() { logits } else { logits.copy() };
@@ -162,8 +166,8 @@ pub(in super::super) fn loss(loss: &Loss, logits: Values<2>, masks: Values<2>, f
         pixels as f32,
         factor,
         EPSILON,
-        *loss != Loss::Dice,
-        *loss != Loss::Bce,
+        entropy,
+        dice,
     );
     Ok((tensor(losses), tensor(logits)))
 }

@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
-use super::channels::Pieces;
+use super::channels::{Pieces, share};
 use super::lines::{Lines, Values, addresses, dense, float32, stored, tensor};
 use crate::layer::{Norm, NormKind};
 
@@ -206,7 +206,7 @@ fn statistics_kernel(
 }
 
 /// Mean and sum of squared deviations of each channel over each piece of each image of a map, `[batch, pieces, channels]`.
-pub(in super::super) struct Partial {
+pub(crate) struct Partial {
     means: CubeTensor,
     squares: CubeTensor,
     batch: usize,

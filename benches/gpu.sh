@@ -65,7 +65,7 @@ if [ $tiny = yes ]; then
 else
   bases=(32 64) depth=5 side=1024 windows=("1 4" "4 1") steps=6
 fi
-# Kernels are compiled and tuned in the first step; the optimizer's memory is made at its end.
+# Kernels are compiled in the first step; the optimizer's memory is allocated at its end.
 warmup=2
 
 table() { # writes what is known so far, so that a run that is ended from outside leaves its rows

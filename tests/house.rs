@@ -178,6 +178,19 @@ fn no_unsafe_code_but_in_named_files() {
     assert_eq!(mentions(&all, &["unsafe {", "unsafe fn", "unsafe impl"]), [""; 0]);
 }
 
+/// Tuned kernels gave wrong gradients (ARCHITECTURE.md, "Nothing is tuned"), and burn's default features include tuning.
+#[test]
+fn no_feature_switches_on_tuning() {
+    for manifest in ["Cargo.toml", "stages/kernels/Cargo.toml", "stages/training/Cargo.toml", "fuzz/Cargo.toml"] {
+        let text = fs::read_to_string(root().join(manifest)).unwrap();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(!line.contains("autotune"), "{manifest}: {line}");
+            let depends = line.starts_with("burn") && line.contains("version");
+            assert!(!depends || line.contains("default-features = false"), "{manifest} takes the default features: {line}");
+        }
+    }
+}
+
 #[test]
 fn every_dependency_has_a_licence_that_allows_use() {
     // `tree` asks only for what is built on this machine, which has been downloaded: the test needs no network.

@@ -83,13 +83,13 @@ impl Plan {
         Ok(Self { job, device, forecast, reserved: None, host, checkpoints, name: pipeline.name.clone() })
     }
 
-    /// The same, with what a graphics device's allocator will hold: found by a dry run there, which compiles and tunes kernels.
+    /// The same, with what a graphics device's allocator will hold: found by a dry run there, which compiles the kernels.
     /// Where that fails, the plan stays an estimate.
     #[must_use]
     pub fn rehearsed(mut self) -> Self {
         if self.is_estimate() {
             let device = &self.device.description;
-            tracing::info!("preparing {device}: kernels that are new to this machine are compiled and tuned");
+            tracing::info!("preparing {device}: kernels that are new to this machine are compiled");
             self.reserved = rehearse(&self.device, &self.job).unwrap_or_else(|error| {
                 tracing::warn!("what the device's allocator will hold is not known: {error}");
                 None

@@ -121,7 +121,8 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
     Err(StageError::new(message).help(format!("mixed_precision: {}", others.join(" or "))))
 }
 
-/// Whether a device has units that multiply matrices of a precision: there, libraries have kernels for it that sum in float32.
+/// Whether a device has matrix units for a precision. This build's convolutions don't use them (burn's `autotune` is left out), only its
+/// products of matrices do.
 #[cfg(feature = "graphics")]
 pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
     Dispatch::dtype_usage(device.as_dispatch(), precision.dtype()).contains(DTypeUsage::Accelerated)
@@ -168,7 +169,7 @@ pub(crate) fn give_back(device: &Device) -> Result<()> {
     synchronize(device)
 }
 
-/// While `work` runs, graphics devices compile and tune what they are asked for and launch none of it, on all threads; their
+/// While `work` runs, graphics devices compile the kernels that they are asked for and launch none of them, on all threads; their
 /// allocators count pages and fill none.
 pub(crate) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
     graphics::dry_run(work)

@@ -2,8 +2,8 @@
 
 use burn::tensor::DType;
 
-/// The type that activations are stored in, and on a device with matrix units also multiplied in. Weights, their gradients,
-/// optimizer state, norm statistics, losses and all sums are float32 regardless.
+/// The type that activations are stored in, and that convolutions on a device with matrix units for it also compute in. Weights, their
+/// gradients, optimizer state, norm statistics, losses and all sums over pixels are float32 regardless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
     /// 32-bit floats.

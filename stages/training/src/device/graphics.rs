@@ -30,8 +30,7 @@ pub(super) fn best() -> Option<Opened> {
         .find_map(|(name, kind)| devices(kind).into_iter().filter_map(|device| named(name, device).ok()).find(real))
 }
 
-/// Compiled and tuned kernels are kept for the next run: in the user's cache folder, not in a folder of whatever directory the
-/// program is started in.
+/// Keeps compiled kernels for the next run, in the user's cache folder and not in the working directory.
 fn keep_kernels() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

@@ -1,6 +1,6 @@
-//! What a graphics device's own allocator will hold. Its pages depend on the order and the sizes of all that is asked of it, so
-//! nothing is modelled: a training and an evaluation are gone through on the device itself as a dry run, in which kernels are
-//! compiled and tuned but not launched and pages are counted but not filled.
+//! What a graphics device's own allocator will hold. Its pages depend on the order and sizes of all requests, so nothing is
+//! modelled: a training and an evaluation go through the device itself as a dry run, in which kernels are compiled but not
+//! launched, and pages are counted but not filled.
 
 use pipeline_contract::{Result, StageError};
 use pipeline_images::Normalization;
@@ -16,11 +16,11 @@ use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
 use crate::parameters::State;
 use crate::trainee::Trainee;
 
-/// At most so many micro-batches of a window are gone through: the later ones find the pages as these leave them.
+/// Maximum micro-batches of a window in a rehearsal: later ones find the pages as these leave them.
 const MICRO_BATCHES: usize = 8;
 
-/// Bytes that the device's allocator will have reserved at the peak of a job under the file's policies; `None` on the CPU, where the walk of [`super::forecast`] is exact. Of the device's own memory a rehearsal takes what tuning
-/// a kernel takes and the pages that images are written to.
+/// Bytes that the device's allocator will have reserved at the peak of a job under the file's policies; `None` on the CPU, where the
+/// walk of [`super::forecast`] is exact. A rehearsal itself takes device memory only for the pages that images are written to.
 ///
 /// # Errors
 /// When the images don't fit the network, or the device fails.
@@ -36,12 +36,12 @@ pub fn rehearse(opened: &Opened, job: &Job) -> Result<Option<u64>> {
         let message = format!("a map of {largest} is larger than {} lets a buffer be, {limit}", opened.description);
         return Err(StageError::new(message).help("a smaller micro-batch or smaller images; or mixed_precision: fp16"));
     }
-    // The first time through, what is tuned takes memory that the run won't; the second time all is tuned.
+    // The first time through compiles the kernels; what that allocates, a run that finds them compiled doesn't.
     pass(opened, job)?;
     pass(opened, job).map(Some)
 }
 
-/// One time through, on a thread of its own: a device's allocator has pages for each thread.
+/// One time through, on a new thread: a device's allocator has separate pages for each thread.
 fn pass(opened: &Opened, job: &Job) -> Result<u64> {
     device::give_back(&opened.device)?;
     let before = device::device_memory(&opened.device).map_or(0, |(_, reserved)| reserved);
@@ -61,7 +61,7 @@ fn pass(opened: &Opened, job: &Job) -> Result<u64> {
     Ok(peak.saturating_sub(before))
 }
 
-/// A training of next to nothing, for real: so that the buffers for launches are there, of which a dry run needs none.
+/// A tiny training, for real: it allocates the buffers for launches, which a dry run doesn't need.
 fn settle(opened: &Opened, job: &Job) -> Result<()> {
     let norm = job.network.norms().next().map_or(NormKind::Group, |norm| norm.kind);
     let network =
@@ -93,7 +93,7 @@ fn play(opened: &Opened, job: &Job) -> Result<u64> {
     Ok(ledger.observed())
 }
 
-/// Any rule that keeps so many values for each weight.
+/// Any rule that keeps this number of values for each weight.
 fn rule(values: u64) -> Rule {
     let sgd = |momentum| Rule::Sgd(Sgd { momentum, weight_decay: 0.0, nesterov: false });
     match values {

@@ -1,13 +1,12 @@
-//! Work on maps in half precision that is done in float32, as on the CPU. A library's kernel may sum in the type of the maps, and on a
-//! device without matrix units it does: eleven bits then have to hold the sum of a million pixels, or of the products of a thousand
-//! channels.
+//! Convolutions of half-precision maps computed in float32, as on the CPU. The library's direct kernel sums in the type of the maps, so
+//! 11 bits would have to hold the sum of the products of a thousand channels.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 
 use super::tensors::{same, wide};
 
-/// At most so many values of a band of rows are float32 at a time, unless a single row has more.
+/// Maximum float32 values of a band of rows at a time, unless a single row has more.
 const BAND: usize = 1 << 21;
 
 /// Makes maps of a shape a band of rows at a time: `make` is given the rows from and to. `channels` is how many channels there are of

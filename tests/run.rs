@@ -107,6 +107,8 @@ fn a_run_leaves_what_its_contract_names() {
         assert_eq!(step["skipped"], false);
     }
     assert_eq!(steps[2]["samples"], 10);
+    // A plan is the same walk as the passes, so it charges the same bytes.
+    assert_eq!(sum(&steps.last().unwrap()["device_peak_by_cause"]), plan["device_planned_peak"].as_u64().unwrap());
     // What decided the run, written down, decides the same run again.
     let again = folder.path().join("again");
     let resolved = out.join("resolved.yml");

@@ -2,13 +2,13 @@
 
 The network and the images are those of a run that kept them: `--set stages.evaluate.with.tensors=true`; all kept images are
 one batch. Beside it, `pipeline verify` of the same weights (`init`) and images says what this program's half precision costs.
-usage: autocast.py FOLDER_OF_UNET_PY RUN_FOLDER        (needs torch and safetensors)
+usage: autocast.py RUN_FOLDER        (needs torch and safetensors)
 """
 import sys, torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-sys.path.insert(0, sys.argv[1]); from unet import UNet, bce_dice
-run = sys.argv[2]
+from unet import UNet, bce_dice
+run = sys.argv[1]
 with safe_open(f"{run}/model.safetensors", "pt") as file: about = file.metadata()
 kept = load_file(f"{run}/predictions.safetensors"); names = sorted(key[:-6] for key in kept if key.endswith(".image"))
 x = torch.stack([kept[f"{name}.image"].permute(2, 0, 1).float() / 255 for name in names])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What PyTorch would allocate at most for a training step, by its own tracker on fake tensors: nothing is computed, and no GPU is needed.
-usage: memory.py FOLDER_OF_UNET_PY BASE DEPTH SIZE BATCH {no,fp16} {no,ck}      (ck: checkpoint each level, as PyTorch's users do)
-It knows no workspace of cuDNN and no rounding of the allocator, and casts as autocast does on the CPU, which leaves group norm in half where CUDA's
+usage: memory.py BASE DEPTH SIZE BATCH {no,fp16} {no,ck}      (ck: checkpoint each level, as PyTorch's users do)
+It counts neither cuDNN's workspaces nor the allocator's rounding, and casts as autocast does on the CPU, which leaves group norm in half where CUDA's
 makes it float32: a real card takes more. Needs torch."""
 import sys
 
@@ -10,9 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.checkpoint import checkpoint
 
-folder, base, depth, size, batch, precision, mode = [int(word) if word.isdigit() else word for word in sys.argv[1:8]]
-sys.path.insert(0, folder)
 import unet
+
+base, depth, size, batch, precision, mode = [int(word) if word.isdigit() else word for word in sys.argv[1:7]]
 
 if mode == "ck":
     plain = unet.Level.forward

@@ -1,13 +1,13 @@
 """Loads a run's model.safetensors into PyTorch and compares the probabilities of the run's test images.
 
-The run must have been told to keep them: `--set stages.evaluate.with.tensors=true`.
-usage: probabilities.py FOLDER_OF_UNET_PY RUN_FOLDER        (needs torch and safetensors; exits 1 above 1e-4)
+The run must have kept them: `--set stages.evaluate.with.tensors=true`.
+usage: probabilities.py RUN_FOLDER        (needs torch and safetensors; exits 1 above 1e-4)
 """
 import sys, torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-sys.path.insert(0, sys.argv[1]); from unet import UNet
-run = sys.argv[2]
+from unet import UNet
+run = sys.argv[1]
 with safe_open(f"{run}/model.safetensors", "pt") as file: about = file.metadata()
 model = UNet(int(about["base"]), int(about["depth"]), about["norm"])
 model.load_state_dict(load_file(f"{run}/model.safetensors")); model.eval()

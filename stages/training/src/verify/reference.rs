@@ -1,5 +1,5 @@
-//! A reference file, opened and checked: the network that it is of, its samples, and what PyTorch computed.
-//! It compares nothing.
+//! A reference file, opened and checked: its network, its samples, and what PyTorch computed. It compares nothing.
+//! `tests/pytorch/make_reference.py` makes one.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -88,7 +88,10 @@ impl<'a> Reference<'a> {
     fn of_unet(file: SafeTensors<'a>, metadata: &HashMap<String, String>) -> Result<Self> {
         let text = |key: &str| {
             let missing = || StageError::new(format!("the file's metadata don't say {key}"));
-            metadata.get(key).ok_or_else(missing).map_err(|error| error.help("make it with tests/pytorch/make_reference.py"))
+            metadata
+                .get(key)
+                .ok_or_else(missing)
+                .map_err(|error| error.help("tests/pytorch/make_reference.py, in the sources, makes one"))
         };
         let number = |key: &str| {
             text(key)?.parse::<usize>().map_err(|_| StageError::new(format!("{key} in the file's metadata is no whole number")))

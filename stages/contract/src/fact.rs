@@ -25,6 +25,19 @@ pub const NORMALIZED: &str = "normalized";
 /// sides of all images. Set by the trainer; read by the evaluator.
 pub const STRIDE: &str = "stride";
 
+/// How many classes the masks have, the background counted: a whole number. Set, with the two below, by what reads masks as class
+/// numbers (`decode` with `labels`); read by the trainer and the evaluator. Without it masks are binary.
+pub const CLASSES: &str = "classes";
+
+/// The names of the classes: a list of texts in the order of their numbers, the background first.
+pub const CLASS_NAMES: &str = "class_names";
+
+/// The number of pixels that losses and figures leave out. Set only where masks may hold such pixels.
+pub const IGNORE_INDEX: &str = "ignore_index";
+
+/// How many classes the network tells apart: 1 for a sigmoid, more for a softmax. Set by the trainer; read by the evaluator.
+pub const MODEL_CLASSES: &str = "model_classes";
+
 /// Set, as 1, where the network normalises over a micro-batch. Set by the trainer; read by the accumulator, which warns.
 pub const BATCH_NORM: &str = "batch_norm";
 

@@ -1,7 +1,7 @@
 //! What the class numbers of a mask stand for: `labels` of `decode` declares it, later stages read it from the facts.
 //! Knows no pixels; how classes are drawn is in `palette` and `legend`.
 
-use pipeline_contract::Facts;
+use pipeline_contract::{Facts, fact};
 use serde_json::Value;
 
 /// The number of pixels that belong to no class: losses and figures leave them out. PyTorch's `ignore_index`.
@@ -22,20 +22,30 @@ pub struct Classes {
 impl Classes {
     /// The classes that a stage above declared; `None` where masks are binary.
     ///
-    /// They are the facts `class_names` (a list of texts), `classes` (their number, the background counted) and, where pixels may
-    /// be ignored, `ignore_index` (255).
+    /// They are the facts [`CLASS_NAMES`](fact::CLASS_NAMES), [`CLASSES`](fact::CLASSES) and, where pixels may be ignored,
+    /// [`IGNORE_INDEX`](fact::IGNORE_INDEX).
     pub fn of(facts: &Facts) -> Option<Self> {
-        let names = facts.get("class_names")?.value.as_array()?;
+        let names = facts.get(fact::CLASS_NAMES)?.value.as_array()?;
         let names = names.iter().map(|name| Some(name.as_str()?.to_owned())).collect::<Option<_>>()?;
-        Some(Self { names, ignored: facts.get("ignore_index").is_some() })
+        Some(Self { names, ignored: facts.get(fact::IGNORE_INDEX).is_some() })
+    }
+
+    /// `count` classes that nobody named, none of them ignored: background and vessel, or background, class 1, class 2, ...
+    pub fn unnamed(count: usize) -> Self {
+        let name = |number| match number {
+            0 => BACKGROUND.to_owned(),
+            _ if count == 2 => "vessel".to_owned(),
+            number => format!("class {number}"),
+        };
+        Self { names: (0..count).map(name).collect(), ignored: false }
     }
 
     /// Sets the facts; the options are those of `decode`.
     pub(crate) fn set(&self, facts: &mut Facts) {
-        facts.set("classes", self.names.len(), "labels");
-        facts.set("class_names", Value::from(self.names.as_slice()), "labels");
+        facts.set(fact::CLASSES, self.names.len(), "labels");
+        facts.set(fact::CLASS_NAMES, Value::from(self.names.as_slice()), "labels");
         if self.ignored {
-            facts.set("ignore_index", IGNORED, "labels");
+            facts.set(fact::IGNORE_INDEX, IGNORED, "labels");
         }
     }
 }
@@ -51,9 +61,15 @@ mod tests {
             let mut facts = Facts::default();
             classes.set(&mut facts);
             assert_eq!(Classes::of(&facts), Some(classes));
-            assert_eq!(facts.integer("classes"), Some(2));
-            assert_eq!(facts.integer("ignore_index"), ignored.then_some(255));
+            assert_eq!(facts.integer(fact::CLASSES), Some(2));
+            assert_eq!(facts.integer(fact::IGNORE_INDEX), ignored.then_some(255));
         }
         assert_eq!(Classes::of(&Facts::default()), None);
+    }
+
+    #[test]
+    fn classes_without_names_are_numbered() {
+        assert_eq!(Classes::unnamed(2).names, ["background", "vessel"]);
+        assert_eq!(Classes::unnamed(3).names, ["background", "class 1", "class 2"]);
     }
 }

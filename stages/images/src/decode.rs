@@ -152,7 +152,7 @@ mod tests {
     use std::path::PathBuf;
 
     use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
-    use pipeline_contract::Payload;
+    use pipeline_contract::{Payload, fact};
     use serde_json::{Value, json};
     use tempfile::tempdir;
 
@@ -468,9 +468,9 @@ mod tests {
         };
         let checked = check(json!({"labels": {"artery": 1, "vein": 2}, "ignore_label": 3}), Facts::default());
         assert_eq!(checked.findings, []);
-        assert_eq!(checked.facts.integer("classes"), Some(3));
-        assert_eq!(checked.facts.get("class_names").unwrap().value, json!(["background", "artery", "vein"]));
-        assert_eq!(checked.facts.integer("ignore_index"), Some(255));
+        assert_eq!(checked.facts.integer(fact::CLASSES), Some(3));
+        assert_eq!(checked.facts.get(fact::CLASS_NAMES).unwrap().value, json!(["background", "artery", "vein"]));
+        assert_eq!(checked.facts.integer(fact::IGNORE_INDEX), Some(255));
         assert_eq!(check(json!({}), Facts::default()).facts, Facts::default());
         let wrong = check(json!({"labels": {"artery": 0}}), Facts::default());
         assert_eq!(wrong.findings[0].place, Place::Option("labels.artery".into()));

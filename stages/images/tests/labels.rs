@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use pipeline_contract::{
-    BuildContext, DefaultValue, Facts, Item, ItemContext, NoEvents, Registry, Running, SampleCount, Settled,
+    BuildContext, DefaultValue, Facts, Item, ItemContext, NoEvents, Registry, Running, SampleCount, Settled, fact,
 };
 use pipeline_images::{Batch, Classes, SampleFiles, kinds};
 use serde_json::{Map, Value, json};
@@ -140,8 +140,8 @@ fn three_classes_arrive_in_the_batch_as_they_went_in() {
     let classes = Classes::of(&facts).unwrap();
     assert_eq!(classes.names, ["background", "artery", "vein", "disc"]);
     assert!(classes.ignored);
-    assert_eq!((facts.integer("classes"), facts.integer("ignore_index")), (Some(4), Some(255)));
-    assert_eq!(facts.get("class_names").unwrap().option, "labels");
+    assert_eq!((facts.integer(fact::CLASSES), facts.integer(fact::IGNORE_INDEX)), (Some(4), Some(255)));
+    assert_eq!(facts.get(fact::CLASS_NAMES).unwrap().option, "labels");
 }
 
 #[test]
@@ -171,5 +171,5 @@ fn drawn_eyes_have_arteries_and_veins() {
     let labels = json!({"labels": {"artery": [255, 0, 0], "vein": [0, 0, 255]}});
     let (batch, facts) = batch(labels, every_move(), samples, facts);
     assert_eq!(counts(&batch.masks).keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!(facts.integer("classes"), Some(3));
+    assert_eq!(facts.integer(fact::CLASSES), Some(3));
 }

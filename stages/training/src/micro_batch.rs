@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pipeline_contract::{Result, StageError};
-use pipeline_images::{Batch, Normalization};
+use pipeline_images::{Batch, IGNORED, Normalization};
 use pipeline_kernels::Area;
 
 use crate::loss::Target;
@@ -22,7 +22,8 @@ pub struct MicroBatch {
     pub width: usize,
     /// The images.
     pub pixels: Pixels,
-    /// Nonzero where there is vessel, `[batch, height, width]`.
+    /// Labels, `[batch, height, width]`: nonzero where there is vessel; with several classes their numbers, 255 where a pixel is
+    /// ignored.
     pub masks: Vec<u8>,
 }
 
@@ -43,6 +44,30 @@ impl From<Batch> for MicroBatch {
 }
 
 impl MicroBatch {
+    /// Checks that the labels of a range of its samples are classes of a network of so many, or ignored. Of one class, all are.
+    ///
+    /// # Errors
+    /// Names the first sample whose labels aren't, the label and its place.
+    pub(crate) fn check_labels(&self, range: Range<usize>, classes: usize) -> Result<()> {
+        if classes == 1 {
+            return Ok(());
+        }
+        let pixels = self.height * self.width;
+        let is_class = |label: &u8| usize::from(*label) < classes || *label == IGNORED;
+        let masks = self.samples.iter().zip(self.masks.chunks(pixels.max(1)));
+        for (sample, mask) in masks.take(range.end).skip(range.start) {
+            if let Some(at) = mask.iter().position(|label| !is_class(label)) {
+                let (label, x, y) = (mask[at], at % self.width, at / self.width);
+                let message =
+                    format!("the mask of {sample} has the label {label} at ({x}, {y}), and the model has {classes} classes");
+                return Err(
+                    StageError::new(message).help("give the model as many classes as the masks have, the background counted")
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The images and masks of a range of its samples.
     ///
     /// # Errors
@@ -66,5 +91,22 @@ impl MicroBatch {
                 self.width
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_no_class_is_named_with_its_sample_and_place() {
+        let (samples, pixels) = (["a", "b"].map(Arc::from).into(), Pixels::Floats(vec![0.0; 36]));
+        let batch = MicroBatch { samples, height: 2, width: 3, pixels, masks: vec![0, 1, 2, 255, 0, 0, 0, 0, 0, 0, 3, 0] };
+        batch.check_labels(0..2, 4).expect("0 to 3, and 255 is ignored");
+        batch.check_labels(0..2, 1).expect("any label is vessel or not");
+        batch.check_labels(0..1, 3).expect("the other sample isn't looked at");
+        let error = batch.check_labels(0..2, 3).expect_err("3 is none of three classes");
+        assert_eq!(error.message(), "the mask of b has the label 3 at (1, 1), and the model has 3 classes");
     }
 }

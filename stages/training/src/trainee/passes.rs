@@ -82,6 +82,7 @@ impl Trainee {
     }
 
     fn train(&mut self, batch: &MicroBatch, range: Range<usize>) -> Tried<()> {
+        batch.check_labels(range.clone(), self.network.classes)?;
         let (images, target, area) = batch.part(range)?;
         let Self { network, state, loss, scale, setting, ledger, window, .. } = self;
         let (scale, mode) = (scale.scale() as f32, setting.checkpointing);

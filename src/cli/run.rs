@@ -13,7 +13,7 @@ use super::resume::{self, Verdict};
 use super::{exit, signals};
 use crate::engine::Control;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, execute, headline, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -170,11 +170,15 @@ fn cards() -> Option<serde_json::Value> {
 
 fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
     let mut text = format!("{} steps on {} samples in {:.1} s", summary.steps, summary.samples, summary.seconds);
-    let figures = summary.eval.as_ref().and_then(Line::evaluation).map(|eval| headline(metrics, eval)).unwrap_or_default();
+    let eval = summary.eval.as_ref().and_then(Line::evaluation);
+    let figures = eval.map(|eval| headline(metrics, eval)).unwrap_or_default();
     if !figures.is_empty() {
         text += &format!("; test {}", figures.join(", "));
     }
     tracing::info!("{text}");
+    for class in eval.map(by_class).unwrap_or_default() {
+        tracing::info!("  {class}");
+    }
     let memory = &summary.memory;
     if let (Some(planned), Some(measured)) = (memory.device_planned_peak, memory.device_measured_peak) {
         tracing::info!("device memory: {} planned, {} measured at the peak", size(planned), size(measured));

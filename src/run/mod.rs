@@ -17,7 +17,7 @@ pub use changes::{Change, Effect, compare};
 pub use checkpoint::{Checkpoint, Damage, Found, newest, read as read_checkpoint};
 pub use execute::{Failure, Going, execute};
 pub use folder::Folder;
-pub(crate) use headline::headline;
+pub(crate) use headline::{by_class, headline};
 pub use metrics::{Kept, Mark};
 pub use pipeline_contract::events::Status;
 pub use progress::{LogWriter, Progress};

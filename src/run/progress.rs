@@ -228,7 +228,7 @@ mod tests {
             };
             let done = EpochEvent { epoch, loss: None, seconds_in_epoch: 1e300, samples_per_second: f64::NAN };
             let metrics = [("dice", Some(f64::MAX)), ("auc", None)].into_iter().collect();
-            let eval = EvalEvent { epoch, metrics, images: samples, device_bytes_peak: None };
+            let eval = EvalEvent { epoch, metrics, images: samples, ..EvalEvent::default() };
             for event in [plan.into(), step.into(), done.into(), eval.into()] {
                 progress.event(&event);
             }

@@ -35,6 +35,23 @@ fn every_event_is_read_and_written_byte_for_byte() {
     assert_eq!(names, Event::NAMES, "a line of each event");
 }
 
+/// The evaluation of a network with several classes, and a metric of one's own that is named like its field.
+#[test]
+fn an_evaluation_may_have_figures_of_each_class() {
+    for (text, classes) in [
+        (
+            r#"{"event":"eval","seconds":1.5,"epoch":1,"dice":0.5,"auc":null,"classes":{"vein":{"dice":0.25,"iou":null},"artery":{"dice":0.75,"iou":0.5}},"images":8,"device_bytes_peak":null}"#,
+            vec!["vein", "artery"],
+        ),
+        (r#"{"event":"eval","seconds":1.5,"epoch":1,"classes":0.5,"images":8,"device_bytes_peak":null}"#, vec![]),
+    ] {
+        let line: Line = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&line).unwrap(), text);
+        let Event::Eval(eval) = &line.event else { panic!("{text}") };
+        assert_eq!(eval.classes.iter().map(|(name, _)| name).collect::<Vec<_>>(), classes);
+    }
+}
+
 #[test]
 fn what_a_reader_does_not_know_is_passed_over_and_what_is_missing_is_named() {
     let line: Line = serde_json::from_str(r#"{"event":"end","seconds":1.0,"status":"failed","weather":"rain"}"#).unwrap();
@@ -85,7 +102,7 @@ fn numbers_that_json_has_not_are_null() {
     let step = StepEvent { loss: Some(f64::NAN), ..StepEvent::default() };
     assert!(Event::from(step).fields()["loss"].is_null());
     let metrics = [("dice", Some(0.5)), ("auc", Some(f64::NAN)), ("iou", None)].into_iter().collect();
-    let eval = EvalEvent { epoch: 1, metrics, images: 2, device_bytes_peak: None };
+    let eval = EvalEvent { epoch: 1, metrics, images: 2, ..EvalEvent::default() };
     assert_eq!(["dice", "auc", "iou", "hausdorff"].map(|name| eval.metric(name)), [Some(0.5), None, None, None]);
     assert_eq!(Event::from(eval).fields().get("auc"), Some(&json!(null)));
 }

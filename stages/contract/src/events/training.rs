@@ -61,13 +61,16 @@ pub struct EpochEvent {
     pub samples_per_second: f64,
 }
 
-/// The network was measured on test images. Its JSON is flat: the metrics stand between `epoch` and `images`.
-#[derive(Debug, Clone, PartialEq)]
+/// The network was measured on test images. Its JSON is flat: the metrics stand between `epoch` and `images`, and after them, where
+/// there are several classes, `classes`.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EvalEvent {
     /// The epoch after which it was.
     pub epoch: u64,
     /// The [metrics](crate::Metric) of the evaluator's kind, in their order; `None` where one isn't defined for these images.
     pub metrics: Named<Option<f64>>,
+    /// The figures of each class by its name, where the evaluator has such.
+    pub classes: Named<Named<Option<f64>>>,
     /// How many images were measured.
     pub images: u64,
     /// What the device held at most so far.
@@ -86,6 +89,9 @@ impl Serialize for EvalEvent {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("epoch", &self.epoch)?;
         self.metrics.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+        if !self.classes.is_empty() {
+            map.serialize_entry("classes", &self.classes)?;
+        }
         map.serialize_entry("images", &self.images)?;
         map.serialize_entry("device_bytes_peak", &self.device_bytes_peak)?;
         map.end()
@@ -100,9 +106,15 @@ impl<'de> Deserialize<'de> for EvalEvent {
             None => Err(D::Error::missing_field(name)),
         };
         let (epoch, images, device_bytes_peak) = (whole("epoch")?, whole("images")?, whole("device_bytes_peak")?);
+        // A metric of an evaluator of one's own may have this name too.
+        let classes = match fields.get("classes") {
+            Some(Value::Object(_)) => fields.shift_remove("classes").map(Named::deserialize).transpose(),
+            _ => Ok(None),
+        };
+        let classes = classes.map_err(D::Error::custom)?.unwrap_or_default();
         let metrics = Named::deserialize(Value::Object(fields)).map_err(D::Error::custom)?;
         let given = |value: Option<u64>, name| value.ok_or_else(|| D::Error::custom(format_args!("{name} is null")));
-        Ok(Self { epoch: given(epoch, "epoch")?, metrics, images: given(images, "images")?, device_bytes_peak })
+        Ok(Self { epoch: given(epoch, "epoch")?, metrics, classes, images: given(images, "images")?, device_bytes_peak })
     }
 }
 

@@ -61,8 +61,12 @@ impl Confusion {
 
     /// `(TP + TN) / all`.
     pub fn accuracy(&self) -> Option<f64> {
-        let right = self.true_positive + self.true_negative;
-        ratio(right, right + self.false_positive + self.false_negative)
+        ratio(self.true_positive + self.true_negative, self.pixels())
+    }
+
+    /// All pixels that were counted.
+    pub fn pixels(&self) -> u64 {
+        self.true_positive + self.false_positive + self.false_negative + self.true_negative
     }
 }
 

@@ -28,9 +28,10 @@ impl RocAuc {
         [&self.positive[..], &self.negative].concat()
     }
 
-    /// Goes on with what was counted; `None` where there are not as many bins.
+    /// Goes on with what was counted; `None` where there are not as many bins, or more pixels than could be counted on.
     pub fn from_counts(mut counts: Vec<u64>) -> Option<Self> {
-        if counts.len() != 2 * BINS {
+        let pixels = counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count))?;
+        if counts.len() != 2 * BINS || pixels >= 1 << 53 {
             return None;
         }
         let negative = counts.split_off(BINS);

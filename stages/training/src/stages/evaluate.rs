@@ -7,16 +7,17 @@ use std::sync::Arc;
 use pipeline_contract::events::{EvalEvent, summary};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
-    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Metric, Nothing, OptionSpec, OptionType,
-    Output, Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
+    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output,
+    Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact,
 };
-use pipeline_images::Batch;
+use pipeline_images::{Batch, Classes};
 use serde::Deserialize;
 
 use super::Step;
 use super::figures::Figures;
-use super::predictions::{Predicted, write_tensors};
-use crate::metrics::Confusion;
+use super::masks::unlike_training;
+use super::measured::{METRICS, Measured, Predicted};
+use super::predictions::{Tensors, softmax, write_tensors};
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::trainee::Shared;
 
@@ -28,24 +29,15 @@ struct Options {
     tensors: bool,
 }
 
-/// What is measured, in the order of the figures.
-const METRICS: [Metric; 7] = [
-    Metric::max("dice").shown_as("dice"),
-    Metric::max("dice_pooled"),
-    Metric::max("iou"),
-    Metric::max("sensitivity"),
-    Metric::max("specificity"),
-    Metric::max("accuracy"),
-    Metric::max("auc").shown_as("AUC"),
-];
+const DEFAULT_THRESHOLD: f32 = 0.5;
 
 pub(super) fn kind() -> StageKind {
     StageKind::device("evaluate", "measures the network on test images at the end of every epoch", Evaluate::build)
         .option(OptionSpec::new(
             "threshold",
             OptionType::Number { min: 0.0, max: 1.0 },
-            0.5,
-            "a pixel is vessel when its probability is above this",
+            DEFAULT_THRESHOLD,
+            "a pixel is vessel when its probability is above this; of several classes it is the most probable",
         ))
         .option(
             OptionSpec::new(
@@ -72,8 +64,8 @@ pub(super) fn kind() -> StageKind {
         .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
 }
 
-/// Test images must fit the network, whose stride `train_step` made known.
-fn check(_: &Options, inputs: &[Facts]) -> Checked {
+/// Test images and their masks must fit the network, whose stride and classes `train_step` made known.
+fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let stride = inputs.first().and_then(|steps| steps.integer(fact::STRIDE)).unwrap_or(1).max(1);
     let size = |name: &'static str| inputs.get(1).and_then(|images| images.integer(name)).map(|size| (name, size));
     let finding = |(name, size): (&str, u64)| {
@@ -83,7 +75,16 @@ fn check(_: &Options, inputs: &[Facts]) -> Checked {
         Finding::error(Place::Fact { input: 1, name: name.into() }, message).help(help)
     };
     let sizes = [size(fact::HEIGHT), size(fact::WIDTH)].into_iter().flatten();
-    let findings = sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect();
+    let mut findings: Vec<Finding> = sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect();
+    if let [steps, images] = inputs
+        && let Some(model) = steps.integer(fact::MODEL_CLASSES)
+    {
+        findings.extend(unlike_training(model as usize, steps, images));
+        if model > 1 && options.threshold != DEFAULT_THRESHOLD {
+            let message = format!("threshold does nothing with {model} classes: each pixel is of the most probable one");
+            findings.push(Finding::error(Place::Option("threshold".into()), message).help("remove it"));
+        }
+    }
     Checked { findings, ..Checked::default() }
 }
 
@@ -91,6 +92,8 @@ struct Evaluate {
     options: Options,
     out: PathBuf,
     events: Arc<dyn Events>,
+    /// What the test masks' labels stand for, where a stage above says so.
+    classes: Option<Classes>,
     network: Option<Shared>,
     figures: Figures,
 }
@@ -99,42 +102,41 @@ impl Evaluate {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let _host = memory::enter(Side::Host);
         let (out, events) = (cx.out.clone(), cx.events.clone());
-        Ok(Self { options, out, events, network: None, figures: Figures::default() })
+        let classes = cx.facts.get(1).and_then(Classes::of);
+        Ok(Self { options, out, events, classes, network: None, figures: Figures::default() })
     }
 
     fn measure(&mut self, batch: Batch, epoch: u64) -> Result<()> {
         let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
         let batch = MicroBatch::from(batch);
-        let logits = {
+        let (logits, classes) = {
             let mut trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
+            let classes = trainee.network.classes;
+            batch.check_labels(0..batch.samples.len(), classes)?;
             let predicted = trainee.predict(&batch);
             trainee.tell(&*self.events, epoch);
-            predicted?
+            (predicted?, classes)
         };
         let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
         // Figures and pictures are made on the device's thread, but of the host's memory.
         let _host = memory::enter(Side::Host);
-        let area = batch.height * batch.width;
-        for (at, (logits, mask)) in logits.chunks_exact(area).zip(batch.masks.chunks_exact(area)).enumerate() {
-            let probabilities: Vec<f32> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
-            let truth = || mask.iter().map(|&mask| mask != 0);
-            let counts = Confusion::of(probabilities.iter().map(|&p| p > self.options.threshold).zip(truth()));
-            self.figures.pooled.add(counts);
-            self.figures.dice.add(&counts);
-            logits.iter().zip(truth()).for_each(|(&logit, truth)| self.figures.roc.add(logit, truth));
-            if self.figures.predictions.len() < self.options.pictures {
-                let image = &images[at * area * 3..(at + 1) * area * 3];
-                self.figures.predictions.add(image, mask, &probabilities, batch.height, batch.width);
-                if self.options.tensors {
-                    let name = batch.samples[at].to_string();
-                    self.figures.tensors.push(Predicted {
-                        name,
-                        image: image.to_vec(),
-                        mask: mask.to_vec(),
-                        probabilities,
-                        side: [batch.height, batch.width],
-                    });
-                }
+        let (height, width) = (batch.height, batch.width);
+        let area = height * width;
+        let measured = self.figures.measured.get_or_insert_with(|| Measured::new(classes));
+        for (at, (logits, mask)) in logits.chunks_exact(classes * area).zip(batch.masks.chunks_exact(area)).enumerate() {
+            let predicted = measured.add(logits, mask, self.options.threshold)?;
+            if self.figures.predictions.len() >= self.options.pictures {
+                continue;
+            }
+            let image = &images[at * area * 3..(at + 1) * area * 3];
+            self.figures.predictions.add(image, mask, &predicted, height, width);
+            if self.options.tensors {
+                let probabilities = match predicted {
+                    Predicted::Vessel(probabilities) => probabilities,
+                    Predicted::Classes(_) => softmax(logits, classes),
+                };
+                let (name, image, mask) = (batch.samples[at].to_string(), image.to_vec(), mask.to_vec());
+                self.figures.tensors.push(Tensors { name, image, mask, probabilities, side: [height, width] });
             }
         }
         Ok(())
@@ -155,31 +157,32 @@ impl Sequential for Evaluate {
 
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
         let _host = memory::enter(Side::Host);
-        let Figures { pooled, dice, roc, predictions, tensors } = std::mem::take(&mut self.figures);
-        let Some(mean) = dice.value() else {
+        let Figures { measured, predictions, tensors } = std::mem::take(&mut self.figures);
+        let Some(measured) = measured else {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
         };
-        let peak = match &self.network {
-            Some(network) => network.lock()?.memory().map(|(_, peak)| peak),
-            None => None,
+        let (peak, classes) = match &self.network {
+            Some(network) => {
+                let trainee = network.lock()?;
+                (trainee.memory().map(|(_, peak)| peak), trainee.network.classes)
+            }
+            None => (None, 1),
         };
-        let values = [
-            Some(mean),
-            Some(pooled.dice()),
-            pooled.iou(),
-            pooled.sensitivity(),
-            pooled.specificity(),
-            pooled.accuracy(),
-            roc.value(),
-        ];
-        let metrics = METRICS.iter().map(|metric| metric.name).zip(values).collect();
-        let eval = Event::from(EvalEvent { epoch: epoch + 1, metrics, images: dice.images(), device_bytes_peak: peak });
+        let names = self.classes.clone().filter(|named| named.names.len() == classes);
+        let names = (classes > 1).then(|| names.unwrap_or_else(|| Classes::unnamed(classes)));
+        let eval = Event::from(EvalEvent {
+            epoch: epoch + 1,
+            metrics: METRICS.iter().map(|metric| metric.name).zip(measured.values()).collect(),
+            classes: names.as_ref().map(|names| measured.by_class(names)).unwrap_or_default(),
+            images: measured.images(),
+            device_bytes_peak: peak,
+        });
         self.events.summarize(summary::EVAL, eval.fields().into());
         self.events.record(eval);
         if self.options.tensors {
             write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
         }
-        predictions.write(&self.out.join("predictions.png"))
+        predictions.write(&self.out.join("predictions.png"), names.as_ref())
     }
 
     fn save(&mut self) -> Result<Saved> {

@@ -3,31 +3,24 @@
 use image::RgbImage;
 use pipeline_contract::{Buffer, Result, Saved, StageError};
 
-use super::predictions::{Predicted, Predictions};
-use crate::metrics::{Confusion, MeanDice, RocAuc};
+use super::measured::Measured;
+use super::predictions::{Predictions, Tensors};
 
 /// What is gathered over the test images of an epoch.
 #[derive(Default)]
 pub(super) struct Figures {
-    pub pooled: Confusion,
-    pub dice: MeanDice,
-    pub roc: RocAuc,
+    /// `None` before the first image.
+    pub measured: Option<Measured>,
     pub predictions: Predictions,
-    pub tensors: Vec<Predicted>,
+    pub tensors: Vec<Tensors>,
 }
 
 impl Figures {
     /// Keeps all of it; of an epoch without a test image so far, nothing.
     pub(super) fn save(&self) -> Result<Saved> {
         let mut saved = Saved::default();
-        if self.dice.images() == 0 {
-            return Ok(saved);
-        }
-        let Confusion { true_positive, false_positive, false_negative, true_negative } = self.pooled;
-        saved.set("pooled", [true_positive, false_positive, false_negative, true_negative])?;
-        saved.set("images", self.dice.images())?;
-        saved.set_float("dice", self.dice.sum());
-        saved.keep("roc", Buffer::Counts(self.roc.counts()));
+        let Some(measured) = &self.measured else { return Ok(saved) };
+        measured.save(&mut saved)?;
         saved.set("pictures", self.predictions.rows().iter().map(RgbImage::dimensions).collect::<Vec<_>>())?;
         for (at, picture) in self.predictions.rows().iter().enumerate() {
             saved.keep(format!("picture.{at}"), Buffer::Bytes(picture.as_raw().clone()));
@@ -46,7 +39,6 @@ impl Figures {
         if saved.values.is_empty() {
             return Ok(Self::default());
         }
-        let [true_positive, false_positive, false_negative, true_negative] = saved.counts("pooled")?;
         let misfit = || StageError::new("the saved figures of the evaluation don't fit each other");
         let mut pictures = Vec::new();
         for (at, (width, height)) in saved.get::<Vec<(u32, u32)>>("pictures")?.into_iter().enumerate() {
@@ -55,7 +47,7 @@ impl Figures {
         }
         let mut tensors = Vec::new();
         for (at, (name, side)) in saved.get::<Vec<(String, [usize; 2])>>("tensors")?.into_iter().enumerate() {
-            tensors.push(Predicted {
+            tensors.push(Tensors {
                 name,
                 image: saved.take_bytes(&format!("tensor.{at}.image"))?,
                 mask: saved.take_bytes(&format!("tensor.{at}.mask"))?,
@@ -63,12 +55,7 @@ impl Figures {
                 side,
             });
         }
-        Ok(Self {
-            pooled: Confusion { true_positive, false_positive, false_negative, true_negative },
-            dice: MeanDice::resume(saved.get_float("dice")?, saved.count("images")?),
-            roc: RocAuc::from_counts(saved.take_counts("roc")?).ok_or_else(misfit)?,
-            predictions: Predictions::of(pictures),
-            tensors,
-        })
+        let measured = Some(Measured::restore(&mut saved)?);
+        Ok(Self { measured, predictions: Predictions::of(pictures), tensors })
     }
 }

@@ -7,6 +7,8 @@ mod evaluate;
 mod export;
 mod figures;
 mod kinds;
+mod masks;
+mod measured;
 mod optimizer_step;
 mod own_options;
 mod predictions;

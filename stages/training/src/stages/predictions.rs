@@ -1,55 +1,75 @@
 //! The picture that `evaluate` leaves: photograph, mask, prediction and overlay of a few test images under each other.
-//! How a row looks is `pipeline_images::panel`'s; here images are made small enough.
+//! How a row looks is the business of `pipeline_images`; here images are made small enough.
 
 use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 use pipeline_contract::Result;
-use pipeline_images::{panel, stack};
+use pipeline_images::{Classes, class_legend, class_panel, panel, stack};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::measured::Predicted;
 use crate::files::{failed, replace};
 
 /// Largest height and width of an image in the picture, in pixels.
 const LARGEST: usize = 512;
 
 /// A test image with what the network makes of it.
-pub(super) struct Predicted {
+pub(super) struct Tensors {
     /// The sample's id.
     pub name: String,
     /// RGB, `[height, width, 3]`.
     pub image: Vec<u8>,
-    /// 0 or 1, `[height, width]`.
+    /// Labels, `[height, width]`.
     pub mask: Vec<u8>,
-    /// `[height, width]`.
+    /// Of vessel, `[height, width]`; of several classes `[classes, height, width]`.
     pub probabilities: Vec<f32>,
     /// Height and width in pixels.
     pub side: [usize; 2],
 }
 
-/// Writes test images as a safetensors file: for each sample `ID.image` (u8, `[height, width, 3]`), `ID.mask` (u8) and
-/// `ID.probability` (f32), `[height, width]` each. Another program can hold its own figures against these.
+/// Writes test images as a safetensors file: for each sample `ID.image` (u8, `[height, width, 3]`), `ID.mask` (u8, `[height, width]`)
+/// and `ID.probability` (f32, `[height, width]`, or of several classes `[classes, height, width]`). Another program can hold its own
+/// figures against these.
 ///
 /// # Errors
 /// When it can't be written.
-pub(super) fn write_tensors(path: &Path, images: &[Predicted]) -> Result<()> {
+pub(super) fn write_tensors(path: &Path, images: &[Tensors]) -> Result<()> {
     let bytes: Vec<Vec<u8>> =
         images.iter().map(|image| image.probabilities.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
     let mut views = Vec::new();
     for (image, probabilities) in images.iter().zip(&bytes) {
         let [height, width] = image.side;
+        let planes = match image.probabilities.len() / image.mask.len().max(1) {
+            1 => vec![height, width],
+            classes => vec![classes, height, width],
+        };
         for (what, dtype, shape, data) in [
             ("image", Dtype::U8, vec![height, width, 3], &image.image),
             ("mask", Dtype::U8, vec![height, width], &image.mask),
-            ("probability", Dtype::F32, vec![height, width], probabilities),
+            ("probability", Dtype::F32, planes, probabilities),
         ] {
             let view = TensorView::new(dtype, shape, data).map_err(|error| failed(path, error))?;
             views.push((format!("{}.{what}", image.name), view));
         }
     }
     replace(path, &safetensors::serialize(views, None).map_err(|error| failed(path, error))?)
+}
+
+/// Probabilities of classes from logits, `[classes, height, width]` both: softmax over the classes.
+pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f32> {
+    let pixels = logits.len() / classes.max(1);
+    let of = |values: &[f32], pixel: usize| (0..classes).map(|class| values[class * pixels + pixel]).collect::<Vec<f32>>();
+    let mut probabilities = logits.to_vec();
+    for pixel in 0..pixels {
+        let largest = of(logits, pixel).into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f32> = of(logits, pixel).iter().map(|logit| (logit - largest).exp()).collect();
+        let sum: f32 = powers.iter().sum();
+        powers.iter().enumerate().for_each(|(class, power)| probabilities[class * pixels + pixel] = power / sum);
+    }
+    probabilities
 }
 
 /// The rows so far.
@@ -72,53 +92,117 @@ impl Predictions {
         self.0.len()
     }
 
-    /// Adds an image: RGB `[height, width, 3]`, mask of 0 and 1 and probabilities `[height, width]`.
-    pub(super) fn add(&mut self, image: &[u8], mask: &[u8], probabilities: &[f32], height: usize, width: usize) {
-        let factor = height.max(width).div_ceil(LARGEST).max(1);
-        // A strip may be thinner than what becomes one pixel of its length.
-        let (tall, wide) = (factor.min(height), factor.min(width));
-        let (rows, columns) = (height / tall, width / wide);
-        // The mean over the pixels that become one.
-        let shrunk = |value: &dyn Fn(usize) -> f32| -> Vec<f32> {
-            let pixel = |at: usize| {
-                let (top, left) = (at / columns * tall, at % columns * wide);
-                let block = (0..tall * wide).map(|k| value((top + k / wide) * width + left + k % wide));
-                block.sum::<f32>() / (tall * wide) as f32
-            };
-            (0..rows * columns).map(pixel).collect()
-        };
-        let channel = |channel: usize| shrunk(&|at| f32::from(image[at * 3 + channel]));
+    /// Adds an image: RGB `[height, width, 3]`, labels `[height, width]` and what was predicted.
+    pub(super) fn add(&mut self, image: &[u8], labels: &[u8], predicted: &Predicted, height: usize, width: usize) {
+        let blocks = Blocks::of(height, width);
+        let channel = |channel: usize| blocks.means(&|at| f32::from(image[at * 3 + channel]));
         let channels = [channel(0), channel(1), channel(2)];
+        let [rows, columns] = blocks.size();
         let small: Vec<u8> =
             (0..rows * columns).flat_map(|at| [0, 1, 2].map(|c: usize| channels[c][at].round() as u8)).collect();
-        let mask: Vec<u8> = shrunk(&|at| f32::from(mask[at].min(1))).iter().map(|&share| u8::from(share >= 0.5)).collect();
-        self.0.push(panel(&small, &mask, &shrunk(&|at| probabilities[at]), rows, columns));
+        self.0.push(match predicted {
+            Predicted::Vessel(probabilities) => {
+                let shares = blocks.means(&|at| f32::from(labels[at].min(1)));
+                let mask: Vec<u8> = shares.iter().map(|&share| u8::from(share >= 0.5)).collect();
+                panel(&small, &mask, &blocks.means(&|at| probabilities[at]), rows, columns)
+            }
+            Predicted::Classes(classes) => {
+                class_panel(&small, &blocks.most_frequent(labels), &blocks.most_frequent(classes), rows, columns)
+            }
+        });
     }
 
-    /// Writes the picture, replacing an older one only when all is on the disk; without images, none.
-    pub(super) fn write(self, path: &Path) -> Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
+    /// Writes the picture, replacing an older one only when all is on the disk; without images, none. Of several classes it ends with
+    /// their names and colours.
+    pub(super) fn write(mut self, path: &Path, classes: Option<&Classes>) -> Result<()> {
+        let Some(width) = self.0.iter().map(RgbImage::width).max() else { return Ok(()) };
+        self.0.extend(classes.map(|classes| class_legend(classes, width as usize)));
         let mut bytes = Cursor::new(Vec::new());
         stack(self.0).write_to(&mut bytes, ImageFormat::Png).map_err(|error| failed(path, error))?;
         replace(path, &bytes.into_inner())
     }
 }
 
+/// An image in blocks of pixels, each of which becomes one pixel of a smaller image.
+struct Blocks {
+    width: usize,
+    /// Height and width of a block.
+    block: [usize; 2],
+    /// How many blocks there are, above and beside each other.
+    count: [usize; 2],
+}
+
+impl Blocks {
+    /// Blocks so large that no more than [`LARGEST`] are beside each other.
+    fn of(height: usize, width: usize) -> Self {
+        let factor = height.max(width).div_ceil(LARGEST).max(1);
+        // A strip may be thinner than what becomes one pixel of its length.
+        let (tall, wide) = (factor.min(height), factor.min(width));
+        Self { width, block: [tall, wide], count: [height / tall, width / wide] }
+    }
+
+    /// Height and width of the smaller image.
+    fn size(&self) -> [usize; 2] {
+        self.count
+    }
+
+    /// The places of the pixels of a block.
+    fn pixels(&self, block: usize) -> impl Iterator<Item = usize> {
+        let ([tall, wide], width) = (self.block, self.width);
+        let (top, left) = (block / self.count[1] * tall, block % self.count[1] * wide);
+        (0..tall * wide).map(move |k| (top + k / wide) * width + left + k % wide)
+    }
+
+    /// The mean over each block.
+    fn means(&self, value: &dyn Fn(usize) -> f32) -> Vec<f32> {
+        let [tall, wide] = self.block;
+        let mean = |block| self.pixels(block).map(value).sum::<f32>() / (tall * wide) as f32;
+        (0..self.count[0] * self.count[1]).map(mean).collect()
+    }
+
+    /// The label that most pixels of each block have; of several that as many have, the largest, so that thin vessels stay.
+    fn most_frequent(&self, labels: &[u8]) -> Vec<u8> {
+        let mut counts = [0_u32; 256];
+        let most = |block| {
+            counts.fill(0);
+            self.pixels(block).for_each(|at| counts[usize::from(labels[at])] += 1);
+            (0..=u8::MAX).max_by_key(|&label| counts[usize::from(label)]).unwrap_or_default()
+        };
+        (0..self.count[0] * self.count[1]).map(most).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Predictions;
+    use super::*;
 
     #[test]
     fn a_strip_has_a_picture_too() {
         for (height, width) in [(1, 2000), (2000, 1), (3, 1500), (512, 512)] {
-            let mut predictions = Predictions::default();
             let area = height * width;
-            predictions.add(&vec![200; 3 * area], &vec![1; area], &vec![1.0; area], height, width);
-            let picture = &predictions.0[0];
-            assert!(picture.width() > 0 && picture.height() > 0, "{height} x {width}");
-            assert_eq!(picture.get_pixel(0, 0).0, [200; 3], "{height} x {width}");
+            for predicted in [Predicted::Vessel(vec![1.0; area]), Predicted::Classes(vec![1; area])] {
+                let mut predictions = Predictions::default();
+                predictions.add(&vec![200; 3 * area], &vec![1; area], &predicted, height, width);
+                let picture = &predictions.0[0];
+                assert!(picture.width() > 0 && picture.height() > 0, "{height} x {width}");
+                assert_eq!(picture.get_pixel(0, 0).0, [200; 3], "{height} x {width}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_smaller_image_has_the_label_of_most_pixels() {
+        let blocks = Blocks { width: 4, block: [2, 2], count: [1, 2] };
+        assert_eq!(blocks.most_frequent(&[0, 2, 0, 255, 0, 1, 3, 3]), [0, 3]);
+        assert_eq!(blocks.most_frequent(&[0, 2, 0, 0, 2, 0, 1, 1]), [2, 1], "as many: the vessel");
+    }
+
+    #[test]
+    fn probabilities_are_a_softmax_over_the_classes() {
+        let logits = [1000.0, 0.0, 1000.0, 3.0_f32.ln(), -1000.0, f32::NEG_INFINITY];
+        let probabilities = softmax(&logits, 3);
+        for (probability, expected) in probabilities.iter().zip([0.5, 0.25, 0.5, 0.75, 0.0, 0.0]) {
+            assert!((probability - expected).abs() < 1e-6, "{probabilities:?}");
         }
     }
 }

@@ -8,10 +8,11 @@ use pipeline_contract::{
     BuildContext, Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Role, Saved, Sequential,
     Shelf, StageError, StageKind, fact,
 };
-use pipeline_images::Batch;
+use pipeline_images::{Batch, Classes};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::masks::misfit;
 use super::own;
 use crate::loss::{self, Loss};
 use crate::memory::Ledger;
@@ -125,10 +126,21 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     match networks::build(&options.model) {
         Err(error) => findings.push(helped(Finding::error(option(&format!("model.{name}")), error.message()), error.mend())),
         Ok(network) => {
-            if let Err(error) = loss::parse(&options.loss, network.classes) {
+            let masks = Classes::of(&facts);
+            let misfit = misfit(network.classes, masks.as_ref());
+            let suits_masks = masks.is_some_and(|masks| loss::parse(&options.loss, masks.names.len()).is_ok());
+            // A loss that suits the masks, where the model doesn't, is no mistake of its own.
+            if let Err(error) = loss::parse(&options.loss, network.classes)
+                && !(misfit.is_some() && suits_masks)
+            {
                 findings.push(helped(Finding::error(option("loss"), error.message()), error.mend()));
             }
-            // `evaluate` holds its test images against this.
+            if let Some(misfit) = misfit {
+                let place = option(&format!("model.{name}.classes"));
+                findings.push(Finding::error(place, misfit.message).help(misfit.help));
+            }
+            // `evaluate` compares its test images with these.
+            facts.set(fact::MODEL_CLASSES, network.classes, &format!("model.{name}.classes"));
             facts.set(fact::STRIDE, network.stride as u64, "model");
             // Each side by itself, so that both are reported and each points at what settled it.
             let fits = |height: usize, width: usize| network.accepts(batch.map_or(2, |b| b as usize), height, width).err();

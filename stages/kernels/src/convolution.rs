@@ -8,6 +8,7 @@ mod load;
 mod microkernel;
 mod pack;
 mod products;
+mod sizes;
 mod taps;
 #[cfg(test)]
 mod tests;

@@ -9,18 +9,11 @@ use super::lanes::run;
 use super::load::Reading;
 use super::microkernel::{Chunk, HEIGHT};
 use super::pack::{Kernels, pack};
-use super::taps::{Layout, Pattern, Places};
+use super::taps::{Border, Layout, Pattern, Places};
 use super::tile::{BLOCK, Cut, Tile, WIDEST};
 use crate::cells::Cells;
 use crate::parallel;
 use crate::{Area, Element, View};
-
-/// The most blocks of outputs, of all phases, in a piece of work.
-const GROUP: usize = 11;
-/// About the most pixels of a tile.
-const PIXELS: usize = 1024;
-/// The most runs of inputs in a chunk.
-const CHUNK: usize = 48;
 
 /// How the work is cut.
 pub(super) struct Plan {
@@ -38,14 +31,15 @@ impl Plan {
     /// `area` is that of a phase, of the map that is read and of that which is written.
     pub(super) fn new(pattern: Pattern, inputs: usize, outputs: usize, area: Area) -> Self {
         let parts = pattern.parts().len();
-        let most = CHUNK / pattern.phases;
-        let chunk = inputs.div_ceil(inputs.div_ceil(most).max(1)).max(1);
+        let sizes = pattern.sizes();
+        let chunk = inputs.div_ceil(inputs.div_ceil(sizes.chunk).max(1)).max(1);
         let blocks = outputs.div_ceil(HEIGHT);
-        let group = blocks.div_ceil(blocks.div_ceil((GROUP / parts).max(1)).max(1)) * HEIGHT;
+        let group = blocks.div_ceil(blocks.div_ceil(sizes.group).max(1)) * HEIGHT;
         let groups = outputs.div_ceil(group.max(1));
         let threads = rayon::current_num_threads();
-        let all = area.batch * (area.height + pattern.margin) * (area.width + pattern.margin) * groups;
-        let cut = Cut::new(area, pattern.margin, PIXELS.min(all / (4 * threads)).max(4 * BLOCK));
+        let gap = pattern.border.larger();
+        let all = area.batch * (area.height + gap) * (area.width + gap) * groups;
+        let cut = Cut::new(area, pattern.border, sizes.pixels.min(all / (4 * threads)).max(4 * BLOCK));
         let tile = chunk * pattern.phases * cut.bordered_run();
         let weights = chunk * pattern.most_taps() * group;
         Plan { pattern, cut, chunk, group, groups, tile, weights, sums: parts * group * cut.plain_run() }
@@ -73,11 +67,17 @@ pub(super) fn correlate<E: Element>(
 ) {
     let channels: usize = inputs.iter().map(|view| view.channels).sum();
     let Plan { pattern, cut, .. } = plan;
-    let target =
-        Target { cut, phases: pattern.written, part_sums: plan.group * cut.plain_run(), outputs, out: Cells::new(out) };
-    let reading = Reading { border: pattern.margin, run: cut.bordered_run() };
+    let reading = Reading { border: pattern.border, run: cut.bordered_run() };
     let layout = Layout { phases: pattern.phases, run: reading.run, stride: cut.stride };
     let places: Vec<_> = pattern.parts().iter().map(|taps| Places::new(taps, plan.chunk, layout)).collect();
+    let target = Target {
+        cut,
+        phases: pattern.written,
+        parts: places.len(),
+        part_sums: plan.group * cut.plain_run(),
+        outputs,
+        out: Cells::new(out),
+    };
     parallel::each(cut.tiles() * plan.groups, workspace, plan.scratch(), |item, scratch| {
         let (index, group) = (item / plan.groups, item % plan.groups);
         let tile = cut.tile(index);
@@ -89,7 +89,7 @@ pub(super) fn correlate<E: Element>(
             if pattern.read == 1 {
                 cut.load(tile, inputs, chunk.clone(), reading, x);
             } else {
-                cut.load_phases(tile, inputs, chunk.clone(), reading, pattern.phases, x);
+                cut.load_phases(tile, inputs, chunk.clone(), (reading, pattern.phases), x);
             }
             for ((taps, places), sums) in pattern.parts().iter().zip(&places).zip(sums.chunks_exact_mut(target.part_sums)) {
                 pack(kernels, taps.as_slice(), outs.clone(), chunk.clone(), weights);
@@ -117,11 +117,15 @@ pub(super) fn correlate<E: Element>(
     });
 }
 
+const ZEROS: [f32; WIDEST] = [0.0; WIDEST];
+
 /// The map that is written.
 struct Target<'a, E> {
     cut: &'a Cut,
     /// Phases along a side.
     phases: usize,
+    /// How many phases have sums; the others are zero.
+    parts: usize,
     /// Values from a phase's sums to the next one's.
     part_sums: usize,
     outputs: usize,
@@ -131,24 +135,32 @@ struct Target<'a, E> {
 impl<E: Element> Target<'_, E> {
     /// Stores a tile of an output.
     fn store(&self, tile: Tile, output: usize, epilogue: Epilogue<'_>, sums: &mut [f32]) {
-        self.cut.sample_rows(tile, 0, |row, sample, y| {
-            let sums = &mut sums[row * self.cut.stride..][..tile.columns];
-            epilogue.apply(output, sums);
-            self.write(tile, output, sample, y, sums);
-        });
+        epilogue.apply(output, &mut sums[..tile.rows * self.cut.stride]);
+        for (row, sample, y) in self.rows(tile) {
+            self.write(tile, output, sample, y, &sums[row * self.cut.stride..][..tile.columns]);
+        }
     }
 
     /// Stores a tile of each of an output's four phases.
     fn store_phases(&self, tile: Tile, output: usize, sums: &[f32]) {
         let mut wide = [0.0; 2 * WIDEST];
         let wide = &mut wide[..2 * tile.columns];
-        self.cut.sample_rows(tile, 0, |row, sample, y| {
+        for (row, sample, y) in self.rows(tile) {
             for lower in 0..2 {
-                let part = |phase: usize| &sums[phase * self.part_sums + row * self.cut.stride..][..tile.columns];
+                let part = |phase: usize| match phase < self.parts {
+                    true => &sums[phase * self.part_sums + row * self.cut.stride..][..tile.columns],
+                    false => &ZEROS[..tile.columns],
+                };
                 run(Interleave { even: part(2 * lower), odd: part(2 * lower + 1), to: wide });
                 self.write(tile, output, sample, 2 * y + lower, wide);
             }
-        });
+        }
+    }
+
+    /// Each row of a tile that is a sample's, the sample and its row.
+    fn rows(&self, tile: Tile) -> impl Iterator<Item = (usize, usize, usize)> {
+        let rows = self.cut.samples(tile, Border::NONE);
+        rows.flat_map(|rows| (0..rows.count).map(move |row| (rows.row + row, rows.sample, rows.y + row)))
     }
 
     /// Writes the tile's part of a row.

@@ -1,18 +1,19 @@
 //! Reading tiles of maps into scratch memory.
 
 use super::lanes::{Kernel, Lanes, run};
-use super::tile::{Cut, Tile, WIDEST};
-use crate::{Activation, Element, View};
+use super::taps::Border;
+use super::tile::{Cut, Rows, Tile, WIDEST};
+use crate::{Activation, Area, Element, View};
 use std::ops::Range;
 
-/// The most rows or columns of a border.
-const MARGIN: usize = 2;
+/// The most columns of both borders.
+const BORDERS: usize = 4;
 
 /// What a tile is read with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
-    /// Rows and columns of the border, which is zero outside of the map: none, or the cut's margin.
-    pub(super) border: usize,
+    /// None, or the cut's border. It is zero outside of the map.
+    pub(super) border: Border,
     /// From a channel's or phase's run to the next.
     pub(super) run: usize,
 }
@@ -24,22 +25,18 @@ impl Cut {
         tile: Tile,
         inputs: &[View<'_, E>],
         channels: Range<usize>,
-        Reading { border, run }: Reading,
+        reading: Reading,
         to: &mut [f32],
     ) {
-        let columns = self.columns(tile, border);
-        let width = self.area.width;
-        each_plane(inputs, channels, to.chunks_exact_mut(run), |view, channel, to| {
-            let mut end = 0;
-            self.sample_rows(tile, border, |row, sample, y| {
-                let start = row * self.stride + columns.start;
-                to[end..start].fill(0.0);
-                end = start + columns.length;
-                let place = sample * view.channels + channel;
-                let source = &view.values[(place * self.area.height + y) * width + columns.first..][..columns.length];
-                read(view, place, source, &mut to[start..end]);
-            });
-            to[end..].fill(0.0);
+        let Columns { first, length, .. } = self.columns(tile, reading.border);
+        let Area { height, width, .. } = self.area;
+        self.load_samples(tile, inputs, channels, (reading, 1), to, |view, plane, rows, to| {
+            let from = &view.values[(plane * height + rows.y) * width..][..rows.count * width];
+            for (from, to) in from.chunks_exact(width).zip(to.chunks_mut(self.stride)) {
+                let (row, gap) = to.split_at_mut(length);
+                E::widen(&from[first..][..length], row);
+                gap.fill(0.0);
+            }
         });
     }
 
@@ -49,40 +46,73 @@ impl Cut {
         tile: Tile,
         inputs: &[View<'_, E>],
         channels: Range<usize>,
-        Reading { border, run }: Reading,
-        phases: usize,
+        (reading, phases): (Reading, usize),
         to: &mut [f32],
     ) {
-        let columns = self.columns(tile, border);
+        let Columns { first, length, .. } = self.columns(tile, reading.border);
         let (height, width) = (2 * self.area.height, 2 * self.area.width);
-        let mut wide = [0.0; 2 * (WIDEST + 2 * MARGIN)];
-        let wide = &mut wide[..2 * columns.length];
-        each_plane(inputs, channels, to.chunks_exact_mut(phases * run), |view, channel, to| {
-            let mut end = 0;
-            self.sample_rows(tile, border, |row, sample, y| {
-                let start = row * self.stride + columns.start;
-                to.chunks_exact_mut(run).for_each(|to| to[end..start].fill(0.0));
-                end = start + columns.length;
-                let place = sample * view.channels + channel;
-                for (lower, to) in to.chunks_mut(2 * run).enumerate() {
-                    let source = &view.values[(place * height + 2 * y + lower) * width + 2 * columns.first..][..wide.len()];
-                    read(view, place, source, wide);
-                    let (even, odd) = to.split_at_mut(run);
-                    // Without a second phase there is no place for the odd columns.
-                    let odd = if odd.is_empty() { None } else { Some(&mut odd[start..end]) };
-                    super::lanes::run(Split { wide, even: &mut even[start..end], odd });
+        let mut wide = [0.0; 2 * (WIDEST + BORDERS)];
+        let wide = &mut wide[..2 * length];
+        self.load_samples(tile, inputs, channels, (reading, phases), to, |view, plane, rows, to| {
+            let from = &view.values[(plane * height + 2 * rows.y) * width..][..2 * rows.count * width];
+            for (row, from) in from.chunks_exact(2 * width).enumerate() {
+                for (lower, from) in from.chunks_exact(width).enumerate().take(phases.div_ceil(2)) {
+                    E::widen(&from[2 * first..][..2 * length], wide);
+                    let even = &mut to[2 * lower * reading.run + row * self.stride..];
+                    // With one phase there is no place for the odd columns.
+                    let (even, odd) = even.split_at_mut(if phases == 1 { self.stride } else { reading.run });
+                    let odd = if phases == 1 { None } else { Some(&mut odd[..self.stride]) };
+                    run(Split { wide, even: &mut even[..self.stride], odd });
                 }
-            });
-            to.chunks_exact_mut(run).for_each(|to| to[end..].fill(0.0));
+            }
         });
     }
 
+    /// Reads some phases of channels: `widen` writes the values of a view's plane, with zeros between, to some rows of a tile,
+    /// the phases a run apart. Then the view's affine and activation are applied, and what is around rows is zeroed.
+    fn load_samples<E: Element>(
+        &self,
+        tile: Tile,
+        inputs: &[View<'_, E>],
+        channels: Range<usize>,
+        (Reading { border, run }, phases): (Reading, usize),
+        to: &mut [f32],
+        mut widen: impl FnMut(&View<'_, E>, usize, Rows, &mut [f32]),
+    ) {
+        let Columns { length, start, .. } = self.columns(tile, border);
+        let mut targets = to.chunks_exact_mut(phases * run);
+        let mut base = 0;
+        for view in inputs {
+            for channel in channels.start.max(base)..channels.end.min(base + view.channels) {
+                let Some(to) = targets.next() else { return };
+                let mut end = 0;
+                for rows in self.samples(tile, border) {
+                    let plane = rows.sample * view.channels + channel - base;
+                    let first = rows.row * self.stride + start;
+                    widen(view, plane, rows, &mut to[first..]);
+                    let part = first..first + (rows.count - 1) * self.stride + length;
+                    for to in to.chunks_exact_mut(run) {
+                        to[end..first].fill(0.0);
+                        let to = &mut to[part.clone()];
+                        // All rows at once, as they are short; so what is between them is zeroed again.
+                        if activate(view, plane, to) {
+                            to.chunks_mut(self.stride).for_each(|row| row[length..].fill(0.0));
+                        }
+                    }
+                    end = part.end;
+                }
+                to.chunks_exact_mut(run).for_each(|to| to[end..].fill(0.0));
+            }
+            base += view.channels;
+        }
+    }
+
     /// The columns that are read for each row of a tile.
-    fn columns(&self, tile: Tile, border: usize) -> Columns {
+    fn columns(&self, tile: Tile, border: Border) -> Columns {
         // What is left and right of the tile's columns within the map.
-        let before = tile.left.min(border);
-        let after = (self.area.width - tile.left - tile.columns).min(border);
-        Columns { first: tile.left - before, length: before + tile.columns + after, start: border - before }
+        let before = tile.left.min(border.before);
+        let after = (self.area.width - tile.left - tile.columns).min(border.after);
+        Columns { first: tile.left - before, length: before + tile.columns + after, start: border.before - before }
     }
 }
 
@@ -94,29 +124,13 @@ struct Columns {
     start: usize,
 }
 
-/// Calls for some channels of all views, with the view, the channel within it and the channel's part of the target.
-fn each_plane<'a, 't, E>(
-    inputs: &[View<'a, E>],
-    channels: Range<usize>,
-    mut targets: impl Iterator<Item = &'t mut [f32]>,
-    mut each: impl FnMut(&View<'a, E>, usize, &mut [f32]),
-) {
-    let mut base = 0;
-    for view in inputs {
-        for channel in channels.start.max(base)..channels.end.min(base + view.channels) {
-            let Some(to) = targets.next() else { return };
-            each(view, channel - base, to);
-        }
-        base += view.channels;
+/// Applies what a view's plane is read through, if anything.
+fn activate<E>(view: &View<'_, E>, plane: usize, values: &mut [f32]) -> bool {
+    let any = view.affine.is_some() || view.activation != Activation::Identity;
+    if any {
+        run(Activate { values, affine: view.affine.map(|affine| affine[plane]), activation: view.activation });
     }
-}
-
-/// Reads a part of a row of one of the view's planes.
-fn read<E: Element>(view: &View<'_, E>, plane: usize, from: &[E], to: &mut [f32]) {
-    E::widen(from, to);
-    if view.affine.is_some() || view.activation != Activation::Identity {
-        run(Activate { values: to, affine: view.affine.map(|affine| affine[plane]), activation: view.activation });
-    }
+    any
 }
 
 /// `activation(scale * x + shift)`.
@@ -136,7 +150,7 @@ impl Kernel for Activate<'_> {
     }
 }
 
-/// Even and odd columns of a row.
+/// Even and odd columns of a row, with zeros after them.
 struct Split<'a> {
     wide: &'a [f32],
     even: &'a mut [f32],
@@ -147,13 +161,16 @@ impl Kernel for Split<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let pairs = self.wide.as_chunks::<2>().0;
-        match self.odd {
-            Some(odd) => {
-                for ((even, odd), pair) in self.even.iter_mut().zip(odd).zip(pairs) {
-                    [*even, *odd] = *pair;
-                }
+        let (even, gap) = self.even.split_at_mut(pairs.len());
+        gap.fill(0.0);
+        if let Some(odd) = self.odd {
+            let (odd, gap) = odd.split_at_mut(pairs.len());
+            gap.fill(0.0);
+            for ((even, odd), pair) in even.iter_mut().zip(odd).zip(pairs) {
+                [*even, *odd] = *pair;
             }
-            None => self.even.iter_mut().zip(pairs).for_each(|(even, pair)| *even = pair[0]),
+        } else {
+            even.iter_mut().zip(pairs).for_each(|(even, pair)| *even = pair[0]);
         }
     }
 }

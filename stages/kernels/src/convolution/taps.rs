@@ -85,6 +85,34 @@ impl Places {
     }
 }
 
+/// Rows, and columns, around a tile that taps reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Border {
+    pub(super) before: usize,
+    pub(super) after: usize,
+}
+
+impl Border {
+    pub(super) const NONE: Self = Self { before: 0, after: 0 };
+
+    /// What holds all of some offsets.
+    fn around(offsets: impl Iterator<Item = isize>) -> Self {
+        offsets.fold(Self::NONE, |Self { before, after }, offset| Self {
+            before: before.max((-offset).max(0) as usize),
+            after: after.max(offset.max(0) as usize),
+        })
+    }
+
+    pub(super) fn both(self) -> usize {
+        self.before + self.after
+    }
+
+    /// Rows that suffice between two samples, as they share them.
+    pub(super) fn larger(self) -> usize {
+        self.before.max(self.after)
+    }
+}
+
 /// A convolution or its input gradient: each phase of the map written is a sum over taps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pattern {
@@ -92,8 +120,7 @@ pub(super) struct Pattern {
     pub(super) read: usize,
     /// How many of those phases are read, 1 or all.
     pub(super) phases: usize,
-    /// Pixels of the border that tiles are read with.
-    pub(super) margin: usize,
+    pub(super) border: Border,
     /// Phases along a side of the map that is written.
     pub(super) written: usize,
     parts: [Taps; 4],
@@ -107,15 +134,15 @@ impl Pattern {
             let pixel = (dilation * k) as isize - geometry.padding() as isize;
             (pixel.rem_euclid(stride as isize) as usize, pixel.div_euclid(stride as isize))
         };
-        let margin = (0..size).map(|k| reach(k).1.unsigned_abs()).max().unwrap_or(0);
-        let place = |k: usize| (reach(k).0, (reach(k).1 + margin as isize) as usize);
+        let border = Border::around((0..size).map(|k| reach(k).1));
+        let place = |k: usize| (reach(k).0, (reach(k).1 + border.before as isize) as usize);
         let mut taps = Taps::default();
         for weight in 0..geometry.taps() {
             let ((i, row), (j, column)) = (place(weight / size), place(weight % size));
             taps.push(Tap { weight, phase: i * stride + j, row, column });
         }
         let phases = if size == 1 { 1 } else { stride * stride };
-        Self { read: stride, phases, margin, written: 1, parts: [taps; 4] }
+        Self { read: stride, phases, border, written: 1, parts: [taps, Taps::default(), Taps::default(), Taps::default()] }
     }
 
     /// The gradient of the input's pixel `stride * p + phase` reads the upstream's `p + (phase + padding - dilation * k) / stride`
@@ -126,9 +153,8 @@ impl Pattern {
             let pixel = (phase + geometry.padding()) as isize - (dilation * k) as isize;
             (pixel % stride as isize == 0).then_some(pixel / stride as isize)
         };
-        let all = (0..size * stride).filter_map(|n| reach(n / stride, n % stride));
-        let margin = all.map(isize::unsigned_abs).max().unwrap_or(0);
-        let place = |k: usize, phase: usize| reach(k, phase).map(|pixel| (pixel + margin as isize) as usize);
+        let border = Border::around((0..size * stride).filter_map(|n| reach(n / stride, n % stride)));
+        let place = |k: usize, phase: usize| reach(k, phase).map(|pixel| (pixel + border.before as isize) as usize);
         let mut parts = [Taps::default(); 4];
         for (phase, taps) in parts.iter_mut().enumerate().take(stride * stride) {
             // Backwards, so that offsets ascend.
@@ -139,12 +165,13 @@ impl Pattern {
                 }
             }
         }
-        Self { read: 1, phases: 1, margin, written: stride, parts }
+        Self { read: 1, phases: 1, border, written: stride, parts }
     }
 
-    /// The taps into each phase of the map that is written.
+    /// The taps into the phases of the map that is written. No taps add to the phases after these, which are zero.
     pub(super) fn parts(&self) -> &[Taps] {
-        &self.parts[..self.written * self.written]
+        let filled = self.parts.iter().take_while(|taps| taps.count > 0).count();
+        &self.parts[..filled]
     }
 
     /// The taps of a forward pattern, whose output has one phase.
@@ -154,6 +181,6 @@ impl Pattern {
 
     /// The most taps that add to a phase.
     pub(super) fn most_taps(&self) -> usize {
-        self.parts().iter().map(|taps| taps.count).max().unwrap_or(0)
+        self.parts.iter().map(|taps| taps.count).max().unwrap_or(0)
     }
 }

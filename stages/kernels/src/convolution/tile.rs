@@ -6,6 +6,7 @@
 //! whatever the width is.
 
 use super::lanes::MOST;
+use super::taps::Border;
 use crate::Area;
 
 /// How maps are cut into tiles.
@@ -13,8 +14,8 @@ use crate::Area;
 pub(super) struct Cut {
     /// The map's size; of a map of stride 2, that of a phase.
     pub(super) area: Area,
-    /// Rows and columns of the border that tiles may be read with.
-    pub(super) margin: usize,
+    /// The border that tiles may be read with.
+    border: Border,
     rows: usize,
     columns: usize,
     bands: usize,
@@ -40,11 +41,11 @@ pub(super) const BLOCK: usize = 2 * MOST;
 
 impl Cut {
     /// Cuts into tiles of about so many pixels.
-    pub(super) fn new(area: Area, margin: usize, pixels: usize) -> Self {
+    pub(super) fn new(area: Area, border: Border, pixels: usize) -> Self {
         let across = area.width.div_ceil(WIDEST).max(1);
         let columns = area.width.div_ceil(across);
-        let stride = columns + if across == 1 { margin } else { 2 * margin };
-        let tall = area.batch * (area.height + margin);
+        let stride = columns + if across == 1 { border.larger() } else { border.both() };
+        let tall = area.batch * (area.height + border.larger());
         let most = (pixels / stride.max(1)).clamp(1, tall.max(1));
         // The microkernel computes whole blocks: of the heights that are about right, the one with the least beyond the tile,
         // counting the rows of its border as a part of one that is computed.
@@ -53,7 +54,7 @@ impl Cut {
             tall / rows * band(rows) + if tall.is_multiple_of(rows) { 0 } else { band(tall % rows) }
         };
         let rows = (most.div_ceil(2)..=most).rev().min_by_key(|rows| cost(*rows)).unwrap_or(1);
-        Cut { area, margin, rows, columns, bands: tall.div_ceil(rows), across, stride }
+        Cut { area, border, rows, columns, bands: tall.div_ceil(rows), across, stride }
     }
 
     /// How many tiles there are.
@@ -66,7 +67,8 @@ impl Cut {
         let (band, across) = (index / self.across, index % self.across);
         let first = band * self.rows;
         // The rows of zeros after the last sample are never computed.
-        let rows = self.rows.min((self.area.batch * (self.area.height + self.margin)).saturating_sub(first + self.margin));
+        let gap = self.border.larger();
+        let rows = self.rows.min((self.area.batch * (self.area.height + gap)).saturating_sub(first + gap));
         let left = across * self.columns;
         Tile { first, rows, left, columns: self.columns.min(self.area.width.saturating_sub(left)) }
     }
@@ -78,26 +80,38 @@ impl Cut {
 
     /// Values from a channel to the next one of a tile with borders.
     pub(super) fn bordered_run(&self) -> usize {
-        odd_lines((self.rows * self.stride).next_multiple_of(BLOCK) + 2 * self.margin * (self.stride + 1))
+        odd_lines((self.rows * self.stride).next_multiple_of(BLOCK) + self.border.both() * (self.stride + 1))
     }
 
-    /// Calls for each row that is a sample's, from `border` rows above the tile to as many below it: with the row counted from
-    /// there, the sample and its row.
-    pub(super) fn sample_rows(&self, tile: Tile, border: usize, mut each: impl FnMut(usize, usize, usize)) {
-        // Counted from a sample before the first.
-        let period = self.area.height + self.margin;
-        let from = tile.first + period - border;
-        let (mut sample, mut y) = (from / period, from % period);
-        for row in 0..tile.rows + 2 * border {
-            if y < self.area.height && sample > 0 && sample <= self.area.batch {
-                each(row, sample - 1, y);
-            }
-            y += 1;
-            if y == period {
-                (sample, y) = (sample + 1, 0);
-            }
-        }
+    /// The rows of the tile and its border that are samples', sample by sample.
+    pub(super) fn samples(&self, tile: Tile, border: Border) -> impl Iterator<Item = Rows> {
+        // The tall map's rows are counted from a sample before its first, as a border may reach there.
+        let Area { batch, height, .. } = self.area;
+        let period = height + self.border.larger();
+        let first = tile.first + period - border.before;
+        let end = first + tile.rows + border.both();
+        let samples = (first / period).max(1)..=batch;
+        let rows = samples.map(move |sample| (sample, first.max(sample * period), end.min(sample * period + height)));
+        rows.take_while(move |(_, start, _)| *start < end).filter(|(_, start, stop)| start < stop).map(
+            move |(sample, start, stop)| Rows {
+                sample: sample - 1,
+                y: start - sample * period,
+                row: start - first,
+                count: stop - start,
+            },
+        )
     }
+}
+
+/// Rows of one sample within a tile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) sample: usize,
+    /// The first of them in the sample.
+    pub(super) y: usize,
+    /// The first of them in the tile, counted from its border's first.
+    pub(super) row: usize,
+    pub(super) count: usize,
 }
 
 /// Runs that don't all start in the same few places of a cache: an odd number of its lines apart.

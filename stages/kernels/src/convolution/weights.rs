@@ -6,19 +6,15 @@
 use super::lanes::run;
 use super::load::Reading;
 use super::products::{Block, HEIGHT};
-use super::taps::{Layout, Pattern, Places};
+use super::taps::{Border, Layout, Pattern, Places};
 use super::tile::Cut;
 use crate::cells::Cells;
 use crate::parallel;
 use crate::{Area, Element, View};
 use rayon::prelude::*;
 
-/// The most outputs, and inputs, of a piece of work.
-const SIDE: usize = 32;
 /// Pieces of work that are wanted, so that all threads have some.
 const PIECES: usize = 64;
-/// About the pixels of a tile.
-const PIXELS: usize = 1024;
 
 /// How the work is cut.
 pub(super) struct Plan {
@@ -35,14 +31,14 @@ pub(super) struct Plan {
 impl Plan {
     /// `area` is the output's.
     pub(super) fn new(pattern: Pattern, inputs: usize, outputs: usize, area: Area) -> Self {
-        let (margin, taps) = (pattern.margin, pattern.most_taps());
-        let even = |all: usize| all.div_ceil(all.div_ceil(SIDE).max(1)).next_multiple_of(HEIGHT);
-        let block = [even(outputs), even(inputs).min(inputs.max(1))];
+        let (gap, taps, sizes) = (pattern.border.larger(), pattern.most_taps(), pattern.weight_sizes());
+        let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most).max(1)).next_multiple_of(HEIGHT);
+        let block = [even(outputs, sizes.sides[0]), even(inputs, sizes.sides[1]).min(inputs.max(1))];
         let blocks = [outputs.div_ceil(block[0].max(1)), inputs.div_ceil(block[1])];
-        let all = area.batch * (area.height + margin) * (area.width + margin);
+        let all = area.batch * (area.height + gap) * (area.width + gap);
         let wanted = PIECES / (blocks[0] * blocks[1]).max(1);
-        let pixels = if wanted > 1 { (all / wanted).clamp(256, PIXELS) } else { PIXELS };
-        let cut = Cut::new(area, margin, pixels);
+        let pixels = if wanted > 1 { (all / wanted).clamp(256, sizes.pixels) } else { sizes.pixels };
+        let cut = Cut::new(area, pattern.border, pixels);
         let segments = wanted.clamp(1, cut.tiles());
         Plan { pattern, cut, block, blocks, segments, whole: outputs * inputs * taps }
     }
@@ -75,7 +71,7 @@ pub(super) fn weight_gradient<E: Element>(
     let (channels, outputs) = (inputs.iter().map(|view| view.channels).sum::<usize>(), upstream.channels);
     let Plan { pattern, cut, segments, .. } = *plan;
     let taps = pattern.most_taps();
-    let reading = Reading { border: pattern.margin, run: cut.bordered_run() };
+    let reading = Reading { border: pattern.border, run: cut.bordered_run() };
     let layout = Layout { phases: pattern.phases, run: reading.run, stride: cut.stride };
     let (partials, scratch) = workspace.split_at_mut(plan.partials());
     let target = Cells::new(if segments > 1 { &mut *partials } else { &mut *gradient });
@@ -95,9 +91,9 @@ pub(super) fn weight_gradient<E: Element>(
             if pattern.read == 1 {
                 cut.load(tile, inputs, ins.clone(), reading, x);
             } else {
-                cut.load_phases(tile, inputs, ins.clone(), reading, pattern.phases, x);
+                cut.load_phases(tile, inputs, ins.clone(), (reading, pattern.phases), x);
             }
-            let plain = Reading { border: 0, run: cut.plain_run() };
+            let plain = Reading { border: Border::NONE, run: cut.plain_run() };
             cut.load(tile, std::slice::from_ref(upstream), outs.clone(), plain, y);
             let pixels = tile.rows * cut.stride;
             let (places, neighbours) = (places.of(ins.len()), places.neighbours);

@@ -52,8 +52,7 @@ pub(super) fn loss(terms: &[WeightedTerm], z: &mut [f32], y: &[u8], area: Area, 
                 assert!(centrelines.is_none(), "one clDice");
                 let measured = cldice::ClDice::measure(iterations, z, y, area, workspace);
                 centrelines = Some((measured, scale * weight));
-                // A minimum or maximum may have hidden a NaN, no sum has.
-                (if sums.total.is_nan() { f64::NAN } else { measured.value() }, [0.0; 2])
+                (measured.value(), [0.0; 2])
             }
             _ => continue,
         };

@@ -59,6 +59,7 @@ impl ClDice {
                         *map = Pixel::new(z, y).p;
                     }
                     sums[0] += sum(skeleton);
+                    // Of all pixels, with 0 too: minima and maxima may hide a NaN, this product doesn't.
                     sums[1] += sum_of_pairs(skeleton, map, |skeleton, p| skeleton * p);
                     for (map, skeleton) in map.iter_mut().zip(skeleton) {
                         *map = if *skeleton > 0.0 { -*map } else { *map };

@@ -7,7 +7,7 @@ use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
 use serde_json::{Map, Value};
 
 use super::best;
-use super::node::{Data, Node, quote};
+use super::node::{Data, Entry, Node, quote};
 use super::on_error;
 use super::options::{Checker, Owner, Places};
 use super::references::Used;
@@ -168,6 +168,15 @@ fn trainer(root: &Node, checker: &mut Checker<'_>) -> Option<Map<String, Value>>
     if at.is_none() {
         // Without the block there is no place for what it lacks.
         checker.problems[before..].iter_mut().for_each(|problem| problem.span = None);
+    }
+    // Of a misspelt block only the keys in it would be looked at, and they need not be near any known one.
+    for spec in &misspelt {
+        let block = |key: &&Entry| suggest::is_slip(&key.key, spec.name) && matches!(key.value.data, Data::Map(_));
+        for key in keys.iter().filter(block) {
+            let message = format!("nothing reads {}", quote(&format!("trainer.{}", key.key)));
+            let help = format!("did you mean {}?", quote(&format!("trainer.{}", spec.name)));
+            checker.problems.push(Diagnostic::error(key.key_span, message).help(help));
+        }
     }
     values.filter(|_| misspelt.is_empty())
 }

@@ -6,7 +6,7 @@ use image::DynamicImage;
 use pipeline_contract::StageError;
 
 use crate::labels::{Labels, shown};
-use crate::read::narrow;
+use crate::values::narrow;
 
 /// A pixel whose value has no label.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use pipeline_contract::{Result, StageError};
 use crate::assign::assign;
 use crate::guard::guarded;
 use crate::labels::Labels;
+use crate::values::narrow;
 use crate::{jpeg, tiff};
 
 /// A file whose header has been read.
@@ -237,11 +238,6 @@ fn repeat(values: &[u8], channels: usize) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(values.len() / channels * 3);
     values.iter().step_by(channels).for_each(|&value| rgb.extend_from_slice(&[value; 3]));
     rgb
-}
-
-/// A value of 16 bit, rounded to 8: 65535 is 257 times 255.
-pub(crate) fn narrow(value: u16) -> u8 {
-    ((u32::from(value) + 128) / 257) as u8
 }
 
 /// Gives spare capacity back: budgets count it.

@@ -40,3 +40,8 @@ pub(crate) fn in_order<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) 
     let entries = map.into_iter().map(|(name, value)| Ok((name, serde_json::from_value(value)?)));
     entries.collect::<Result<Vec<_>, serde_json::Error>>().map(Some).map_err(D::Error::custom)
 }
+
+/// A value of 16 bit, rounded to 8: 65535 is 257 times 255.
+pub(crate) fn narrow(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}

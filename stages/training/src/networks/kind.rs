@@ -96,7 +96,7 @@ pub fn build(model: &Value) -> Result<Network> {
     let given = model.as_object().and_then(|model| model.iter().next());
     let (name, options) = given.ok_or_else(|| StageError::new("a model is a name with options"))?;
     let kinds = all();
-    let kind = kinds.iter().find(|kind| kind.name == name).ok_or_else(|| {
+    let kind = kinds.iter().find(|network| network.name == name).ok_or_else(|| {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
         StageError::new(format!("there is no network named {name:?}")).help(format!("one of {}", names.join(", ")))
     })?;

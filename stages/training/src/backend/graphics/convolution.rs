@@ -88,7 +88,9 @@ impl ConvolutionBackend for Graphics<'_> {
         let (pixels, p, mut parts) = (rows(upstream), padding(geometry), Vec::new());
         for input in inputs {
             let x = self.activated(self.read(input))?;
-            let padded = if p > 0 { x.pad((p, p, p, p), PadMode::Constant(0.0)) } else { x };
+            // What a stride skips behind the last tap is sliced with it.
+            let far = p.max(geometry.size - 1);
+            let padded = if far > 0 { x.pad((p, far, p, far), PadMode::Constant(0.0)) } else { x };
             let mut taps = Vec::new();
             for at in 0..geometry.taps() {
                 let read = tap(&padded, geometry, at, input.map.area);

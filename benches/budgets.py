@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What the fit chooses for budgets, each proven by a run that stays under it. Writes a Markdown table.
+"""What the fit chooses for budgets, each checked by a run that must stay within it. Writes a Markdown table.
 usage: budgets.py PIPELINE [FIVES_FOLDER] [BUDGET ...]      (PIPELINE: a release build; budgets such as 400MiB)
-Photographs where a folder is given, drawn eyes otherwise. Needs nothing but Python; run it in the repository's root."""
+Uses photographs if a folder is given, otherwise drawn eyes. Needs only Python; run it in the repository's root."""
 import json, subprocess, sys, tempfile
 from pathlib import Path
 

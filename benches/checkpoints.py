@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What checkpoints cost: the share of training time, and their size beside the plan's state. Writes Markdown.
+"""What checkpoints cost: the share of training time, and their size compared with the plan. Writes Markdown.
 usage: checkpoints.py PIPELINE [MINUTES]      (PIPELINE: a release build; four minutes unless said, a checkpoint each)
-Needs nothing but Python; run it in the repository's root."""
+Needs only Python; run it in the repository's root."""
 import json, subprocess, sys, tempfile
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench data -- data/FIVES/train 512        # SPLIT_DIR SIZE; without arguments, drawn images
 //! ```
-//! The peer to hold it against is a torch `DataLoader` that does the same; figures of both are in docs/measured.md.
+//! To be compared with a torch `DataLoader` that does the same; docs/measured.md has figures of both.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use pipeline::engine::{Control, Patience, RunOptions, run};
 use pipeline::spec::load_text;
 use pipeline_images::Batch;
 
-/// Consumes batches and does nothing with them, as an infinitely fast network would.
+/// Discards batches, like an infinitely fast network.
 struct Drop;
 
 impl Sequential for Drop {

@@ -1,4 +1,4 @@
-"""The Markdown file of gpu.sh, from the folder in which it keeps what each command said.
+"""Writes the Markdown file of gpu.sh, from the folder with the output of each command.
 usage: gpu.py FOLDER OUT [--judge]      (--judge: exit 1 when a fixture failed or nothing was measured)"""
 import json, math, re, statistics, sys
 from pathlib import Path
@@ -14,7 +14,7 @@ def text(path):
 
 
 def parsed(said):
-    """A command that was cut off may leave half a line."""
+    """A command that was killed may leave half a line."""
     try:
         return json.loads(said)
     except ValueError:
@@ -22,7 +22,7 @@ def parsed(said):
 
 
 def why_not(folder):
-    """Why a command gave nothing, in words that name no path of the machine; None when it ended well."""
+    """Why a command failed, without paths of the machine; None if it succeeded."""
     if not folder.exists():
         return "not reached"
     if (folder / "why").exists():
@@ -38,7 +38,7 @@ def why_not(folder):
         return "out of memory"
     if code in (124, 137) and float(ended[3]) - float(ended[2]) >= limit - 1:
         whole = limit == int(about["row_limit"])
-        return f"cut off after {limit} s" + ("" if whole else ", all that was left")
+        return f"killed after {limit} s" + ("" if whole else ", all that was left")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ") and not line.startswith("error: help")]
     line = (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
@@ -47,7 +47,7 @@ def why_not(folder):
 
 
 def measured(row, seconds):
-    """Whether steps were measured; a row that was cut off keeps them, and says so."""
+    """Whether steps were measured; a row that was killed keeps its steps, with a note."""
     if not seconds:
         row["why"] = row["why"] or "no step was measured"
     elif row["why"]:
@@ -57,7 +57,7 @@ def measured(row, seconds):
 
 
 def card_used(folder):
-    """Bytes of the card that were in use at most, over what was in use before the first row."""
+    """The card's peak use in bytes, less its use before the first row."""
     numbers = lambda path: [int(word) for word in re.findall(r"(\d+) MiB", text(path))]
     used, before = numbers(folder / "used"), numbers(work / "used_before")
     return (max(used) - before[0]) * MIB if used and before else None
@@ -71,9 +71,9 @@ def ours(base, batch, accumulation, precision, checkpointing):
     row["planned"] = next((event.get("device_planned_peak") for event in events if event["event"] == "plan"), None)
     retries = [event for event in events if event["event"] == "retry"]
     if retries:
-        # The program goes on with a smaller setting; that would be another row's figures.
+        # The program continues with a smaller setting, which belongs to another row.
         to = retries[-1].get("to") or {}
-        row["why"] = (f"out of memory; it went on with micro-batches of {to.get('micro_batch')}, "
+        row["why"] = (f"out of memory; it continued with micro-batches of {to.get('micro_batch')}, "
                       f"`gradient_checkpointing` {to.get('gradient_checkpointing')}")
         return row
     done = [event for event in events if event["event"] == "step"]
@@ -131,7 +131,7 @@ def fixtures():
         figures = re.findall(r"^(ok|FAIL)\s+(\S+)\s+(\S+)\s+(\S+)\s", text(folder / "out"), re.M)
         why, bad = why_not(folder), [figure for figure in figures if figure[0] == "FAIL"]
         if figures and (bad or why is None):
-            # An error that isn't a number is the worst there is.
+            # NaN is the worst error.
             share = lambda figure: (lambda value: math.inf if math.isnan(value) else value)(float(figure[2]) / float(figure[3]))
             worst = max(figures, key=share)
             failed |= bool(bad)
@@ -144,7 +144,7 @@ def fixtures():
 
 
 def window():
-    """How far a window's float32 gradients are from the CPU's, in words, and whether that is too far."""
+    """How far a window's float32 gradients are from the CPU's, as text, and whether that is too far."""
     groups = re.findall(r"^(?:ok|DIFF)\s+(\S+)\s+\S+\s+\S+\s+(\S+)$", text(work / "window" / "out"), re.M)
     if not groups:
         return f"Not compared with the CPU at {about['side']} x {about['side']}: {why_not(work / 'window') or 'it gave no figures'}.", False
@@ -182,7 +182,7 @@ page += [window_line, ""]
 
 page += ["## A step's time and memory", "",
          f"U-Net of depth {about['depth']}, group norm, AdamW, images of {about['side']} x {about['side']}; micro-batch x accumulation. "
-         f"{steps} steps each, the first {warmup} left out, medians; each row a process of its own, the two programs in turn. A step here "
+         f"{steps} steps each, the first {warmup} left out, medians; each row a separate process, the two programs alternating. A step here "
          "goes from the end of one to the end of the next and holds all that a run does; PyTorch's images are random, made before its "
          "clock starts. PyTorch has one checkpointing, of each level: it stands beside `blocks` and `full`."]
 if not no_torch and not cpu_peer:

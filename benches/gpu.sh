@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# What a machine with a GPU is asked: does it compute what PyTorch does, how long does a step take, and in how much memory?
-# Writes a Markdown file. Needs bash, coreutils and python3; PyTorch's half is left out, with the reason, where torch isn't there.
+# Measures a machine with a GPU: does it compute what PyTorch does, how long does a step take, and in how much memory?
+# Writes a Markdown file. Needs bash, coreutils and python3; without torch, PyTorch's half is left out, with the reason.
 set -euo pipefail
 
 usage() {
   cat <<'END'
 usage: benches/gpu.sh [OPTIONS]
-  --binary PATH      a build of pipeline; a small one is made where none is named
+  --binary PATH      a build of pipeline (default: a small one is built)
   --device NAME      vulkan, wgpu or cuda (vulkan)
   --out FILE         the Markdown file (docs/gpu.md)
-  --fixtures DIR     the reference *.safetensors (../shared/parity)
-  --peer FILE        PyTorch's train_step.py (../shared/peers/train_step.py)
+  --fixtures DIR     references *.safetensors, from tests/pytorch/make_reference.py (../shared/parity; none: left out)
+  --peer FILE        a train_step.py that times the same step in PyTorch (../shared/peers/train_step.py; none: left out)
   --python PYTHON    the Python that has torch (python3)
-  --deadline SECONDS for all but the build; rows that there is no time for are listed (450)
-  --row SECONDS      the most that one row may take (100)
-  --tiny             a network and images so small that software Vulkan does it all in some minutes
+  --deadline SECONDS for all but the build; rows beyond it are listed as not measured (450)
+  --row SECONDS      limit for one row (100)
+  --tiny             a network and images small enough for software Vulkan: some minutes
 END
 }
 
@@ -35,7 +35,7 @@ while (($#)); do
     --out) out=$(realpath -m "$2") ;;
     --fixtures) fixtures=$(realpath -m "$2") ;;
     --peer) peer=$(realpath -m "$2") ;;
-    --python) case $2 in */*) python=$(realpath -s "$2") ;; *) python=$2 ;; esac ;; # a link into a virtual environment stays one
+    --python) case $2 in */*) python=$(realpath -s "$2") ;; *) python=$2 ;; esac ;; # keep a link into a virtual environment
     --deadline) deadline=$2 ;;
     --row) row_limit=$2 ;;
   esac
@@ -45,9 +45,9 @@ case ${device%%:*} in vulkan | wgpu | cuda) ;; *) echo "the device is vulkan, wg
 cd "$root"
 
 if [ -z "$binary" ]; then
-  # Other features and stripping would make the usual build's artefacts stale each time, so it has a folder of its own.
+  # A separate folder: other features would invalidate the usual build's artefacts each time.
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}-${device%%:*}"
-  # At a fixed address: 8 MB less of places to be moved.
+  # A fixed address saves 8 MB of relocations.
   cargo rustc --locked --profile carry --features "${device%%:*}" --bin pipeline -- -C relocation-model=static
   binary=$(realpath "$CARGO_TARGET_DIR/carry/pipeline")
 fi
@@ -55,7 +55,7 @@ size=$(($(stat -c %s "$binary") / 1000000))
 echo "the program: $size MB" >&2
 if ((size > 60)); then echo "that is more than 60 MB: too large to be carried about; is it stripped?" >&2; fi
 
-# The clock starts here: a build takes what it takes.
+# The clock starts here, after the build.
 SECONDS=0
 work=$(mktemp -d)
 watcher=''
@@ -68,15 +68,15 @@ fi
 # Kernels are compiled in the first step; the optimizer's memory is allocated at its end.
 warmup=2
 
-table() { # writes what is known so far, so that a run that is ended from outside leaves its rows
+table() { # writes what is known so far, so that a killed run leaves its rows
   python3 benches/gpu.py "$work" "$out"
 }
 
-# What the card itself counts, for both programs by the same measure. Each allocator's own figures leave out contexts and kernels.
+# The card's own count, the same measure for both programs: each allocator's figures leave out contexts and kernels.
 smi() { nvidia-smi --id=0 --query-gpu="$1" --format=csv,noheader 2>/dev/null; }
 watch_card() {
   if ! [ -e "$work/card" ]; then return; fi
-  # Not by way of the function: the number to stop must be the program's, not that of a shell around it.
+  # Not through the function: the process id to stop must be the program's, not a shell's.
   nvidia-smi --id=0 --query-gpu=memory.used --format=csv,noheader --loop-ms=100 >"$1/used" 2>/dev/null &
   watcher=$!
 }
@@ -87,7 +87,7 @@ unwatch_card() {
   watcher=''
 }
 
-# attempt FOLDER COMMAND...: runs it in the time that is left and keeps all that it says; never fails.
+# attempt FOLDER COMMAND...: runs it in the time left and keeps its output; never fails.
 attempt() {
   local folder=$work/$1 left=$((deadline - SECONDS)) limit code=0 began
   shift
@@ -103,7 +103,7 @@ attempt() {
 
 ours() { # base, batch, accumulation, precision, checkpointing
   local row=rows/ours-$1-$2-$3-$4-$5
-  # All batches fit the queue before the network: they are drawn while kernels are compiled, and no step waits for them.
+  # All batches fit the queue before the network: they are drawn while kernels compile, so no step waits for them.
   attempt "$row" "$binary" run pipelines/quickstart.yml --quiet --out "$work/$row/run" --set trainer.device="$device" \
     --set trainer.num_epochs=1 --set trainer.gradient_accumulation_steps="$3" --set trainer.mixed_precision="'$4'" \
     --set trainer.gradient_checkpointing="$5" --set dataset.drawn.pairs=$(($2 * $3 * steps)) --set dataset.drawn.test_pairs=1 \
@@ -135,7 +135,7 @@ for window in "${windows[@]}"; do
     done
   done
 done >"$work/plan"
-table # also finds out now whether the file can be written
+table # also checks that the file can be written
 
 for fixture in "$fixtures"/*.safetensors; do
   if [ -e "$fixture" ]; then
@@ -147,7 +147,7 @@ for fixture in "$fixtures"/*.safetensors; do
 done
 table
 
-# Kernels are chosen by size, and may be wrong for some: the gradients of the first row's network at its own size, against the CPU's.
+# Kernels are chosen by size and may be wrong for some: compares the gradients of the first row's network, at its own size, with the CPU's.
 echo "$SECONDS s: verify a window at $side x $side" >&2
 attempt window "$binary" verify pipelines/quickstart.yml --device "$device" --set trainer.gradient_accumulation_steps=1 \
   --set dataset.drawn.pairs=1 --set dataset.drawn.image_size=$side --set dataset.drawn.batch_size=1 \
@@ -171,7 +171,7 @@ print(torch.__version__, torch.version.cuda if cuda else "-", torch.cuda.get_dev
   fi
 fi
 
-# The two programs take turns, so that a card that grows hot or is shared is so for both.
+# The two programs alternate, so a hot or shared card affects both.
 while read -r base batch accumulation precision checkpointing <&3; do
   echo "$SECONDS s: base $base, $batch x $accumulation, $precision, $checkpointing" >&2
   ours "$base" "$batch" "$accumulation" "$precision" "$checkpointing"

@@ -2,7 +2,7 @@
 """Every combination of norm, precision, checkpointing and accumulation: a window's gradients against the float32 batch of the
 same samples, on drawn eyes and, where there are some, on photographs. Writes a Markdown table of relative L2 errors.
 usage: gradients.py PIPELINE [FIVES_FOLDER]      (PIPELINE: a release build; run it in the repository's root)
-Needs nothing but Python."""
+Needs only Python."""
 import itertools, re, subprocess, sys
 
 program, fives = sys.argv[1], (sys.argv[2:] or [None])[0]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Whether memory grows with time: many small steps with checkpoints and evaluations. Writes a Markdown table.
+"""Whether memory grows over time: many small steps with checkpoints and evaluations. Writes a Markdown table.
 usage: growth.py PIPELINE [STEPS]      (PIPELINE: a release build; 20000 steps unless said)
 Each row stands for the 500 steps before its step: medians of what was seen about every 20 steps, as single moments differ by what is
 on its way and by whether the cleanup at an epoch's end has just been. The first 500 steps are for warming up.
-Needs nothing but Python and Linux; run it in the repository's root."""
+Needs only Python and Linux; run it in the repository's root."""
 import json, re, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
@@ -20,7 +20,7 @@ seen, first = [], None
 
 
 def row(end):
-    """What was seen in the stretch that ends there."""
+    """The medians of the steps before."""
     global first
     inside = [one for one in seen if end - stretch < one[0] <= end]
     seen.clear()

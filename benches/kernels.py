@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where a device's time goes: the kernels of a short training and what each takes, by the library's own profiling.
+"""Where a device's time goes: the kernels of a short training and their times, from the library's profiling.
 usage: kernels.py PIPELINE DEVICE [BASE DEPTH SIZE BATCH PRECISION CHECKPOINTING]      (32 5 1024 1 fp16 none unless said)
 Writes a Markdown table. Needs nothing but Python; run it in the repository's root. A profile waits for each kernel, so that the sum is the
 kernels' own time, without gaps between them."""
@@ -17,7 +17,7 @@ UNITS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 def run(folder, name, steps):
-    """A training in a folder of its own, so that the library finds its configuration there and nothing else."""
+    """A training in a separate folder, where the library finds only its own configuration."""
     command = [program, "run", str(Path("pipelines/quickstart.yml").resolve()), "--quiet", "--out", f"{folder}/{name}"]
     for key, value in (settings | {"dataset.drawn.pairs": steps * int(batch)}).items():
         command += ["--set", f"{key}={value}"]
@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
         Path(folder, "cubecl.toml").write_text(f'[profiling]\nlogger = {{ level = "full", file = "{log}" }}\n')
         run(folder, name, steps)
         figures.append(launches(log))
-# What the longer run has more are steps and nothing else.
+# The longer run differs only by its additional steps.
 (short, few), (long, many) = figures
 seconds = {name: (long[name] - short[name]) / STEPS for name in long}
 count = {name: (many[name] - few[name]) / STEPS for name in many}
@@ -51,7 +51,7 @@ total = sum(seconds.values())
 print(f"Base {base}, depth {depth}, {size} x {size}, micro-batch {batch}, {precision}, {checkpointing}, {device}; "
       f"a step: {1000 * total:.2f} ms in {sum(count.values()):.0f} launches.\n")
 print("| kernel | launches a step | ms a step | share |\n|---|---|---|---|")
-# The rest takes less than the two runs differ by themselves.
+# The rest is below the noise between two runs.
 shown = [name for name in sorted(seconds, key=lambda name: -seconds[name]) if seconds[name] > total / 500]
 for name in shown:
     print(f"| {name} | {count[name]:.0f} | {1000 * seconds[name]:.3f} | {100 * seconds[name] / total:.1f}% |")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Plans against runs: for each of 27 settings, what `pipeline plan` says of the device's memory and what a run of two steps allocates.
+"""Plans compared with runs: for each of 27 settings, the device's memory by `pipeline plan` and as a run of two steps allocates it.
 usage: memory.py PIPELINE [DEVICE]      (PIPELINE: a release build; DEVICE: cpu unless said)
-Writes a Markdown table. Needs nothing but Python; run it in the repository's root."""
+Writes a Markdown table. Needs only Python; run it in the repository's root."""
 import itertools, json, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -11,7 +11,7 @@ policies = list(itertools.product(["no", "fp16", "bf16"], ["none", "blocks", "fu
 print("| base | size | batch | precision | checkpointing | norm | planned MiB | measured MiB | planned / measured |\n|" + "---|" * 9)
 ratios = []
 for at, (base, size, batch) in enumerate(shapes * 3):
-    # Every policy is met, and each round over the shapes meets other ones.
+    # Covers every policy; each round over the shapes combines them differently.
     precision, checkpointing, norm = policies[(7 * at + at // len(shapes)) % len(policies)]
     settings = {"trainer.device": device, "trainer.num_epochs": 1, "trainer.mixed_precision": f"'{precision}'",
                 "trainer.gradient_checkpointing": checkpointing, "trainer.gradient_accumulation_steps": 1,

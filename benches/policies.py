@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What each policy saves and costs: device memory and time of a training pass, the settings in turn, several rounds, medians.
+"""What each policy saves and costs: device memory and time of a training pass; settings alternate over several rounds; medians.
 usage: policies.py PIPELINE [DEVICE] [ROUNDS]      (PIPELINE: a release build; cpu and 3 unless said)
 Writes a Markdown table of a U-Net of base 16 and depth 4 on drawn eyes of 512 x 512. Needs nothing but Python; run it in the
 repository's root, with nothing else running."""
@@ -21,7 +21,7 @@ def run(batch, steps, precision, checkpointing):
             command += ["--set", f"{key}={value}"]
         subprocess.run(command, check=True)
         summary = json.loads(Path(folder, "run", "summary.json").read_text())
-    # The stages of the network's lane, without the wait for data.
+    # The stages of the device's lane, without waiting for data.
     busy = sum(stage["busy_seconds"] for stage in summary["stages"] if stage["stage"] in ("train", "accum", "optim"))
     return busy / 12, summary["memory"]["device_measured_peak"]
 

@@ -1,4 +1,4 @@
-//! Writes the seeds of the targets that read binary files, all drawn or made here: `cargo run --example seeds`, in this folder.
+//! Generates the seeds of the targets that read binary files: `cargo run --example seeds`, in this folder.
 //! The same bytes each time. The seeds of `yaml` are written by hand.
 
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ fn decode(folder: &Path) -> Done {
 /// Tensors by name: type, shape, bytes.
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-/// Weights of the networks that the target reads, and a reference of the smallest, all of made-up values: `verify` goes through
+/// Weights of the networks that the target reads, and a reference of the smallest, all with made-up values: `verify` reads
 /// such a file to its end and reports that nothing agrees.
 fn weights(folder: &Path) -> Done {
     fs::create_dir_all(folder)?;

@@ -1,5 +1,5 @@
-//! Any bytes as a checkpoint: read and written again, or refused. A changed byte spoils a sum, so the same bytes are also the state
-//! of a checkpoint whose sums are right.
+//! Arbitrary bytes as a checkpoint: read and written again, or refused. A changed byte invalidates a checksum, so the same bytes are also
+//! the state of a checkpoint with valid checksums.
 
 #![no_main]
 

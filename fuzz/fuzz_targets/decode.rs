@@ -1,4 +1,4 @@
-//! Any bytes as an image file and as its mask: decoded within the memory that so many pixels may take, or refused.
+//! Arbitrary bytes as an image file and as its mask: decoded within the memory allowed for the pixels, or refused.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 /// Pixels that a file may have here: a side of 512, so that a run takes milliseconds.
 const PIXELS: u64 = 1 << 18;
 
-/// What may be held at once, in bytes; more ends the process. Twice what is documented for one file, and some for the fuzzer.
+/// What may be held at once, in bytes; more ends the process. Twice the documented limit of one file, plus some for the fuzzer.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 128 << 20);
 

@@ -1,4 +1,4 @@
-//! Any bytes as weights to start from, of three small networks, and as a reference that `verify` trains along: read, or refused.
+//! Arbitrary bytes as initial weights of three small networks, and as a reference for `verify`: read, or refused.
 
 #![no_main]
 

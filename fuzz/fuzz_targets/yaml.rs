@@ -1,5 +1,5 @@
-//! Any bytes as a pipeline file: read with the kinds that ship, to the built graph, its drawings and its plan, or refused with
-//! reasons that have a place. Bytes of 255, which no UTF-8 text holds, set overrides (`--set`) apart from the file.
+//! Arbitrary bytes as a pipeline file: read with the shipped kinds, up to the graph, its drawings and its plan, or refused with
+//! problems that have a place. Bytes of 255, which no UTF-8 text holds, set overrides (`--set`) apart from the file.
 
 #![no_main]
 
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     loaded.pipeline.iter().for_each(used);
 });
 
-/// What the program does with a file that is good, without running it.
+/// What the program does with a valid file, without running it.
 fn used(pipeline: &Pipeline) {
     for format in [Format::Dot, Format::Svg, Format::Mermaid, Format::Ascii] {
         draw(&pipeline.graph, &pipeline.name, format, None);

@@ -1,4 +1,4 @@
-//! A problem in a file: how bad it is, where it stands, how to mend it; for people ([`Diagnostic::render`]) and for machines
+//! A problem in a file: how bad it is, where it is, how to fix it; for people ([`Diagnostic::render`]) and for machines
 //! ([`Diagnostic::report`]). It knows no pipeline: [`crate::spec`] finds the problems.
 
 mod render;
@@ -19,9 +19,9 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What is wrong, a lowercase fragment.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: Option<String>,
-    /// A second place that has to do with it, and what it has to do with it: where a `${...}` asked for the value.
+    /// A second place that belongs to it, and how: the place of the `${...}` that asked for the value.
     pub related: Option<Box<(Span, String)>>,
 }
 
@@ -37,7 +37,7 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
-    /// Adds how to mend it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -73,14 +73,14 @@ impl Diagnostic {
     }
 }
 
-/// A [`Diagnostic`] that stands for itself, without the text that it came from.
+/// A self-contained [`Diagnostic`], without the text that it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// `error` or `warning`.
     pub severity: &'static str,
     /// What is wrong.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: Option<String>,
     /// The file's name, or `--set`.
     pub file: String,

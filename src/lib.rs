@@ -1,9 +1,9 @@
-//! `pipeline` trains segmentation networks from a YAML file of stages, inside the memory that there is.
+//! `pipeline` trains segmentation networks from a YAML file of stages, within a memory budget.
 //!
 //! [`spec`] reads the file into checked stages, [`graph`] makes them a typed DAG with lanes, [`engine`] runs the lanes on
-//! bounded edges, [`plan`] says what a run will take, [`window`] proves its
+//! bounded edges, [`plan`] says how much memory a run will need, [`window`] checks its
 //! accumulation, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
-//! under `stages/`; [`builtin`] registers them, and the engine knows them by the contract alone.
+//! under `stages/`; [`builtin`] registers them, and the engine knows them through the contract alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 

@@ -1,11 +1,11 @@
 //! The binary: the program of [`pipeline::cli`] with the stage kinds that come with it.
-//! A program of your own stages is this one with another registry.
+//! A program with your own stages is this one with another registry.
 
 use std::process::ExitCode;
 
 use pipeline::contract::memory::CountingAllocator;
 
-/// Large blocks are counted by side, so that a run can say what it held where no driver says it.
+/// Counts large blocks by side, so that a run on the CPU can measure what the device's lane holds.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 

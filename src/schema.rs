@@ -15,7 +15,7 @@ pub fn schema(registry: &Registry) -> Value {
         json!({"type": "string", "description": "the run's name; part of its folder's name (default: the file's name)"}),
     );
     keys.extend(top);
-    let dataset = "the data set's own keys, referred to by `${dataset.KEY}`";
+    let dataset = "your own keys, referred to by `${dataset.KEY}`";
     keys.insert("dataset".into(), json!({"type": ["object", "null"], "description": dataset}));
     keys.insert("trainer".into(), trainer(registry));
     let stages = "the stages; each follows the one above it unless it says `needs` or is a source";
@@ -72,8 +72,8 @@ fn stage(registry: &Registry) -> Value {
             "use": {"enum": names, "markdownEnumDescriptions": docs, "description": "the kind of stage"},
             "needs": {"anyOf": [need, {"type": "array", "items": need}, {"type": "null"}]},
             "with": {"type": ["object", "null"], "description": "the options of the kind"},
-            "workers": described(&stages::workers_type(), "how many CPU workers may run it at once", true),
-            "bound": described(&stages::bound_type(), "how much may wait in front of it: items, or {items, bytes}", true),
+            "workers": described(&stages::workers_type(), "number of CPU workers that run it in parallel", true),
+            "bound": described(&stages::bound_type(), "limit of the queue before it: items, or {items, bytes}", true),
         },
         "required": ["id", "use"],
         "additionalProperties": false,

@@ -1,5 +1,5 @@
-//! A file's first window: its own sources and image stages run until they have given the training as many micro-batches as a
-//! window holds, and the training crate compares their gradients with those of one batch.
+//! A file's first window: its sources and image stages run until they have produced a window of micro-batches, and the
+//! training crate compares their gradients with those of one batch.
 
 use std::collections::HashSet;
 use std::sync::Arc;

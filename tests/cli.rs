@@ -79,7 +79,7 @@ fn all_problems_of_all_files_are_told_and_good_files_still_pass() {
     for word in ["bad.yml:3", "bad.yml:4", "decode", "resize", "errors in", &format!("{GOOD}: ok")] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
-    assert!(!said.contains('\x1b'), "no colours where nobody sees them");
+    assert!(!said.contains('\x1b'), "no colours without a terminal");
     assert!(answer(&["validate", &bad, "--color", "always"], 1).contains('\x1b'));
     let json: serde_json::Value = serde_json::from_str(&answer(&["validate", &bad, "--json"], 1)).unwrap();
     assert!(json[0]["problems"].as_array().unwrap().len() >= 2);

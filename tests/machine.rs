@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use support::{checkpoints, complete, count, drawn, metrics, outcome, run, said, signal, started, until};
 
-/// A file system of its own in memory, unmounted when it is dropped.
+/// A file system in memory, unmounted when it is dropped.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -97,7 +97,7 @@ fn a_disk_without_room_for_the_model_says_so_and_leaves_no_half_of_it() {
     assert!(!out.join("model.safetensors").exists(), "no half a model");
     disk.remount("size=16m");
     let output = complete(&out, &[], &["--resume"]);
-    assert!(said(&output).contains("begins at its beginning"), "{}", said(&output));
+    assert!(said(&output).contains("starting from the beginning"), "{}", said(&output));
     assert_eq!(outcome(&out), outcome(&reference));
     drop(disk);
 }
@@ -158,7 +158,7 @@ fn a_closed_terminal_leaves_a_checkpoint() {
         assert!(started.elapsed() < Duration::from_secs(30), "{}", said(&output));
     };
     assert!(again.status.success(), "{}", said(&again));
-    assert!(said(&again).contains("going on from"), "{}", said(&again));
+    assert!(said(&again).contains("resuming from"), "{}", said(&again));
     assert_eq!(outcome(&out), outcome(&reference));
 }
 

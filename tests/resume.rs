@@ -1,4 +1,4 @@
-//! Runs that are stopped, killed and damaged, and go on: the same weights to the byte, each step once.
+//! Runs that are stopped, killed and damaged, and resumed: the same weights to the byte, each step once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![cfg(unix)]
@@ -25,7 +25,7 @@ fn a_scheduler_stops_a_run_and_it_goes_on() {
     let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
     complete(&reference, &[], &[]);
     for (count, name, code) in [(1, "TERM", 75), (2, "HUP", 75), (4, "INT", 130)] {
-        // Begun by the same command that goes on with it.
+        // Started by the same command that resumes it.
         let child = until(&out, &[], &["--resume"], steps(count));
         signal(&child, name);
         let output = child.wait_with_output().unwrap();
@@ -35,12 +35,12 @@ fn a_scheduler_stops_a_run_and_it_goes_on() {
         assert_eq!(last, EndEvent { status: Status::Interrupted }.into());
     }
     let output = complete(&out, &["dataset.drawn.num_workers=0"], &["--resume"]);
-    assert!(said(&output).contains("going on from checkpoint/"), "{}", said(&output));
+    assert!(said(&output).contains("resuming from checkpoint/"), "{}", said(&output));
     assert!(said(&output).contains("stages.decode.workers: "), "more or fewer workers are named: {}", said(&output));
     assert_eq!(outcome(&out), outcome(&reference));
     let summary: serde_json::Value = serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
     assert_eq!((summary["resumes"].as_u64(), summary["steps"].as_u64()), (Some(3), Some(12)));
-    // The file begins with its format, and says it again wherever the run goes on.
+    // The file begins with its format, and repeats it wherever the run resumes.
     let lines = metrics(&out);
     assert!(matches!(&lines[0].event, Event::Start(start) if start.format == FORMAT), "{:?}", lines[0]);
     let resumes = lines.iter().filter_map(|line| match &line.event {
@@ -76,7 +76,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     bytes[middle] ^= 1;
     fs::write(&newest, bytes).unwrap();
     let output = complete(&out, &[], &["--resume"]);
-    assert!(said(&output).contains("is passed over: the sum of"), "{}", said(&output));
+    assert!(said(&output).contains(": the checksum of"), "{}", said(&output));
     assert_eq!(outcome(&out), outcome(&reference));
 }
 
@@ -95,9 +95,9 @@ fn a_changed_file_goes_on_only_when_told_to() {
         assert_eq!(metrics(&out), before, "nothing was touched");
     };
     refused("stages.optim.with.clip_norm=0.25", &["alter the result", "stages.optim.with.clip_norm", "--allow-changed"]);
-    refused("stages.train.with.model={unet: {base: 4, depth: 3}}", &["can't go on", "stages.train.with.model"]);
+    refused("stages.train.with.model={unet: {base: 4, depth: 3}}", &["can't resume", "stages.train.with.model"]);
     let output = complete(&out, &["stages.optim.with.clip_norm=0.25"], &["--resume", "--allow-changed"]);
-    assert!(said(&output).contains("will not be that of the run as it began"), "{}", said(&output));
+    assert!(said(&output).contains("resuming with changes that alter the result"), "{}", said(&output));
     assert!(out.join("resolved.1.yml").exists(), "what the run began with stays");
     assert_eq!(count(&metrics(&out), "step"), 12);
 }
@@ -231,7 +231,7 @@ fn the_best_checkpoint_goes_by_the_metric_of_the_file() {
         let (epoch, figure) = evals.iter().copied().reduce(|a, b| if direction.is_better(b.1, a.1) { b } else { a }).unwrap();
         assert_eq!(best(&out), (metric.to_owned(), direction, figure, epoch), "{evals:?}");
     }
-    // The best so far by one metric says nothing of another: the run goes on, and finds its own from the last evaluation on.
+    // The best figure of one metric says nothing about another: the run resumes, and finds a new one from the last evaluation on.
     let out = folder.path().join("sensitivity");
     let more = ["trainer.num_epochs=5", "trainer.checkpoint={every_minutes: 1000, best: {metric: iou}}"];
     complete(&out, &more, &["--resume"]);

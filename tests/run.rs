@@ -192,7 +192,7 @@ fn train_fives(data: &Path, out: &Path, size: usize) {
 }
 
 /// On the CPU the device's figures are what its lane allocated. With wide layers and tiny images that is little more than weights,
-/// gradients and the optimizer's two moments, so they can be held against the weights' file.
+/// gradients and the optimizer's two moments, so they can be compared with the weights' file.
 #[test]
 fn the_device_holds_at_least_weights_gradients_and_moments() {
     let folder = tempfile::tempdir().unwrap();
@@ -295,7 +295,7 @@ fn a_run_stays_under_its_budget() {
     assert!(summary["memory"]["device_measured_peak"].as_u64().unwrap() <= budget, "{}", summary["memory"]);
     assert_eq!(summary["samples"], 10);
     let resolved = fs::read_to_string(folder.path().join("run/resolved.yml")).unwrap();
-    assert!(resolved.contains("fit_may_change: []"), "what was chosen isn't chosen anew: {resolved}");
+    assert!(resolved.contains("fit_may_change: []"), "the choice is final: {resolved}");
     // No limit, and nothing to plan, keep no file from running.
     run_small(&folder.path().join("none"), &["--set", "trainer.memory_budget=0"]);
     // Nothing fits one of them: the error says what would, before anything is run.
@@ -355,7 +355,7 @@ fn memory_is_flat_in_the_number_of_samples() {
     }
 }
 
-/// The first signal works off what is on its way and leaves a model of whole windows.
+/// The first signal stops the run with a model of whole windows.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_a_valid_state() {

@@ -29,7 +29,7 @@ fn wrong(schema: &Value, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect()
 }
 
-/// A part of the schema as a schema of its own.
+/// A part of the schema as a separate schema.
 fn part(whole: &Value, part: &Value) -> Value {
     let mut part = part.clone();
     part["$defs"] = whole["$defs"].clone();

@@ -1,4 +1,4 @@
-//! Kills a run at random moments, again and again, and holds what comes out against the undisturbed run. A few kills here;
+//! Kills a run at random moments, again and again, and compares the result with an undisturbed run. A few kills here;
 //! `PIPELINE_SOAK_KILLS=100 cargo test --release --test soak -- --nocapture` for many.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -42,8 +42,8 @@ fn hit(aim: Aim, out: &Path, started: Instant, wait: Duration) -> bool {
     }
 }
 
-/// Kills runs of a pipeline, several times each, until there were so many kills; what comes of each run must be what comes of one
-/// that nobody disturbs. `workers` is the key of their number.
+/// Kills runs of a pipeline, several times each, until `kills` is reached; each run must give the result of an undisturbed
+/// one. `workers` is the key of their number.
 fn soak(small: &Small, workers: &str, kills: usize, rng: &mut StdRng) {
     let folder = tempfile::tempdir().unwrap();
     let reference = folder.path().join("reference");

@@ -21,7 +21,7 @@ Exit codes:
   1    the file has problems, or figures are out of tolerance
   2    the arguments don't make sense
   3    what was asked for failed: a run, or reading or writing a file
-  75   stopped by SIGTERM or SIGHUP, with a checkpoint: go on with --resume
+  75   stopped by SIGTERM or SIGHUP, with a checkpoint: continue with --resume
   130  stopped by the user
 
 Environment:

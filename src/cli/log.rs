@@ -1,4 +1,4 @@
-//! Log lines on standard error: `error: ...`, `warning: ...`, and what is only told as it is.
+//! Log lines on standard error: `error: ...`, `warning: ...`, and plain lines.
 //! Figures of a run aren't logged; they go to its folder.
 
 use std::fmt;
@@ -11,10 +11,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::run::LogWriter;
 
-/// The variable whose filter goes before the flags.
+/// The variable whose filter takes precedence over the flags.
 const VARIABLE: &str = "PIPELINE_LOG";
 
-/// OpenGL, which a machine without a screen has not, is looked for by a library when devices are listed; nothing is computed with it.
+/// Listing devices makes a library look for OpenGL, which is absent without a screen and never used to compute.
 const UNHEARD: &str = ",wgpu_hal::gles=off";
 
 /// Starts logging. Libraries are heard only when something is wrong, unless the user asks for everything.
@@ -35,7 +35,7 @@ pub(super) fn start(color: bool, verbose: u8, quiet: bool) {
     // Only the first call in a process counts; tests make several.
     let _ = subscriber.with_writer(|| LogWriter).try_init();
     if let Some(error) = wrong {
-        tracing::warn!("{VARIABLE} is passed over: {error}");
+        tracing::warn!("{VARIABLE} is ignored: {error}");
     }
 }
 

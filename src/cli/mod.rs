@@ -25,7 +25,7 @@ use pipeline_contract::{Registry, lost};
 
 use output::show_problems;
 
-/// Trains segmentation networks from a YAML file of stages, inside the memory that there is.
+/// Trains segmentation networks from a YAML file of stages, within a memory budget.
 #[derive(Debug, Parser)]
 #[command(name = "pipeline", version, after_help = exit::HELP, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
@@ -41,29 +41,29 @@ struct Common {
     /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto, value_enum)]
     color: ColorChoice,
-    /// Says more on standard error; twice, everything.
+    /// Prints more on standard error; twice: everything.
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Says nothing on standard error but errors.
+    /// Prints only errors on standard error.
     #[arg(short, long, global = true)]
     quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Trains as the file says; the results go to the run's folder.
+    /// Trains from a pipeline file; the results go to the run's folder.
     Run(run::Opts),
-    /// Checks files and reports all problems at once; runs nothing.
+    /// Reports all problems of pipeline files at once; runs nothing.
     Validate(validate::Opts),
-    /// Says what a file will take of memory, before any run; with a budget, which settings fit it.
+    /// Shows how much memory a run will need; with a budget, which settings fit.
     Plan(plan::Opts),
-    /// Draws the graph of a file: stages, lanes, what flows and how much may queue.
+    /// Draws a file's graph: stages, lanes, what flows between them and how much may queue.
     Dot(dot::Opts),
     /// Lists the devices that this build can train on here.
     Devices(devices::Opts),
     /// Compares this build with a PyTorch reference, or a file's accumulation with one large batch.
     Verify(verify::Opts),
-    /// Lists the kinds of stages, or describes one.
+    /// Lists the stage kinds, or describes one.
     Stages(stages::Opts),
     /// Prints the JSON Schema of pipeline files, for editors.
     Schema(schema::Opts),
@@ -91,8 +91,8 @@ pub fn main(registry: Registry) -> ExitCode {
     }
 }
 
-/// Ends the program, some time after it has lost what it can't do without, where it doesn't end by itself: whoever waits for a lost
-/// device may wait for ever.
+/// Ends the program some time after a device was lost, if it hasn't ended by itself: a thread that waits for a lost device may wait
+/// forever.
 fn watch_for_loss() {
     let watch = || {
         let loss = lost::wait();

@@ -35,11 +35,11 @@ pub(super) fn answer(text: &str, code: u8) -> ExitCode {
 
 /// Shows all problems of a file on standard error.
 pub(super) fn show_problems(loaded: &Loaded, color: bool) {
-    // Where standard error is closed there is nobody to tell.
+    // If standard error is closed, the text is lost.
     let _ = stderr().lock().write_all(problems(loaded, color).as_bytes());
 }
 
-/// All problems of a file as people see them, with their number at the end; empty where there are none.
+/// All problems of a file as people see them, with the count at the end; empty without problems.
 pub(super) fn problems(loaded: &Loaded, color: bool) -> String {
     let mut text = String::new();
     for diagnostic in &loaded.diagnostics {

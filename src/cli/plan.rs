@@ -1,4 +1,4 @@
-//! `pipeline plan FILE`: what a run will take of memory, and with a budget, which settings fit it. Nothing is trained.
+//! `pipeline plan FILE`: how much memory a run will need, and with a budget, which settings fit. Nothing is trained.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ pub struct Opts {
     /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Device memory that there is, such as 16GiB: ranks the settings that fit. Default: the file's trainer.memory_budget.
+    /// Budget of device memory, such as 16GiB: ranks the settings that fit. Default: the file's trainer.memory_budget.
     #[arg(long, value_name = "SIZE")]
     budget: Option<String>,
     /// Prints the plan as JSON, with all alternatives.

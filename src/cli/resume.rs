@@ -1,4 +1,4 @@
-//! `pipeline run FILE --resume`: finds what the run goes on from, and holds the file against it.
+//! `pipeline run FILE --resume`: finds the checkpoint to resume from, and compares the file with the one of that run.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use pipeline_contract::{Registry, fact};
 use crate::run::{Change, Effect, Found, compare};
 use crate::spec::Pipeline;
 
-/// What a file that has changed means for going on.
+/// What the changes of a file mean for resuming.
 pub(super) enum Verdict {
-    /// It goes on, with what was chosen for its memory budget then.
+    /// The run resumes, with the settings that were chosen for its memory budget then.
     AsChosen,
-    /// It goes on as another run, for which is chosen anew.
+    /// It resumes with another result; settings are chosen again.
     Altered,
-    /// It doesn't; why has been said.
+    /// It doesn't resume; the reason has been reported.
     Refused,
 }
 
-/// Says what has changed since the checkpoint was taken, and judges it.
+/// Reports what has changed since the checkpoint was taken, and judges it.
 pub(super) fn judge(found: &Found, pipeline: &Pipeline, registry: &Registry, allow_changed: bool) -> Verdict {
     let mut facts = pipeline.graph.facts.iter().flatten();
     let whole_run = facts.any(|facts| facts.integer(fact::WHOLE_RUN).is_some());
@@ -27,12 +27,12 @@ pub(super) fn judge(found: &Found, pipeline: &Pipeline, registry: &Registry, all
     let (harmless, alters, impossible) = (of(Effect::Harmless), of(Effect::Alters), of(Effect::Impossible));
     let list = |changes: &[&Change]| changes.iter().map(|change| format!("\n  {change}")).collect::<String>();
     if !harmless.is_empty() {
-        tracing::info!("changed since the checkpoint, without harm to the result:{}", list(&harmless));
+        tracing::info!("changed since the checkpoint, without effect on the result:{}", list(&harmless));
     }
     if !impossible.is_empty() {
         tracing::error!(
-            "the run can't go on with these changes:{}\n  help: put them back, or begin a new run, which can start from its \
-             model.safetensors by `init`",
+            "the run can't resume with these changes:{}\n  help: revert them, or start a new run, which can begin with this run's \
+             model.safetensors (`init`)",
             list(&impossible)
         );
         return Verdict::Refused;
@@ -40,22 +40,22 @@ pub(super) fn judge(found: &Found, pipeline: &Pipeline, registry: &Registry, all
     match (alters.is_empty(), allow_changed) {
         (true, _) => Verdict::AsChosen,
         (false, true) => {
-            tracing::warn!("the result will not be that of the run as it began:{}", list(&alters));
+            tracing::warn!("resuming with changes that alter the result:{}", list(&alters));
             Verdict::Altered
         }
         (false, false) => {
-            tracing::error!("these changes alter the result:{}\n  help: put them back, or say --allow-changed", list(&alters));
+            tracing::error!("these changes alter the result:{}\n  help: revert them, or pass --allow-changed", list(&alters));
             Verdict::Refused
         }
     }
 }
 
-/// Tells what the run goes on from.
+/// Reports what the run resumes from.
 pub(super) fn tell(found: &Found, folder: &Path) {
     for (path, damage) in &found.damaged {
-        tracing::warn!("{} is passed over: {damage}", path.display());
+        tracing::warn!("skipping {}: {damage}", path.display());
     }
     let file = found.path.strip_prefix(folder).unwrap_or(&found.path).display();
     let step = found.checkpoint.mark.kept.steps();
-    tracing::info!("going on from {file}, after step {step}");
+    tracing::info!("resuming from {file}, after step {step}");
 }

@@ -24,14 +24,13 @@ pub struct Opts {
     /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The run's folder; must be empty or not there. Default: runs/NAME-TIME.
+    /// The run's folder; must be empty or absent. Default: runs/NAME-TIME.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Goes on from the newest whole checkpoint of the run in --out, or of the newest run of this name; begins one where there is
-    /// none.
+    /// Resumes from the newest intact checkpoint of the run in --out, or of the newest run of this name; starts if there is none.
     #[arg(long)]
     resume: bool,
-    /// With --resume, goes on although the file has changed so that the result is another one.
+    /// With --resume, accepts changes of the file that alter the result.
     #[arg(long, requires = "resume")]
     allow_changed: bool,
 }
@@ -52,14 +51,14 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     }
 }
 
-/// What a run begins with.
+/// What a run starts with.
 struct Prepared {
     pipeline: Pipeline,
     folder: Folder,
     going: Going,
 }
 
-/// Finds or makes the run's folder, and what it goes on from; `None` where the file doesn't go with that, which has been said.
+/// Finds or makes the run's folder and the checkpoint to resume from; `None` if the file's changes are refused, which has been reported.
 fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Option<Prepared>> {
     let asked = pipeline.resolved.clone();
     let wanted = opts.out.as_deref().unwrap_or(Path::new("runs")).display().to_string();
@@ -73,13 +72,13 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
         None => None,
     };
     if let (true, None) = (opts.resume, &from) {
-        tracing::info!("there is no checkpoint to go on from; the run begins at its beginning");
+        tracing::info!("no checkpoint to resume from; starting from the beginning");
     }
     let mut chosen = None;
     if let (Some(found), Some(folder)) = (&from, &there) {
         resume::tell(found, folder.path());
         match resume::judge(found, &pipeline, registry, opts.allow_changed) {
-            // What was chosen for its memory budget by time might be chosen otherwise today.
+            // Timings might choose other settings today.
             Verdict::AsChosen => chosen = Some(found.checkpoint.chosen.clone()),
             Verdict::Altered => {}
             Verdict::Refused => return Ok(None),
@@ -123,19 +122,19 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
             tracing::error!("the run failed: {failure}{help}");
             if let Ok(Some(Found { path, .. })) = newest(folder.path()) {
                 let (path, out) = (path.display(), folder.path().display());
-                tracing::info!("once that is mended, it goes on from {path} by the same command with --resume --out {out}");
+                tracing::info!("the newest checkpoint is {path}: fix the cause, then rerun with --resume --out {out}");
             }
             exit::FAILED.into()
         }
     }
 }
 
-/// The overrides that make the file run under the fastest settings that fit its memory budget, where it has one. What was chosen is
-/// chosen for good: a choice by time may come out otherwise another day, and the run's `resolved.yml` must not.
+/// The overrides that give the file the fastest settings that fit its memory budget, if it has one. The choice is final: timings
+/// may choose otherwise another day, and the run's `resolved.yml` must not.
 fn fitted(pipeline: &Pipeline) -> Result<Vec<String>> {
     let Some(budget) = pipeline.settings.memory_budget else { return Ok(Vec::new()) };
     if let Err(error) = plan::job(pipeline) {
-        tracing::warn!("nothing is chosen for trainer.memory_budget: {error}");
+        tracing::warn!("trainer.memory_budget chooses no settings: {error}");
         return Ok(Vec::new());
     }
     let plan = Plan::of(pipeline)?;
@@ -184,10 +183,10 @@ fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
         tracing::info!("device memory: {} planned, {} measured at the peak", size(planned), size(measured));
     }
     if let (Some(planned), Some(measured)) = (memory.host_planned_peak, memory.host_measured_peak) {
-        tracing::info!("host memory: {} planned at most, {} measured at the peak", size(planned), size(measured));
+        tracing::info!("host memory: at most {} planned, {} measured at the peak", size(planned), size(measured));
     }
     if let (Status::Interrupted, Some(checkpoint)) = (summary.status, &summary.checkpoint) {
-        tracing::info!("the run goes on from {checkpoint} by the same command with --resume --out {}", folder.path().display());
+        tracing::info!("stopped with {checkpoint}: rerun with --resume --out {}", folder.path().display());
     }
     tracing::info!("results are in {}", folder.path().display());
 }

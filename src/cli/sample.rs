@@ -11,9 +11,9 @@ use super::{exit, output};
 /// Draws synthetic fundus images with their vessels, in the layout of FIVES.
 #[derive(Debug, Args)]
 pub struct Opts {
-    /// The folder to write to; made if it isn't there.
+    /// The folder to write to; created if absent.
     dir: PathBuf,
-    /// How many images with masks; about a fifth of them is for testing.
+    /// Number of images with masks; about a fifth of them are for testing.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pairs: usize,
     /// The side of the images, in pixels.

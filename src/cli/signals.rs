@@ -1,5 +1,5 @@
-//! What stops a run from outside: Ctrl-C, a scheduler's SIGTERM, the terminal's closing. The first asks the run to stop where it
-//! stands; only a second Ctrl-C ends the program at once.
+//! What stops a run from outside: Ctrl-C, a scheduler's SIGTERM, the terminal's closing. The first stops the run after
+//! the current item; only a second Ctrl-C ends the program at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -15,7 +15,7 @@ pub(super) struct Asked(Arc<AtomicI32>);
 const INTERRUPT: i32 = 2;
 
 impl Asked {
-    /// What the program exits with when the run was stopped, and whether it can go on.
+    /// The exit code of a stopped run, which depends on whether it can resume.
     pub(super) fn exit(&self, can_go_on: bool) -> u8 {
         // A person who presses Ctrl-C knows what happened; a scheduler only sees the code.
         let scheduler = ![0, INTERRUPT].contains(&self.0.load(Ordering::SeqCst));
@@ -28,7 +28,7 @@ impl Asked {
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
         if before.is_ok() {
-            tracing::warn!("stopping; Ctrl-C once more stops at once");
+            tracing::warn!("stopping; press Ctrl-C again to stop at once");
             control.drain();
         }
     }

@@ -1,4 +1,4 @@
-//! `pipeline stages [KIND]`: what the stage kinds declare of themselves, for people and as JSON.
+//! `pipeline stages [KIND]`: what the stage kinds declare, for people and as JSON.
 
 mod describe;
 mod json;

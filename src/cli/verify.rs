@@ -12,16 +12,16 @@ use pipeline_training::Precision;
 use super::{exit, output};
 use crate::spec;
 
-/// Compares this build with a reference, or a file's accumulation with one large batch.
+/// Compares this build with a reference, or a window of a file with one large batch.
 #[derive(Debug, Args)]
 pub struct Opts {
-    /// The reference, a .safetensors file with PyTorch's figures; or a pipeline file.
+    /// A reference, as tests/pytorch/make_reference.py makes one (.safetensors), or a pipeline file (.yml).
     file: PathBuf,
     /// The device to compare on: cpu, wgpu, vulkan, metal, cuda, cuda:1, as far as this build has them. Default: cpu, or the
     /// pipeline file's.
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// The precision to compare in, each with tolerances of its own. Default: no, or the pipeline file's.
+    /// The precision to compare in, each with its own tolerances. Default: no, or the pipeline file's.
     #[arg(long = "mixed_precision", value_name = "PRECISION", value_parser = PossibleValuesParser::new(Precision::NAMES))]
     mixed_precision: Option<String>,
     /// Overrides a key of the pipeline file: trainer.mixed_precision=fp16.

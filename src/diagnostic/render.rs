@@ -1,4 +1,4 @@
-//! How people see a problem: message, place, the line with a caret under it, and how to mend it.
+//! How people see a problem: message, place, the line with a caret under it, and how to fix it.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The texts that problems point into: the file, and after it the `--set` arguments, which are texts of their own.
+//! The texts that problems point into: the file, and after it each `--set` argument.
 //! Positions are bytes inside the program and lines and columns, counted from 1 in characters, outside of it.
 
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub struct Location {
     pub end_column: usize,
 }
 
-/// A file's name and text, and after it the texts that were laid over it.
+/// A file's name and text, followed by the overrides.
 #[derive(Debug, Clone)]
 pub struct Source {
     file: Text,
@@ -92,7 +92,7 @@ impl Source {
         &self.file.text
     }
 
-    /// The name of the text that a span points into; the file's where there is none.
+    /// The name of the text that a span points into; the file's if there is no such text.
     pub(crate) fn name_of(&self, span: Option<Span>) -> &str {
         &self.text_of(span.map_or(0, |span| span.text)).name
     }

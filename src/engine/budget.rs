@@ -1,10 +1,10 @@
-//! The run's host memory: what every edge holds, in items and bytes, and what all payloads on their way hold together.
+//! The run's host memory: what every edge holds, in items and bytes, and what all payloads between stages hold together.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::graph::Bound;
 
-/// What one edge held at most.
+/// The most that one edge held.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct EdgeUse {
     /// The producing stage's id.
@@ -21,9 +21,9 @@ pub struct EdgeUse {
 
 /// The accounts of one run.
 ///
-/// Every payload on its way is held once by the whole run's account (its [`Hold`]), and by each edge on which it queues.
+/// Every payload between stages is held once by the whole run's account (its [`Hold`]), and by each edge on which it queues.
 /// An edge admits an item while it and the run have room, and always when it is empty: each edge can hold one item
-/// whatever the budget says, which is what keeps an acyclic graph from locking up.
+/// whatever the budget says, so an acyclic graph can't lock up.
 #[derive(Debug)]
 pub struct Budget {
     total: u64,
@@ -33,7 +33,7 @@ pub struct Budget {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How often something came onto an edge or left one.
+    /// How often something entered or left an edge.
     moves: u64,
     used: u64,
     peak: u64,
@@ -85,13 +85,13 @@ impl Budget {
         self.state().used.saturating_add(bytes) <= self.total
     }
 
-    /// Bytes held now and at most, over the whole run.
+    /// Bytes held now and at the peak, over the whole run.
     pub fn used(&self) -> (u64, u64) {
         let state = self.state();
         (state.used, state.peak)
     }
 
-    /// Bytes held now by cause: the queues that hold any, and what no queue holds: payloads in the hands of stages. A payload
+    /// Bytes held now by cause: the queues that hold any, and the payloads that stages work on. A payload
     /// that queues on several branches is in each of them.
     pub fn by_cause(&self) -> Vec<(String, u64)> {
         let state = self.state();
@@ -103,7 +103,7 @@ impl Budget {
         held
     }
 
-    /// Waits until the edge may take a message of so many bytes, and counts it there.
+    /// Waits until the edge may take a message of `bytes`, and counts it there.
     ///
     /// # Errors
     /// When the edge's consumer is gone or the run was cancelled.
@@ -139,19 +139,19 @@ impl Budget {
         self.changed.notify_all();
     }
 
-    /// The edge's consumer is gone: whoever waits for room stops waiting.
+    /// The edge's consumer is gone: producers stop waiting for room.
     pub fn close(&self, edge: usize) {
         self.state().edges[edge].closed = true;
         self.changed.notify_all();
     }
 
-    /// The run is over: whoever waits for room stops waiting.
+    /// The run is over: producers stop waiting for room.
     pub fn cancel(&self) {
         self.state().cancelled = true;
         self.changed.notify_all();
     }
 
-    /// How often something came onto an edge or left one so far.
+    /// How often something has entered or left an edge so far.
     pub fn moves(&self) -> u64 {
         self.state().moves
     }
@@ -164,7 +164,7 @@ impl Budget {
         state.edges.iter().filter(full).map(name).collect()
     }
 
-    /// What each edge held at most.
+    /// The most that each edge held.
     pub fn edges(&self) -> Vec<EdgeUse> {
         self.state().edges.iter().map(|edge| edge.account.clone()).collect()
     }
@@ -175,7 +175,7 @@ impl Budget {
     }
 }
 
-/// Bytes of a payload on its way; given back when the last branch drops it.
+/// Bytes of a payload between stages; returned when the last branch drops it.
 #[derive(Debug)]
 pub struct Hold {
     budget: Arc<Budget>,

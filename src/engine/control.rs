@@ -13,7 +13,7 @@ use super::budget::Budget;
 pub struct RunError {
     /// The stage's id.
     pub stage: String,
-    /// The sample's id, where one was in hand.
+    /// The sample's id, if it worked on one.
     pub sample: Option<String>,
     /// What happened.
     pub cause: StageError,
@@ -47,12 +47,12 @@ struct Switches {
 }
 
 impl Control {
-    /// A run that nobody has stopped.
+    /// A run that hasn't been stopped.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends the sources; what is on its way is still worked off.
+    /// Ends the sources; the stages finish the items that are under way.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
     }
@@ -78,7 +78,7 @@ impl Control {
 
     /// Ends the run with this failure, if it is the first.
     pub(super) fn fail(&self, error: RunError) {
-        // A stage that stopped because another one failed has nothing of its own to say.
+        // A stage that stopped because another one failed has no error to add.
         if !error.cause.is_stopped() {
             self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
@@ -88,7 +88,7 @@ impl Control {
         }
     }
 
-    /// Hands a lane's result on, and ends the run if it is a failure. To be called while the lane still holds its ends of the
+    /// Returns a lane's result, and ends the run if it is a failure. To be called while the lane still holds its ends of the
     /// edges: if they were dropped first, its neighbours would take the failure for an interruption and finish as if it had
     /// been asked for.
     pub(super) fn check<T>(&self, result: Result<T, RunError>) -> Result<T, RunError> {
@@ -104,12 +104,12 @@ impl Control {
         let _ = self.0.budget.set(budget);
     }
 
-    /// Bytes of host memory that payloads hold now and held at most, once the run has begun.
+    /// Bytes of host memory that payloads hold now and at the peak, once the run has begun.
     pub fn host_bytes(&self) -> Option<(u64, u64)> {
         self.0.budget.get().map(|budget| budget.used())
     }
 
-    /// Bytes of host memory that payloads hold now by cause: the queues that hold any, and the stages' hands.
+    /// Bytes of host memory that payloads hold now by cause: the queues that hold any, and what stages work on.
     pub fn host_by_cause(&self) -> Vec<(String, u64)> {
         self.0.budget.get().map(|budget| budget.by_cause()).unwrap_or_default()
     }

@@ -8,7 +8,7 @@ use pipeline_contract::Item;
 use super::budget::{Budget, Closed, Hold};
 use crate::graph::Bound;
 
-/// A payload on its way, with the memory that it holds.
+/// A payload between stages, with the memory that it holds.
 #[derive(Debug, Clone)]
 pub struct Held {
     pub item: Item,
@@ -96,7 +96,7 @@ pub fn open(budget: &Arc<Budget>, from: &str, to: &str, bound: Bound) -> (Sender
     (Sender { sender, budget: budget.clone(), edge }, Receiver { receiver, budget: budget.clone(), edge })
 }
 
-/// Sends one message to every consumer; only the last gets the original, so that a sole consumer shares with nobody.
+/// Sends one message to every consumer; the last one gets the original, so a sole consumer shares nothing.
 pub fn broadcast(outputs: &[Sender], message: Message) -> Result<(), Closed> {
     let Some((last, others)) = outputs.split_last() else { return Ok(()) };
     for output in others {

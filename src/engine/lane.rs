@@ -1,4 +1,4 @@
-//! A lane on its own thread: its stages are built there, which is where they stay, and run to the end.
+//! A lane on its own thread: its stages are built there, stay there, and run to the end.
 
 use std::sync::{Arc, OnceLock};
 
@@ -96,7 +96,7 @@ impl Lanes {
         }
         let result = sequence.run(&mut reader);
         if let (LaneKind::Device, Some(share)) = (lane.kind, sequence.idle.share()) {
-            // A graph has one lane of the device, so nobody else has set it.
+            // A graph has one device lane, so no other lane has set it.
             let _ = self.device_idle.set(share);
         }
         result

@@ -1,5 +1,5 @@
-//! Where a lane stands between two items, and all that its stages save there: enough to go on from, and no more. What queues
-//! before the lane is not part of it; it is made again.
+//! Where a lane stands between two items, and what its stages save there: enough to resume, and no more. What queues
+//! before the lane is not part of it; it is recomputed.
 
 use std::collections::BTreeMap;
 
@@ -76,17 +76,17 @@ pub trait Keeper: Send + Sync {
     /// True when the lane should be saved now.
     fn due(&self, moment: Moment) -> bool;
 
-    /// Keeps a snapshot, whose copying to the host's memory took so many seconds.
+    /// Keeps a snapshot; copying it to host memory took `seconds`.
     ///
     /// # Errors
-    /// When it can't be kept and the run is worth nothing without; what is only late is no error.
+    /// When it can't be kept and the run is worthless without it; a delay is no error.
     fn keep(&self, snapshot: Snapshot, moment: Moment, copied: f64) -> Result<()>;
 }
 
 /// When a lane is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The run goes on.
+    /// The run continues.
     Running,
     /// The run was asked to stop, and does so now.
     Stopped,
@@ -107,15 +107,15 @@ pub(super) struct Start {
     pub samples: Option<u64>,
 }
 
-/// What of an edge was read before the run went on, and is made and thrown away again.
+/// What was read of an edge before the run resumed, and is recomputed and discarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Stale {
     /// Nothing.
     #[default]
     Nothing,
-    /// Items made of no more than so many items of the source's epoch.
+    /// Items made of no more than this many items of the source's epoch.
     Until(u64, u64),
-    /// The next so many items of an epoch.
+    /// The next items of an epoch, this many.
     Items(u64, u64),
 }
 

@@ -24,7 +24,7 @@ impl Input {
         Self { receiver, relatives, stash: VecDeque::new(), ended: false, stale: Stale::Nothing }
     }
 
-    /// An input that was read before: some of what comes is thrown away, and it may wait for others to end their epoch.
+    /// An input that was read before: some of its items are discarded, and it may wait for others to end their epoch.
     pub fn read_before(mut self, stale: Stale, ended: bool) -> Self {
         (self.stale, self.ended) = (stale, ended);
         self
@@ -38,7 +38,7 @@ impl Input {
     }
 }
 
-/// Which group is read and whose turn it is there; and for each input whether it waits for the others.
+/// Which group is read and which input is next there; and for each input whether it waits for the others.
 pub type Place = ((usize, usize), Vec<bool>);
 
 /// What a lane reads next.
@@ -52,7 +52,7 @@ pub enum Next {
     Closed,
 }
 
-/// Reads a lane's inputs: group after group within each epoch, and within a group one item of each input in turn.
+/// Reads a lane's inputs: group after group within each epoch, and within a group one item of each input, alternating.
 #[derive(Debug)]
 pub struct Reader {
     inputs: Vec<Input>,
@@ -74,7 +74,7 @@ impl Reader {
         Self { inputs, groups, group: 0, turn: 0, stashed: 0, stash_limit }
     }
 
-    /// Goes on where another reader of these inputs was.
+    /// Continues where another reader of these inputs was.
     pub fn at(mut self, (group, turn): (usize, usize)) -> Self {
         (self.group, self.turn) = (group, turn);
         self

@@ -1,5 +1,5 @@
-//! How the lanes of a graph begin when a run goes on from a snapshot of one of them: where each source starts, and what of each
-//! edge was read before.
+//! How the lanes of a graph start when a run resumes from a snapshot of one of them: where each source starts, and how much of each
+//! edge was already read.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use super::position::{InputPosition, Snapshot, Stale, Start};
 use super::upstream::sources_above;
 use crate::graph::Graph;
 
-/// The lane that is saved: the device's, which holds all that isn't made anew from the sources.
+/// The lane that is saved: the device's, which has all state that isn't recomputed from the sources.
 pub(super) const SAVED: LaneKind = LaneKind::Device;
 
-/// Where everything begins. Of a run that doesn't go on from anything: at the beginning.
+/// Where everything starts; for a run that doesn't resume, at the beginning.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
     starts: HashMap<NodeIndex, Start>,
@@ -26,7 +26,7 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    /// Where a run begins that goes on from a snapshot. Edges that the snapshot doesn't know begin at the beginning.
+    /// Where a run starts that resumes from a snapshot. Edges that the snapshot doesn't know start at the beginning.
     pub fn of(graph: &Graph, snapshot: &Snapshot) -> Self {
         let mut beginning = Self::default();
         let inputs = &snapshot.position.inputs;
@@ -129,7 +129,7 @@ fn path(graph: &Graph, mut node: NodeIndex) -> Path {
 }
 
 /// Where a source begins that feeds several edges, each of which was read so far. Where items are put together, an edge can only
-/// go on where it was itself, or at the beginning of an epoch.
+/// continue where it was itself, or at the beginning of an epoch.
 fn earliest(wanted: Vec<(Start, Path)>) -> Start {
     let gathers = wanted.iter().any(|(_, path)| matches!(path, Path::Gathers(_)));
     let mut starts: Vec<Start> = wanted.into_iter().map(|(start, _)| start).collect();

@@ -18,7 +18,7 @@ use super::watch::Watch;
 use super::wiring::Wiring;
 use crate::graph::Graph;
 
-/// How a run went that did not fail.
+/// The result of a run that did not fail.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// Whether all epochs were done.
@@ -34,7 +34,7 @@ pub struct Report {
     pub host_bytes_peak: u64,
 }
 
-/// Runs all epochs of a graph, on threads of its own, and returns when every one of them has ended; after a failure also without
+/// Runs all epochs of a graph on separate threads, and returns when each of them has ended; after a failure it leaves behind
 /// those whose stage doesn't return.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub fn run(graph: &Graph, options: RunOptions, control: &Control) -> Result<Repo
             if let Err(error) = result.and_then(|result| result) {
                 lanes.state.control.fail(error);
             }
-            // Nobody listens once the run has given this lane up.
+            // The receiver is gone if the run has left this lane behind.
             let _ = done.send(at);
         });
         match spawned {

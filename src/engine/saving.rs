@@ -1,4 +1,4 @@
-//! Saves the stages of a lane between two items, and restores them when a run goes on from there.
+//! Saves the stages of a lane between two items, and restores them when a run resumes from there.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +50,7 @@ pub fn restore(members: &mut [Member], snapshot: &mut Snapshot) -> Result<(), Ru
     let open = &snapshot.position.open_ports;
     if open.len() != members.len() || !members.iter().zip(open).all(|(member, &open)| fits(member, open)) {
         let stage = members.first().map_or_else(String::new, |member| member.stage.to_string());
-        let cause = StageError::new("what was saved is of other stages than these");
+        let cause = StageError::new("it was saved by other stages than these");
         return Err(RunError { stage, sample: None, cause, panicked: false });
     }
     for (member, &open_ports) in members.iter_mut().zip(&snapshot.position.open_ports) {

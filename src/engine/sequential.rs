@@ -25,13 +25,13 @@ pub struct Sequence<'a> {
     inputs: Vec<InputPosition>,
     options: &'a RunOptions,
     state: &'a RunState,
-    /// How many items of the source's epoch went into the item in hand, or the last one.
+    /// How many items of the source's epoch went into the current item, or the last one.
     until: u64,
-    /// The first failure inside nested calls; what passes through stages' hands is only "stopped".
+    /// The first failure inside nested calls; stages themselves only see "stopped".
     failure: Option<RunError>,
-    /// What it has waited for its inputs.
+    /// How long it has waited for its inputs.
     pub idle: Idle,
-    /// `None` on lanes that are made anew when a run goes on.
+    /// `None` on lanes that are recomputed when a run resumes.
     pub saving: Option<Saving>,
     /// On a CPU lane; the device's lane leaves nothing out.
     pub sieve: Option<Sieve<'a>>,
@@ -68,7 +68,7 @@ impl<'a> Sequence<'a> {
             let asked = Instant::now();
             let next = reader.next().map_err(|_| self.overflow())?;
             self.idle.waited(asked);
-            // A lane that is saved needn't work off what is on its way: it is made again when the run goes on.
+            // A lane that is saved needn't finish the items under way: they are recomputed when the run resumes.
             let stopping = self.state.control.is_draining() && !self.state.control.is_cancelled();
             if let Some(before) = before.filter(|_| stopping && !(matches!(next, Next::Closed) && self.is_complete())) {
                 self.state.control.cut_short();
@@ -137,7 +137,7 @@ impl<'a> Sequence<'a> {
         let result = self.deliver(position, port, item);
         let Some(sieve) = &mut self.sieve else { return result };
         match result {
-            // After a panic nobody knows the stage's state, whatever it would have said.
+            // After a panic the stage's state is unknown, whatever its error says.
             Err(error) if error.cause.is_of_sample() && !error.panicked => {
                 // It went into nothing, so that what comes next ends with the item before.
                 self.until = before;
@@ -212,7 +212,7 @@ impl<'a> Sequence<'a> {
         result
     }
 
-    /// Hands an item to every target; the last one gets the original, so that a sole consumer shares with nobody.
+    /// Hands an item to every target; the last one gets the original, so a sole consumer shares nothing.
     fn route(&mut self, position: usize, item: Item) -> std::result::Result<(), RunError> {
         let last = self.members[position].targets.len().saturating_sub(1);
         let mut item = Some(item);
@@ -240,10 +240,10 @@ impl<'a> Sequence<'a> {
     fn overflow(&self) -> RunError {
         let stage = self.entries.first().map_or_else(String::new, |&(position, _)| self.members[position].stage.to_string());
         let cause = StageError::new(format!(
-            "its inputs come at such different rates that more than the whole host budget ({} bytes) would wait for the slower one",
+            "its inputs arrive at such different rates that more than the host budget ({} bytes) would wait for the slower one",
             self.options.host_memory_budget
         ))
-        .help("give the faster input a source of its own, or raise trainer.host_memory_budget");
+        .help("give the faster input a separate source, or raise trainer.host_memory_budget");
         RunError { stage, sample: None, cause, panicked: false }
     }
 }

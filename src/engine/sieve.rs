@@ -1,5 +1,5 @@
-//! What one lane does with samples that fail on it, in the order of its items: leaves them out and says so, as far as the
-//! ledger lets it.
+//! What one lane does with samples that fail on it, in the order of its items: skips and reports them, as far as the
+//! ledger allows.
 
 use pipeline_contract::SampleCount;
 
@@ -45,7 +45,7 @@ impl<'a> Sieve<'a> {
         Some(whole + ledger.listed(&self.sources))
     }
 
-    /// The same, of a source with so many samples, whole or not.
+    /// The same, for a source with `samples` samples, broken or not.
     pub fn leave_out_of(&mut self, error: RunError, samples: Option<u64>, epoch: u64) -> Result<(), RunError> {
         let judged = self.samples.skipped.leave_out(error.clone(), &self.source, samples, epoch);
         if let Some(skipped) = self.control.check(judged)? {

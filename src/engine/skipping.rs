@@ -1,4 +1,4 @@
-//! What becomes of samples that a stage can't work with: the file's `on_error`, and the ledger of those that were left out.
+//! What to do with samples that a stage can't process: the file's `on_error`, and the ledger of those that were skipped.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,7 +102,7 @@ impl State {
 }
 
 impl SkipLedger {
-    /// A ledger that lets so many be left out; `None`: none.
+    /// A ledger that allows this many to be skipped; `None`: none.
     pub fn new(cap: Option<Cap>) -> Self {
         Self { cap, ..Self::default() }
     }
@@ -134,7 +134,7 @@ impl SkipLedger {
         self.resumed_in != Some(epoch)
     }
 
-    /// A source that didn't say how many samples it has gave so many in an epoch.
+    /// A source of unknown length gave `samples` in an epoch.
     pub(super) fn count(&self, source: &str, samples: u64) {
         self.state().counted.entry(source.to_owned()).or_insert(samples);
     }
@@ -178,7 +178,7 @@ impl SkipLedger {
         let (all, own) = (state.entries.len() as u64 + 1, state.of(&skipped.source) + 1);
         let limit = samples.map_or(u64::MAX, |samples| cap.of(samples));
         if all > cap.at_most {
-            return Err(beyond(error, &format!("{all} samples would be skipped, and at_most is {}", cap.at_most)));
+            return Err(beyond(error, &format!("{all} samples would be skipped, but at_most is {}", cap.at_most)));
         }
         if own > limit {
             return Err(beyond(error, &too_many(own, &skipped.source, samples.unwrap_or(0), cap)));
@@ -187,7 +187,7 @@ impl SkipLedger {
         Ok(Some(skipped))
     }
 
-    /// Holds what was left out of a source against its share, once it is known how many samples it has.
+    /// Checks what was skipped of a source against its share, once the number of its samples is known.
     ///
     /// # Errors
     /// `last`, when it was more.
@@ -206,12 +206,12 @@ impl SkipLedger {
 }
 
 fn too_many(own: u64, source: &str, samples: u64, cap: Cap) -> String {
-    format!("{own} of the {samples} samples of {source} would be skipped, and share is {}", cap.share)
+    format!("{own} of the {samples} samples of {source} would be skipped, but share is {}", cap.share)
 }
 
 /// The error of the sample that was one too many.
 fn beyond(error: RunError, what: &str) -> RunError {
-    let help = "look at the samples that were skipped: mend them or `exclude` them at the source; or raise at_most and share of on_error";
+    let help = "fix the skipped samples, or `exclude` them at the source; or raise at_most and share of on_error";
     RunError { cause: StageError::new(format!("{what}; this one because: {}", error.cause)).help(help), ..error }
 }
 
@@ -253,7 +253,7 @@ mod tests {
             }
             let said = by_share.leave_out(error("last"), "files", Some(samples), 0).unwrap_err();
             assert!(said.cause.mend().unwrap().contains("exclude"), "{said}");
-            // Another source has a share of its own.
+            // Another source has a separate share.
             assert!(by_share.leave_out(error("last"), "test", Some(samples), 0).is_ok());
         }
         assert_eq!(Cap { at_most: 0, share: 0.07 }.of(100), 7);

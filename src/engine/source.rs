@@ -83,7 +83,7 @@ impl Emission<'_> {
         Ok(())
     }
 
-    /// Leaves out what the source itself found broken, before anybody counts what is left.
+    /// Skips what the source itself found broken, before the rest is counted.
     fn leave_out_broken(&self, source: &mut dyn ErasedSource) -> Result<(), RunError> {
         let broken = source.broken();
         let (whole, count) = (source.samples(), broken.len() as u64);
@@ -97,7 +97,7 @@ impl Emission<'_> {
     }
 }
 
-const CHANGED: &str = "the data set has changed: put it back as it was, or begin a new run";
+const CHANGED: &str = "the data set has changed: restore it, or start a new run";
 
 /// An epoch must have as many samples as it had.
 fn as_many(start: &Start, samples: u64) -> StageResult<()> {
@@ -110,7 +110,7 @@ fn as_many(start: &Start, samples: u64) -> StageResult<()> {
     }
 }
 
-/// The last sample of what isn't emitted again must be the one that was worked off last.
+/// The last sample that isn't emitted again must be the last one that was processed.
 fn same(start: &Start, sample: &str) -> StageResult<()> {
     match &start.sample {
         Some(last) if last != sample && !last.ends_with(&format!(", {sample}")) => Err(StageError::new(format!(

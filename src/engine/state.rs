@@ -1,4 +1,4 @@
-//! What changes while a run goes on: the lanes write it, the watch reads it.
+//! The live state of a run: the lanes write it, the watch reads it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Watches whether items move. Where none does, it warns which stage works on what since when and which queues are full, and
-//! later ends the run with that. A stage that never returns can't hold up the end either.
+//! Watches whether items move. If none do, it reports which stage has worked on what for how long and which queues are full, and
+//! later ends the run with that report. A stage that never returns can't block the end either.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub struct Watch<'a> {
     told: bool,
     /// How long the run has been over.
     over: Duration,
-    /// How long something has been lost without which no stage can go on.
+    /// How long a device has been lost, without which no stage can continue.
     lost: Duration,
 }
 
@@ -41,9 +41,9 @@ impl<'a> Watch<'a> {
         (self.patience.warn / 10).clamp(Duration::from_millis(5), Duration::from_secs(1))
     }
 
-    /// Looks whether anything has moved. False when whoever still works is not waited for any more.
+    /// Checks whether anything has moved. False when the run stops waiting for the stages that still work.
     pub fn look(&mut self) -> bool {
-        // Where the whole process was stopped for a while, or the machine slept, that is nobody's fault.
+        // If the whole process was stopped for a while, or the machine slept, no stage is at fault.
         let passed = std::mem::replace(&mut self.looked, Instant::now()).elapsed().min(2 * self.rhythm());
         if self.state.control.is_cancelled() {
             self.over += passed;
@@ -51,7 +51,7 @@ impl<'a> Watch<'a> {
         }
         if let Some(loss) = (self.options.lost)() {
             self.lost += passed;
-            // A stage that learns of it by itself knows better what it was doing.
+            // A stage that notices it can say what it was doing.
             if self.lost >= self.patience.leave / 5 {
                 self.fail(loss.clone());
             }
@@ -78,7 +78,7 @@ impl<'a> Watch<'a> {
 
     fn end(&self, quiet: Duration) {
         let message = format!("nothing has moved for {}: {}", time(quiet), self.report());
-        let help = "look at what that stage waits for: a disk, a network, a driver; the limit is trainer.stall";
+        let help = "check what that stage waits for: a disk, a network, a driver; trainer.stall sets the limit";
         self.fail(StageError::new(message).help(help));
     }
 
@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
     }
 
     fn leave(&self) -> bool {
-        tracing::warn!("these don't return and are left behind: {}", self.report());
+        tracing::warn!("these stages don't return and are left behind: {}", self.report());
         false
     }
 

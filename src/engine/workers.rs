@@ -96,7 +96,7 @@ pub fn run(
 struct Dispatcher<'a> {
     chain: &'a Arc<Chain>,
     pool: &'a rayon::ThreadPool,
-    /// How many inputs may be in hand at once: each worker's own, and as many done or waiting behind a slow one.
+    /// Maximum inputs at once: one for each worker, and as many that are done or wait behind a slow one.
     limit: u64,
     done: Done,
     order: Reorder<Outcome>,
@@ -127,7 +127,7 @@ impl<'a> Dispatcher<'a> {
             if !open && pending == 0 {
                 return Ok(());
             }
-            // With nothing in hand the next item is let in whatever the budget says, so that the lane always moves.
+            // An idle lane takes the next item whatever the budget says, so it always moves.
             let admit = open && pending < self.limit && (pending == 0 || self.chain.state.budget.has_room(self.largest));
             let work = self.done.1.clone();
             if admit && self.working > 0 {
@@ -170,13 +170,13 @@ impl<'a> Dispatcher<'a> {
         self.working += 1;
         let (chain, done) = (self.chain.clone(), self.done.0.clone());
         self.pool.spawn(move || {
-            // The dispatcher may be gone because the run ended; then nobody wants the result.
+            // The dispatcher may be gone because the run ended; then the result is dropped.
             let _ = done.send((sequence, chain.apply(message)));
         });
     }
 }
 
-/// Hands a result on, or leaves it out; false when nobody takes it any more.
+/// Passes a result on, or skips it; false when its consumers are gone.
 fn send(outputs: &[Sender], outcome: Outcome, sieve: &mut Sieve<'_>, state: &RunState) -> Result<bool, RunError> {
     let message = match outcome {
         Outcome::Broken(error, epoch) => {

@@ -78,12 +78,14 @@ fn arity(at: usize, stage: &Stage, needs: &[String], inputs: &[PortType]) -> Pro
     let kind = stage.kind.name;
     let ports = inputs.iter().map(PortType::name).collect::<Vec<_>>().join(", ");
     match (inputs.len(), needs.len()) {
-        (0, _) => Problem::error(Place::Need(at, 0), format!("`{kind}` is a source and takes no input"))
-            .help("remove its `needs`; sources run ahead of their consumers by the edges' bounds"),
-        (1, 0) => {
-            Problem::error(Place::Id(at), format!("`{}` needs a stage that gives {ports}, and none stands above it", stage.id))
-                .help("put a source first, or say `needs: ID`")
+        (0, _) => {
+            Problem::error(Place::Need(at, 0), format!("`{kind}` is a source and takes no input")).help("remove its `needs`")
         }
+        (1, 0) => Problem::error(
+            Place::Id(at),
+            format!("`{}` needs a stage that outputs {ports}, and there is none above it", stage.id),
+        )
+        .help("put a source first, or write `needs: ID`"),
         (wanted, given) if given > wanted => Problem::error(
             Place::Need(at, wanted),
             format!("`{kind}` takes {}, but `{}` names {given}", count(wanted), stage.id),
@@ -109,11 +111,11 @@ fn count(inputs: usize) -> String {
 fn mismatch(at: usize, port: usize, stage: &Stage, producer: &Stage, given: Option<PortType>, wanted: PortType) -> Problem {
     let place = Place::Need(at, port);
     match given {
-        None => Problem::error(place, format!("`{}` ends its chain and gives nothing to `{}`", producer.id, stage.id))
+        None => Problem::error(place, format!("`{}` is the end of a chain and has no output for `{}`", producer.id, stage.id))
             .help("name another stage in `needs`"),
         Some(given) => Problem::error(
             place,
-            format!("`{}` gives {}, but `{}` takes {}", producer.id, given.name(), stage.id, wanted.name()),
+            format!("`{}` outputs {}, but `{}` takes {}", producer.id, given.name(), stage.id, wanted.name()),
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a graph whose edges fit: stages that nobody reads, cycles, lanes that would wait for themselves.
+//! What can be wrong with a graph whose edges fit: unused outputs, cycles, lanes that would wait for themselves.
 
 use std::collections::VecDeque;
 
@@ -19,9 +19,10 @@ pub fn unconsumed(dag: &DiGraph<Stage, Edge>, problems: &mut Vec<Problem>) {
         let Some(output) = kind.output.filter(|_| !kind.may_end) else { continue };
         let consumed = dag.node_weights().any(|stage| stage.needs.contains(&dag[node].id));
         if !consumed {
-            let message = format!("nobody consumes the {} that `{}` gives", output.name(), dag[node].id);
+            let message = format!("nothing consumes the {} that `{}` outputs", output.name(), dag[node].id);
             problems.push(
-                Problem::error(Place::Id(node.index()), message).help("let a stage name it in `needs`, or remove this stage"),
+                Problem::error(Place::Id(node.index()), message)
+                    .help("name it in the `needs` of a stage, or remove this stage"),
             );
         }
     }
@@ -33,11 +34,12 @@ pub fn misplaced_settings(dag: &DiGraph<Stage, Edge>, problems: &mut Vec<Problem
         let (stage, at) = (&dag[node], node.index());
         if stage.workers.is_some() && stage.kind.lane != LaneKind::Workers {
             let message = format!("`{}` sees its items in order, one at a time: `workers` does nothing here", stage.kind.name);
-            problems
-                .push(Problem::error(Place::Workers(at), message).help("remove it; stages such as decode and resize take it"));
+            problems.push(
+                Problem::error(Place::Workers(at), message).help("remove it; it works on stages such as decode and resize"),
+            );
         }
         if stage.bound.is_some() && stage.kind.inputs.is_empty() {
-            let message = format!("`{}` is a source: there is no edge into it to bound", stage.kind.name);
+            let message = format!("`{}` is a source: it has no input queue to bound", stage.kind.name);
             problems.push(Problem::error(Place::Bound(at), message).help("put `bound` on the stage that consumes it"));
         }
     }
@@ -55,7 +57,7 @@ pub fn cycles(dag: &DiGraph<Stage, Edge>, problems: &mut Vec<Problem>) {
         let names = chain.iter().map(|&node| dag[node].id.as_str()).collect::<Vec<_>>().join(" -> ");
         problems.push(
             Problem::error(Place::Need(first.index(), 0), format!("the stages form a cycle: {names}"))
-                .help("items flow one way: remove one of these from a `needs`"),
+                .help("remove one of these from a `needs`"),
         );
     }
 }
@@ -100,7 +102,7 @@ pub fn device_chains(dag: &DiGraph<Stage, Edge>, problems: &mut Vec<Problem>) {
         }
         if let Some(before) = ancestors(dag, from).into_iter().find(|&node| on_device(node)) {
             let message = format!(
-                "`{}` comes back to the device by way of `{}` after `{}`: the device's one thread would wait for itself",
+                "`{}` leads back to the device through `{}` after `{}`: the device's only thread would wait for itself",
                 dag[to].id, dag[from].id, dag[before].id
             );
             let place = Place::Need(to.index(), edge.weight().port);
@@ -126,7 +128,7 @@ pub fn joins(dag: &DiGraph<Stage, Edge>, problems: &mut Vec<Problem>) {
                 );
                 problems.push(
                     Problem::error(Place::Need(node.index(), port), message)
-                        .help("give it a source of its own; otherwise a whole epoch would wait in memory"),
+                        .help("give it a separate source; otherwise a whole epoch would wait in memory"),
                 );
             }
             seen.extend(above);
@@ -141,5 +143,5 @@ pub fn unservable(dag: &DiGraph<Stage, Edge>, node: NodeIndex) -> Problem {
         Place::Id(node.index()),
         format!("`{id}` reads its inputs one epoch after the other, but a stage beside it reads them item by item"),
     )
-    .help("give one of the two a source of its own")
+    .help("give one of the two a separate source")
 }

@@ -12,7 +12,7 @@ use super::walk::inputs;
 /// Assigns every stage its lane and gives the edges between lanes their bounds.
 ///
 /// A map stage joins the lane of the map stage before it, unless it asks for other workers or for a bounded edge, or its
-/// producer has other consumers. All device stages share one lane. Every other stage has a lane of its own.
+/// producer has other consumers. All device stages share one lane. Every other stage has a separate lane.
 pub(super) fn assign(dag: &mut DiGraph<Stage, Edge>, order: &[NodeIndex]) -> (Vec<Lane>, Vec<usize>) {
     let mut lanes: Vec<Lane> = Vec::new();
     let mut lane_of = vec![usize::MAX; dag.node_count()];

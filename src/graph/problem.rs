@@ -26,7 +26,7 @@ pub struct Problem {
     pub place: Place,
     /// What is wrong, a lowercase fragment.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Problem {
         Self { severity: Severity::Error, place, message: message.into(), help: None }
     }
 
-    /// Adds how to mend it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

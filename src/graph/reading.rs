@@ -16,7 +16,7 @@ use super::walk::inputs;
 pub struct Reading {
     /// The edges into the lane, in the order of the lane's stages and their ports.
     pub edges: Vec<EdgeIndex>,
-    /// Positions in `edges`. Each epoch reads group after group to its end; within a group, one item of each edge in turn.
+    /// Positions in `edges`. Each epoch reads group after group to its end; within a group, one item of each edge, alternating.
     pub groups: Vec<Vec<usize>>,
     /// For each edge, the other edges that hang together with it by stages outside the lane.
     pub relatives: Vec<Vec<usize>>,

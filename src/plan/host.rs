@@ -1,5 +1,5 @@
-//! The host's memory before a run: what edges may queue, what lanes have in their hands, what is kept of an open window.
-//! Sizes of items are the payloads' own, from the facts of the file.
+//! The host's memory before a run: what edges may queue, what lanes work on, what is kept of an open window.
+//! Payloads state the sizes of items, from the facts of the file.
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -14,15 +14,15 @@ use crate::spec::Pipeline;
 /// The host's memory by cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// What is held, with its bytes at most.
+    /// What is held, with its maximum bytes.
     pub shares: Vec<(String, u64)>,
-    /// What queues and hands may take together: the file's `host_memory_budget`.
+    /// What queues and lanes may hold together: the file's `host_memory_budget`.
     pub budget: u64,
-    /// What may be held beyond the budget: an item in an edge that is empty, and what lanes have in their hands already.
+    /// What may be held beyond the budget: one item in each empty edge, and what lanes already work on.
     pub beyond: u64,
     /// The window's samples, kept on the host until its step is made, beside the budget.
     pub window: u64,
-    /// Workers that decode photographs of a size that only the files know, before a stage makes them of one size.
+    /// Workers that decode photographs of unknown size, before a stage makes them all one size.
     pub decoding: usize,
 }
 
@@ -40,8 +40,8 @@ impl Host {
                 beyond = item.saturating_add(beyond);
             }
         }
-        let hands = graph.lanes.iter().map(|lane| (hands(lane), held(graph, lane)));
-        for (name, bytes) in hands.filter(|(_, bytes)| *bytes > 0) {
+        let lanes = graph.lanes.iter().map(|lane| (holder(lane), held(graph, lane)));
+        for (name, bytes) in lanes.filter(|(_, bytes)| *bytes > 0) {
             shares.push((name, bytes));
             beyond = bytes.saturating_add(beyond);
         }
@@ -54,7 +54,7 @@ impl Host {
         Self { shares, budget: pipeline.settings.host_memory_budget, beyond, window, decoding }
     }
 
-    /// Bytes at most: what queues and hands may take, but no more than the run admits, and the window.
+    /// Maximum bytes: what queues and lanes may hold, but no more than the run admits, and the window.
     pub fn peak(&self) -> u64 {
         let all = self.shares.iter().fold(0_u64, |all, (_, bytes)| all.saturating_add(*bytes));
         all.min(self.budget.saturating_add(self.beyond)).saturating_add(self.window)
@@ -79,16 +79,16 @@ fn item(graph: &Graph, node: NodeIndex, port: usize) -> Option<u64> {
     ty.planned(&facts)
 }
 
-fn hands(lane: &Lane) -> String {
+fn holder(lane: &Lane) -> String {
     match lane.workers {
-        0 => format!("in the hands of {}", lane.name),
-        1 => format!("in the hands of {}'s worker", lane.name),
-        workers => format!("in the hands of {}'s {workers} workers", lane.name),
+        0 => format!("held by {}", lane.name),
+        1 => format!("held by {} (1 worker)", lane.name),
+        workers => format!("held by {} ({workers} workers)", lane.name),
     }
 }
 
-/// Bytes that a lane holds at most besides what queues: workers an input or an output each, and as many results that wait for
-/// their turn; a lane on one thread an input, and an output that waits for room.
+/// Maximum bytes that a lane holds besides its queues: an input or an output for each worker, and as many results that wait for
+/// their turn; on a single thread an input, and an output that waits for room.
 fn held(graph: &Graph, lane: &Lane) -> u64 {
     let edges = |direction| {
         lane.stages
@@ -106,7 +106,7 @@ fn held(graph: &Graph, lane: &Lane) -> u64 {
     }
 }
 
-/// How many workers of a lane hand on, inside it, images whose size isn't known before they are opened.
+/// How many workers of a lane pass on, inside it, images of unknown size.
 fn unknown(graph: &Graph, lane: &Lane) -> usize {
     let mut inside = lane.stages.iter().flat_map(|&node| graph.dag.edges(node)).filter(|edge| edge.weight().bound.is_none());
     let unknown = lane.kind == LaneKind::Workers && inside.any(|edge| item(graph, edge.target(), edge.weight().port).is_none());

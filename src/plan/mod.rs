@@ -1,4 +1,4 @@
-//! What a run will take of memory, before it: the device's by the training crate's walk over the network, the host's from the
+//! The memory that a run will need: the device's from the training crate's walk over the network, the host's from the
 //! graph's bounds. And the settings that fit a budget, as overrides of the file.
 
 mod host;
@@ -18,7 +18,7 @@ pub(crate) use pipeline_training::plan::size;
 
 use crate::spec::{Checkpoints, Pipeline};
 
-/// What a run of a file will take.
+/// The memory that a run of a file will need.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The training.
@@ -37,12 +37,12 @@ pub struct Plan {
     name: String,
 }
 
-/// What checkpoints take: on the disk, and while one is written also of the host's memory.
+/// The space of checkpoints: on the disk, and of host memory while one is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct CheckpointSize {
-    /// Bytes of one at most: taken in the middle of a window, it holds the gradients so far and the window's samples.
+    /// Maximum bytes of one: taken in the middle of a window, it holds the gradients so far and the window's samples.
     pub bytes: u64,
-    /// How many are on the disk at most, while the newest is written.
+    /// The most that are on the disk, while the newest is written.
     pub files: u64,
 }
 
@@ -68,7 +68,7 @@ impl Plan {
     /// The plan of a checked file on its device, which is opened.
     ///
     /// # Errors
-    /// When the file trains nothing, the images' sizes aren't known, or the device can't be had.
+    /// When the file trains nothing, the images' sizes aren't known, or the device can't be opened.
     pub fn of(pipeline: &Pipeline) -> Result<Self> {
         let job = job(pipeline)?;
         let device = device::open(&job.device)?;
@@ -91,20 +91,20 @@ impl Plan {
             let device = &self.device.description;
             tracing::info!("preparing {device}: kernels that are new to this machine are compiled");
             self.reserved = rehearse(&self.device, &self.job).unwrap_or_else(|error| {
-                tracing::warn!("what the device's allocator will hold is not known: {error}");
+                tracing::warn!("can't find out how much the device's allocator will hold: {error}");
                 None
             });
         }
         self
     }
 
-    /// Bytes of the device at the peak: what is held for the network, and where an allocator stands between, what that reserves.
+    /// Bytes of the device at the peak: on the CPU what the network holds, on a graphics device what its allocator reserves.
     pub fn device_peak(&self) -> u64 {
         self.reserved.unwrap_or(self.forecast.peak.total)
     }
 
-    /// What of the peak the device's allocator holds beyond what is held for the network: the rest of its pages, and what
-    /// kernels take in between.
+    /// What the device's allocator holds at the peak beyond what the network does: the rest of its pages, and what
+    /// kernels allocate in between.
     fn allocator(&self) -> Option<u64> {
         Some(self.reserved?.saturating_sub(self.forecast.peak.total))
     }
@@ -144,7 +144,7 @@ impl Plan {
         let mut overrides = Vec::new();
         if choice.micro_batch != self.job.micro_batch.0 {
             let (Some(micro_batch), Some(steps)) = (&keys.micro_batch, &keys.steps) else {
-                return Err(StageError::new("the file has no place for another micro-batch and accumulation"));
+                return Err(StageError::new("the file has no options for another micro-batch and accumulation"));
             };
             overrides.push(format!("{micro_batch}={}", choice.micro_batch));
             overrides.push(format!("{steps}={}", choice.accumulation));
@@ -160,7 +160,7 @@ impl Plan {
     }
 
     fn too_small(&self, fit: &Fit) -> StageError {
-        let message = format!("nothing that may be chosen fits {} of device memory", size(fit.budget));
+        let message = format!("no allowed setting fits {} of device memory", size(fit.budget));
         let (_, height, width) = self.job.micro_batch;
         let mut help = format!("images of {height} x {width} need a budget of ");
         help += &size(fit.smallest_budget.unwrap_or(0));
@@ -203,12 +203,12 @@ impl Plan {
         value
     }
 
-    /// True where others than this program divide the device's memory and they couldn't be asked.
+    /// True where the device has an allocator that couldn't be asked.
     pub fn is_estimate(&self) -> bool {
         self.reserved.is_none() && !device::is_cpu(&self.device.device)
     }
 
-    /// What a run records of it: the peaks, and what is held for what then.
+    /// What a run records of it: the peaks, by cause.
     pub fn event(&self) -> PlanEvent {
         PlanEvent {
             device_planned_peak: self.device_peak(),

@@ -41,7 +41,7 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
     line(format!("\ndevice: {} at the peak, in {} ({})", size(plan.device_peak()), peak.place, plan.device.description));
     if plan.is_estimate() {
         line(
-            "  an estimate here: the allocator's pages and the device's kernels took 1.2 to 2.7 times as much in small trials"
+            "  an estimate: with the allocator's pages and the device's kernels, small trials took 1.2 to 2.7 times as much"
                 .into(),
         );
     }
@@ -57,16 +57,16 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
         line(format!("  {:<22}{:>12}", "allocator's pages", size(bytes)));
     }
     let host = &plan.host;
-    line(format!("\nhost: {} at most", size(host.peak())));
+    line(format!("\nhost: at most {}", size(host.peak())));
     for (what, bytes) in &host.shares {
         line(format!("  {what:<52}{:>12}", size(*bytes)));
     }
     line(format!("  {:<52}{:>12}", format!("the window's {} samples, for a retry", job.window()), size(host.window)));
     if host.decoding > 0 {
-        line(format!("  and {} photographs being decoded, at 4 bytes a pixel (2048 x 2048: 16 MiB)", host.decoding));
+        line(format!("  plus {} photographs being decoded, at 4 bytes a pixel (2048 x 2048: 16 MiB)", host.decoding));
     }
     if let Some(CheckpointSize { bytes, files }) = plan.checkpoints {
-        line(format!("  and {0} while a checkpoint is written\n\ndisk: {files} checkpoints of {0} at most", size(bytes)));
+        line(format!("  plus {0} while a checkpoint is written\n\ndisk: at most {files} checkpoints of {0}", size(bytes)));
     }
     if let Some(fit) = fit {
         alternatives(fit, &mut line);
@@ -76,7 +76,7 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
 
 fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
     let (budget, margin) = (size(fit.budget), size(fit.margin));
-    line(format!("\nbudget: {budget} of device memory, of which {margin} are left free"));
+    line(format!("\nbudget: {budget} of device memory, less a margin of {margin}"));
     match fit.choice() {
         Some(choice) => line(format!(
             "choice: micro-batch {} x {}, mixed_precision {}, gradient_checkpointing {}: {}",
@@ -88,7 +88,7 @@ fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
         )),
         None => {
             let needed = size(fit.smallest_budget.unwrap_or(0));
-            line(format!("nothing that may be chosen fits; the smallest budget for these images is {needed}"));
+            line(format!("no allowed setting fits; the smallest budget for these images is {needed}"));
             line(match fit.largest_image {
                 Some(0) | None => "no image size fits this budget".into(),
                 Some(size) => format!("the largest image that fits this budget is {size} x {size}"),
@@ -96,7 +96,7 @@ fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
         }
     }
     if fit.candidates.iter().any(|candidate| candidate.estimate) {
-        line("the device was asked for peaks without ~; those with it are guessed from them".into());
+        line("peaks with ~ are guesses, scaled from those that the device was asked for".into());
     }
     line(format!(
         "\n  {:>11}  {:<9}  {:<13}  {:>11}  {:>11}  why not",

@@ -1,5 +1,5 @@
-//! What has changed in a file since a checkpoint was taken, and what that means for a run that goes on from it. The options' own
-//! declarations say it, so that a stage of a user's own is judged like any other.
+//! What has changed in a file since a checkpoint was taken, and what that means for a run that resumes from it. The options'
+//! declarations decide, so a user's own stages are judged like any other.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 
 use crate::engine::Position;
 
-/// What a change means for a run that goes on.
+/// What a change means for a run that resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// The result is that of the undisturbed run.
     Harmless,
-    /// The result becomes another one.
+    /// The result changes.
     Alters,
-    /// The run can't go on.
+    /// The run can't resume.
     Impossible,
 }
 
@@ -24,9 +24,9 @@ pub enum Effect {
 pub struct Change {
     /// The key, as `--set` names it.
     pub key: String,
-    /// What it was; `None` where there was none.
+    /// The value before; `None` if there was none.
     pub from: Option<Value>,
-    /// What it is; `None` where there is none.
+    /// The value now; `None` if there is none.
     pub to: Option<Value>,
     /// What that means.
     pub effect: Effect,
@@ -42,15 +42,15 @@ impl fmt::Display for Change {
     }
 }
 
-/// What differs between two files as they were resolved, and what it means after so many epochs were begun. `whole_run` is true
-/// where a stage lays something over all epochs, such as a learning rate.
+/// What differs between two resolved files, and what it means after the epochs that have started. `whole_run` is true
+/// if a stage spreads something over all epochs, such as a learning rate.
 pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Registry, whole_run: bool) -> Vec<Change> {
     let mut all = Changes { registry, list: Vec::new() };
     for key in ["name", "seed"] {
         let effect = if key == "name" { Effect::Harmless } else { Effect::Alters };
         all.value(key, then.get(key), now.get(key), effect, None);
     }
-    let why = Some("it decides about broken samples alone");
+    let why = Some("it only affects broken samples");
     all.value("on_error", then.get("on_error"), now.get("on_error"), Effect::Harmless, why);
     let empty = Map::new();
     let block = |file: &'_ Value| file.get("trainer").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -78,8 +78,8 @@ fn epochs(from: Option<&Value>, to: Option<&Value>, position: &Position, whole_r
     let done = position.inputs.iter().map(|input| input.epochs + u64::from(input.items > 0)).max().unwrap_or(0);
     let number = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0);
     match (number(from), number(to)) {
-        (_, to) if to < done => (Effect::Impossible, Some("more epochs than that have begun")),
-        _ if whole_run => (Effect::Alters, Some("the learning rate falls over the whole run, whose length is another one now")),
+        (_, to) if to < done => (Effect::Impossible, Some("more epochs than that have started")),
+        _ if whole_run => (Effect::Alters, Some("the learning rate falls over the whole run, whose length has changed")),
         (from, to) if to < from => (Effect::Alters, Some("the run ends earlier")),
         _ => (Effect::Harmless, None),
     }
@@ -92,7 +92,7 @@ fn limit(from: Option<&Value>, to: Option<&Value>) -> (Effect, Option<&'static s
         true => (Effect::Harmless, None),
         false => (
             Effect::Alters,
-            Some("where the lower limit is reached, samples are taken in smaller parts, which are rounded otherwise"),
+            Some("if the lower limit is reached, samples are processed in smaller parts, which round differently"),
         ),
     }
 }
@@ -121,7 +121,7 @@ impl Changes<'_> {
     fn stage(&mut self, id: &str, from: &Map<String, Value>, to: Option<&Map<String, Value>>) {
         let Some(to) = to else { return self.comes_or_goes(id, Some(from), None) };
         for key in ["use", "needs"] {
-            let why = Some("what was saved is of the stages as they were");
+            let why = Some("the saved state is of the stages as they were");
             self.value(&format!("stages.{id}.{key}"), from.get(key), to.get(key), Effect::Impossible, why);
         }
         for key in ["workers", "bound"] {
@@ -138,7 +138,7 @@ impl Changes<'_> {
                 OnResume::Limit => limit(from, to),
                 OnResume::Alters => (Effect::Alters, None),
                 OnResume::Choice if from.is_some() && to.is_some() => (Effect::Alters, None),
-                OnResume::Choice | OnResume::Impossible => (Effect::Impossible, Some("what was saved doesn't fit it")),
+                OnResume::Choice | OnResume::Impossible => (Effect::Impossible, Some("the saved state doesn't fit it")),
             };
             self.value(&format!("stages.{id}.with.{key}"), from, to, effect, why);
         }
@@ -149,7 +149,7 @@ impl Changes<'_> {
         let sink = |stage| self.kind(stage).is_some_and(|kind| kind.output.is_none() && kind.lane != Lane::Device);
         let (effect, why) = match from.or(to).is_some_and(sink) {
             true => (Effect::Harmless, None),
-            false => (Effect::Impossible, Some("what was saved is of the stages as they were")),
+            false => (Effect::Impossible, Some("the saved state is of the stages as they were")),
         };
         let name = |stage: Option<&Map<String, Value>>| stage.and_then(|stage| stage.get("use")).cloned();
         self.value(&format!("stages.{id}"), name(from).as_ref(), name(to).as_ref(), effect, why);

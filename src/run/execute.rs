@@ -1,4 +1,4 @@
-//! Runs a checked pipeline in a folder and leaves there all that the run's contract names.
+//! Runs a checked pipeline in a folder and writes the run's files there.
 
 use std::fmt;
 use std::io;
@@ -26,12 +26,12 @@ pub enum Failure {
     Folder(String, io::Error),
     /// A stage failed.
     Stage(RunError),
-    /// The run was stopped, and what it would go on from could not be written.
+    /// The run was stopped, and its last checkpoint could not be written.
     Checkpoint(String),
 }
 
 impl Failure {
-    /// How to mend it, where that is known.
+    /// How to fix it, if known.
     pub fn mend(&self) -> Option<&str> {
         match self {
             Self::Folder(..) | Self::Checkpoint(_) => None,
@@ -52,14 +52,14 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What a run goes on from, and what it is kept with so that it can go on again.
+/// What a run resumes from, and what its checkpoints record so that it can resume again.
 #[derive(Debug)]
 pub struct Going {
-    /// The file as it was read, before anything was chosen for its memory budget.
+    /// The file before settings were chosen for its memory budget.
     pub asked: Value,
     /// The overrides that were chosen for its memory budget.
     pub chosen: Vec<String>,
-    /// The checkpoint to go on from.
+    /// The checkpoint to resume from.
     pub from: Option<Found>,
 }
 
@@ -109,7 +109,7 @@ pub fn execute(
     } else {
         None
     };
-    // What choosing settings took, before, isn't the run's.
+    // The memory used for choosing settings isn't the run's.
     memory::reset_peak(memory::Side::Host);
     let options = RunOptions {
         epochs: settings.epochs,
@@ -135,7 +135,7 @@ pub fn execute(
         if let Some(budget) = settings.memory_budget.filter(|&budget| plan.device_peak() > budget) {
             let (peak, budget) = (size(plan.device_peak()), size(budget));
             tracing::warn!(
-                "the device's allocator will reserve {peak}, more than the budget of {budget}: name a smaller budget"
+                "the device's allocator will reserve {peak}, more than the budget of {budget}: set a smaller budget"
             );
         }
     }
@@ -186,14 +186,14 @@ pub fn execute(
         return Err(unwritable(folder, "metrics.jsonl", error));
     }
     summarized?;
-    // A run that was stopped so that it can go on is worth nothing without its last checkpoint.
+    // A run that was stopped in order to resume is worthless without its last checkpoint.
     match checkpoint.failure.filter(|_| status == Status::Interrupted) {
         Some(failure) => Err(Failure::Checkpoint(failure)),
         None => Ok(summary),
     }
 }
 
-/// Writes `resolved.yml`. One that said otherwise before the run went on stays beside it.
+/// Writes `resolved.yml`. If the file has changed since the run started, the earlier one stays beside it.
 fn resolve(pipeline: &Pipeline, folder: &Folder, resumes: u64) -> io::Result<()> {
     let (text, path) = (to_yaml(&pipeline.resolved), folder.path().join("resolved.yml"));
     if let Ok(before) = std::fs::read(&path)

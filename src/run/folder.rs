@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use pipeline_contract::files;
 
-/// Where runs go that aren't told where.
+/// Where runs go by default.
 const RUNS: &str = "runs";
 
 /// The file that a running program holds locked, with its process id in it. It stays when the run has ended; the lock doesn't.
 const LOCK: &str = ".lock";
 
-/// The folder of one run, which no other run can use meanwhile.
+/// The folder of one run, locked against other runs.
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
@@ -30,12 +30,12 @@ impl Folder {
         if let Some(out) = out {
             fs::create_dir_all(out)?;
             if fs::read_dir(out)?.next().is_some() {
-                // Whether it is another run's that still goes on says more than that it isn't empty.
+                // That another run is using it says more than that it isn't empty.
                 if out.join(LOCK).exists() {
                     Self::lock(out)?;
                 }
-                let message = "it is not empty, and another run's results are never overwritten: name another folder, or go on \
-                               with that run by --resume";
+                let message = "it is not empty, and results are never overwritten: name another folder, or continue that \
+                               run with --resume";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
             }
             return Self::lock(out);
@@ -53,8 +53,8 @@ impl Folder {
         unreachable!("the loop ends by returning")
     }
 
-    /// The folder of a run that is to go on: `out` if it is given, otherwise the newest of `runs/NAME-*`. `None` where there is no
-    /// run yet. What a program that was killed left half written is removed.
+    /// The folder of a run to resume: `out` if it is given, otherwise the newest of `runs/NAME-*`. `None` if there is no
+    /// run yet. Half-written files of a killed program are removed.
     ///
     /// # Errors
     /// When it can't be read or written, another run uses it, or `out` holds something else than a run.
@@ -69,7 +69,7 @@ impl Folder {
         }
         // The lock is the first file of a run; one that was killed right then has nothing else.
         if !path.join(LOCK).exists() && !path.join("resolved.yml").exists() {
-            let message = "there are files in it, but no run: name the folder of the run that is to go on";
+            let message = "it has files, but no run: name the folder of the run to resume";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let folder = Self::lock(&path)?;
@@ -105,7 +105,7 @@ impl Folder {
     /// Puts a file in place: written beside it, synced to the disk, renamed.
     ///
     /// # Errors
-    /// When it can't be written; a file of that name stays as it was.
+    /// When it can't be written; a file of that name stays unchanged.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         files::replace(&self.path.join(name), content)
     }

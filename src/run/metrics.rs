@@ -19,7 +19,7 @@ use crate::engine::Control;
 /// Receives the stages' figures: writes them down, shows them, and keeps what the summary needs.
 pub(super) struct Metrics {
     started: Instant,
-    /// Seconds that the run had taken before it was stopped and went on.
+    /// Seconds that the run had taken before it was stopped and resumed.
     before: f64,
     control: Control,
     progress: Progress,
@@ -88,21 +88,21 @@ impl Kept {
     }
 }
 
-/// How far the figures of a run were written, and what its summary needs of them: where they go on after a checkpoint.
+/// How far the figures of a run were written, and what its summary needs of them: where they continue after a checkpoint.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// Bytes of `metrics.jsonl`.
     pub bytes: u64,
-    /// Seconds since the start, without those between a stop and going on.
+    /// Seconds since the start, without those between a stop and `--resume`.
     pub seconds: f64,
-    /// How often the run has gone on.
+    /// How often the run has resumed.
     pub resumes: u64,
     /// What the summary is made of.
     pub kept: Kept,
 }
 
 impl Metrics {
-    /// Figures of a run from its beginning, or from where they went on at a checkpoint: what was written after it is cut off, since
+    /// Figures of a run from its start, or from a checkpoint: what was written after that is cut off, since
     /// it will be written again.
     pub fn open(
         path: &Path,
@@ -121,7 +121,7 @@ impl Metrics {
         Ok(Self { started, before, control, progress, resumes: mark.resumes, quarantine, state: Mutex::new(state) })
     }
 
-    /// Seconds that the run has taken, without those between a stop and going on.
+    /// Seconds that the run has taken, without those between a stop and `--resume`.
     pub fn seconds(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()
     }
@@ -192,7 +192,7 @@ impl Events for Metrics {
             _ => Ok(()),
         };
         if let Err(error) = written.and(listed) {
-            // Figures that can't be kept end the run: it would be worth nothing afterwards.
+            // Figures that can't be written end the run: it would be worthless without them.
             state.failure.get_or_insert(error);
             self.control.drain();
         }
@@ -230,7 +230,7 @@ mod tests {
             serde_json::from_value(json!({"step": step, "eval": eval, "device_bytes_peak": 9, "entries": {}})).unwrap();
         assert_eq!((kept.steps(), kept.samples()), (7, 28));
         assert_eq!(kept.evaluation().unwrap().metric("dice"), Some(0.5));
-        assert_eq!(serde_json::to_value(&kept.eval).unwrap(), eval, "the summary has the line as it was");
+        assert_eq!(serde_json::to_value(&kept.eval).unwrap(), eval, "the summary has the line unchanged");
         let none: Kept =
             serde_json::from_value(json!({"step": {}, "eval": null, "device_bytes_peak": null, "entries": {}})).unwrap();
         assert_eq!((none.steps(), none.evaluation()), (0, None));

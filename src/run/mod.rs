@@ -1,5 +1,5 @@
 //! One run of a pipeline in its folder: figures as they come, progress for people, the summary at the end.
-//! It knows no stage: figures are events, whoever sends them.
+//! It knows no stage: all figures are events.
 
 mod amount;
 mod changes;

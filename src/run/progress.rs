@@ -14,7 +14,7 @@ use super::headline::headline;
 /// The bars of the process, through which log lines go so that neither tears the other.
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
 
-/// How often plain lines tell of steps; epochs and evaluations always do.
+/// How often plain lines report steps; epochs and evaluations are always reported.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows the progress of one run. Clones show the same.
@@ -44,7 +44,7 @@ struct State {
     last_line: Option<Instant>,
     eval: String,
     planned: Planned,
-    /// The device's peak when it was last told of, in bytes.
+    /// The device's peak when it was last shown, in bytes.
     told_peak: u64,
 }
 
@@ -187,7 +187,7 @@ impl Write for LogWriter {
     }
 }
 
-/// How many samples of an epoch, counted from 1, are done when so many of the run are.
+/// How many samples of an epoch (from 1) are done when `samples` of the run are.
 fn done(samples: u64, epoch: u64, per_epoch: Option<u64>) -> u64 {
     per_epoch.map_or(samples, |total| samples.saturating_sub(epoch.saturating_sub(1).saturating_mul(total)))
 }

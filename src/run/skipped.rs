@@ -1,4 +1,4 @@
-//! Samples that were left out, told at the end of a run and listed in `quarantine.txt`, which a later run can exclude.
+//! Samples that were skipped: reported at the end of a run and listed in `quarantine.txt`, which a later run can exclude.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
@@ -30,7 +30,7 @@ pub(super) fn tell(skipped: &[Skipped]) {
     tracing::warn!("{text}");
 }
 
-/// What the run had left out before the checkpoint that it goes on from: the lines of the first `bytes` of its figures.
+/// What the run had skipped before the checkpoint that it resumes from: the lines of the first `bytes` of its figures.
 ///
 /// # Errors
 /// When they can't be read.

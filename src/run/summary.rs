@@ -42,7 +42,7 @@ pub struct Summary {
     pub name: String,
     /// How it ended.
     pub status: Status,
-    /// What it failed of.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Seconds that it took.
@@ -64,9 +64,9 @@ pub struct Summary {
     pub stages: Vec<StageTime>,
     /// What queued where.
     pub edges: Vec<EdgeUse>,
-    /// How often the run has gone on from a checkpoint.
+    /// How often the run has resumed from a checkpoint.
     pub resumes: u64,
-    /// The newest checkpoint that was written since it began or went on.
+    /// The newest checkpoint that was written since it started or resumed.
     pub checkpoint: Option<String>,
     /// What stages added, such as `weights_sha256`.
     pub entries: Fields,

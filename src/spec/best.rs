@@ -16,18 +16,18 @@ pub(super) fn key() -> OptionSpec {
     let direction = OptionSpec::optional(
         "direction",
         OptionType::Choice(Direction::NAMES),
-        "which way is better; the evaluator's own word unless said",
+        "which way is better; by default what the evaluator declares",
     );
     OptionSpec::new(
         "best",
         OptionType::AnyOf(vec![OptionType::Bool, OptionType::Group(vec![metric, direction])]),
         true,
-        "one is also taken, and stays, after the best evaluation: true by its first metric (Dice), or by {metric, direction}",
+        "also keep a checkpoint of the best evaluation: true: by its first metric (Dice); or by {metric, direction}",
     )
 }
 
 /// The metric that the checked block `trainer` names, with its direction; the first one that the evaluators give where it says `true`.
-/// `None` where there is none, or one that nothing measures, which is a problem then.
+/// `None` if there is none, or if nothing measures it, which is reported.
 pub(super) fn choose(
     root: &Node,
     trainer: &Map<String, Value>,

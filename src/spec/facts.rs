@@ -1,5 +1,5 @@
 //! Hands what is known of the items (their size, their batch) from stage to stage, and lets each kind check it. Stages whose
-//! inputs aren't known for sure are passed over.
+//! inputs aren't known for sure are skipped.
 
 use pipeline_contract::{Checked, Facts, Finding, Place};
 

@@ -52,8 +52,8 @@ fn read_bytes(path: &Path) -> std::io::Result<Result<Vec<u8>, Diagnostic>> {
 
 fn cannot_read(error: &std::io::Error) -> Diagnostic {
     match error.kind() {
-        ErrorKind::NotFound => problem("no such file", "check the path; it counts from the working directory"),
-        ErrorKind::PermissionDenied => problem("may not be read", "check its permissions"),
+        ErrorKind::NotFound => problem("no such file", "check the path, which is relative to the working directory"),
+        ErrorKind::PermissionDenied => problem("permission denied", "check its permissions"),
         _ => Diagnostic::error(None, format!("can't be read: {error}")),
     }
 }

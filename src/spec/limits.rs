@@ -1,4 +1,4 @@
-//! How large a pipeline file may be. Every reader of YAML and every error about size goes by these.
+//! How large a pipeline file may be. All readers of YAML and all errors about size use these.
 
 /// How deep lists and maps may be nested.
 pub(super) const DEEPEST: usize = 40;

@@ -45,7 +45,7 @@ pub fn load_text(name: &str, text: String, overrides: &[String], registry: &Regi
     let mut problems = Vec::new();
     let pipeline = read(&mut source, overrides, registry, &mut problems);
     if pipeline.is_none() && !problems.iter().any(Diagnostic::is_error) {
-        let problem = Diagnostic::error(None, "this file can't be run, and the reader can't say why");
+        let problem = Diagnostic::error(None, "this file can't be run, for an unknown reason");
         problems.push(problem.help("this is a bug of the program, not of the file"));
     }
     let failed = problems.iter().any(Diagnostic::is_error);

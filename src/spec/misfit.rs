@@ -1,4 +1,4 @@
-//! What to say of a value that doesn't fit its option: what was expected, what was found, and the likely slip.
+//! The message for a value that doesn't fit its option: what was expected, what was found, and the likely typo.
 
 use pipeline_contract::{OptionSpec, OptionType};
 
@@ -18,7 +18,7 @@ pub(super) fn explain(ty: &OptionType, node: &Node, name: &str) -> Diagnostic {
 
 fn help(ty: &OptionType, node: &Node) -> Option<String> {
     match (ty, &node.data) {
-        (_, Data::Null) => Some("give it a value, or remove the key to have its default".into()),
+        (_, Data::Null) => Some("give it a value, or remove the key to use the default".into()),
         (OptionType::Integer { .. }, Data::Float(value)) if value.fract() == 0.0 && value.abs() < 1e15 => {
             Some(format!("write `{value:.0}`"))
         }
@@ -32,7 +32,7 @@ fn help(ty: &OptionType, node: &Node) -> Option<String> {
             plain.parse::<f64>().is_ok().then(|| format!("write it without {without}"))
         }
         (OptionType::Text | OptionType::Path, Data::Bool(_) | Data::Int(_) | Data::Float(_)) => {
-            Some(format!("YAML reads this as no text: write it in quotes, \"{}\"", node.describe()))
+            Some(format!("YAML doesn't read this as text: write it in quotes, \"{}\"", node.describe()))
         }
         (OptionType::Choice(words), Data::Bool(_) | Data::Int(_) | Data::Float(_)) => {
             let same =
@@ -50,7 +50,7 @@ fn help(ty: &OptionType, node: &Node) -> Option<String> {
         },
         (OptionType::Bytes, Data::Text(text)) => amounts::parse(text).err().flatten(),
         (OptionType::List { .. }, Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::Text(_)) => {
-            Some("a list stands in brackets: [a, b]".into())
+            Some("write a list in brackets: [a, b]".into())
         }
         (OptionType::Group(specs), _) => Some(options_in_words(specs)),
         (OptionType::AnyOf(types), _) => {

@@ -4,7 +4,7 @@
 //! The steps, one file each: `file` (bytes off the disk), `yaml` and `syntax` (a tree with places), `spelling`, `overrides` (`--set`),
 //! `references` (`${...}`), `settings` (what the engine reads; `on_error` and
 //! `best` are keys of it), `stages` with `options` (each stage by itself), `needs` and
-//! `wiring` (the graph), `facts` (what stages say of each other's items), `unread` (keys without a reader), `resolved`.
+//! `wiring` (the graph), `facts` (what is known of items), `unread` (keys without a reader), `resolved`.
 
 mod amounts;
 mod best;
@@ -43,16 +43,16 @@ use crate::graph::Graph;
 /// The keys of a pipeline file.
 pub(crate) const TOP_KEYS: [&str; 6] = ["name", "seed", "on_error", "dataset", "trainer", "stages"];
 
-/// What the `trainer:` block and the file's top level say to the engine itself.
+/// What the `trainer:` block and the file's top level tell the engine itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// How many epochs.
     pub epochs: u64,
-    /// The seed of every random choice.
+    /// The seed from which all random choices derive.
     pub seed: u64,
     /// Bytes of host memory that decoded images, queues and buffers may take together.
     pub host_memory_budget: u64,
-    /// Bytes of device memory that the run may take; `None`: whatever there is.
+    /// Bytes of device memory that the run may take; `None`: no limit.
     pub memory_budget: Option<u64>,
     /// What may be chosen for the memory budget: `micro_batch`, `gradient_checkpointing`, `mixed_precision`.
     pub fit: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Settings {
     pub checkpoints: Checkpoints,
     /// How long nothing may move.
     pub patience: Patience,
-    /// What becomes of samples that a stage can't work with.
+    /// What to do with samples that a stage can't process.
     pub on_error: OnError,
 }
 
@@ -71,9 +71,9 @@ pub struct Checkpoints {
     pub every_minutes: f64,
     /// Optimizer steps between two; `None`: only the minutes count.
     pub every_steps: Option<u64>,
-    /// How many stay, the newest; 0: none is taken.
+    /// How many stay, the newest; 0: none are taken.
     pub keep: u64,
-    /// By which metric one is also taken, and stays, after the best evaluation; `None`: by none.
+    /// The metric by which a checkpoint of the best evaluation is kept; `None`: none is.
     pub best: Option<Best>,
 }
 
@@ -91,7 +91,7 @@ pub struct Best {
 pub struct Pipeline {
     /// The run's name; the file's own name where it says none.
     pub name: String,
-    /// What the engine itself is told.
+    /// What the engine itself reads.
     pub settings: Settings,
     /// The stages, checked, with what is known of their inputs.
     pub graph: Graph,
@@ -106,6 +106,6 @@ pub struct Loaded {
     pub source: Source,
     /// Everything that is wrong with it, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
-    /// The pipeline; nothing exactly when a diagnostic is an error.
+    /// The pipeline; `None` exactly when a diagnostic is an error.
     pub pipeline: Option<Pipeline>,
 }

@@ -1,4 +1,4 @@
-//! Which stage feeds which: the ids in `needs`, or the stage above. Whether that makes a graph is for `wiring` to ask.
+//! Which stage feeds which: the ids in `needs`, or the stage above. `wiring` checks whether that makes a graph.
 
 use super::node::{Data, Node, Spot, quote};
 use super::stages::Entry;

@@ -1,11 +1,11 @@
-//! A YAML value with the place where it stands. It knows neither YAML's syntax (see `yaml`) nor what the values mean.
+//! A YAML value with its place in the file. It knows neither YAML's syntax (see `yaml`) nor what the values mean.
 
 use pipeline_contract::Severity;
 use serde_json::{Map, Number, Value};
 
 use crate::diagnostic::{Diagnostic, Span};
 
-/// Where a value stands, and where it was asked for when that is elsewhere (`${...}`, `*alias`).
+/// The place of a value, and the place that asked for it if that is another (`${...}`, `*alias`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) span: Span,
@@ -48,7 +48,7 @@ pub(super) enum Data {
     Text(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
-    /// A value whose problem is reported already; whoever meets it says nothing more.
+    /// A value whose problem has been reported; nothing more is said about it.
     Broken,
 }
 
@@ -133,7 +133,7 @@ impl Node {
         }
     }
 
-    /// The value as it is used at another place.
+    /// The value, used at another place.
     pub(super) fn used_at(mut self, via: Span) -> Self {
         self.spot.via = Some(via);
         self.data = match self.data {

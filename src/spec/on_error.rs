@@ -1,4 +1,4 @@
-//! The key `on_error`: its declaration, and what it becomes. What the words do is the engine's.
+//! The key `on_error`: its declaration, and the policy that it becomes. The engine carries it out.
 
 use pipeline_contract::{OptionSpec, OptionType, Variant};
 use serde_json::{Value, json};
@@ -25,14 +25,14 @@ pub(super) fn key() -> OptionSpec {
     };
     let policies = vec![
         Variant::new("fail", "the run ends with the first broken sample"),
-        capped("skip", "broken samples are left out and named; the next sample moves up"),
+        capped("skip", "broken samples are skipped and named; the next sample moves up"),
         capped("quarantine", "as skip, and they are listed in quarantine.txt, which a source can exclude"),
     ];
     OptionSpec::new(
         "on_error",
         OptionType::Variant(policies),
         json!({"fail": {}}),
-        "what becomes of samples that a stage on the CPU can't work with; failures of the device always end the run",
+        "what to do with samples that a CPU stage can't process; failures of the device always end the run",
     )
 }
 

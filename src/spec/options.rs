@@ -1,5 +1,5 @@
-//! Checks values against the options that a kind declares, fills in the defaults, and remembers where each value stands.
-//! Which options there are is the declarations' business; what is said of a value that doesn't fit is in `misfit`.
+//! Checks values against the options that a kind declares, fills in the defaults, and remembers the place of each value.
+//! The messages for values that don't fit are in `misfit`.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::diagnostic::{Diagnostic, Span};
 /// Where each option's value stands, by its dotted path.
 pub(super) type Places = HashMap<String, Spot>;
 
-/// Whose options are checked, as messages name them.
+/// The owner of the options, as messages name it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Owner<'a> {
     /// The options of the stage with this id.
@@ -25,7 +25,7 @@ pub(super) enum Owner<'a> {
     Block(&'a str),
     /// The keys at the top of the file.
     File,
-    /// This key of the file, the default of somebody's option.
+    /// This key of the file, which is the default of an option.
     Key(&'a str),
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a group of options; nothing if any doesn't fit. `at` is where a missing one is missed.
+    /// Checks a group of options; `None` if any doesn't fit. `at` is where a missing one is reported.
     pub(super) fn group(&mut self, specs: &[OptionSpec], given: &[Entry], at: Span, path: &str) -> Option<Map<String, Value>> {
         let unknown = self.unknown(specs, given, path);
         // An option that is missing because it is misspelt has been reported.
@@ -69,7 +69,7 @@ impl Checker<'_> {
         for spec in specs {
             let inner = join(path, spec.name);
             let entry = given.iter().find(|entry| entry.key == spec.name);
-            // A null is no value, which only an option without a default takes.
+            // Null means no value, which only an option without a default accepts.
             let is_null = entry.is_some_and(|entry| matches!(entry.value.data, Data::Null));
             let value = match entry {
                 Some(entry) if !(is_null && spec.default == DefaultValue::Absent) => {

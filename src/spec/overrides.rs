@@ -1,4 +1,4 @@
-//! Lays `--set KEY=VALUE` over the tree of a file. Whether the key means anything is for the later checks to say.
+//! Applies `--set KEY=VALUE` to the tree of a file. Later checks decide whether the key means anything.
 
 use super::TOP_KEYS;
 use super::node::{Data, Entry, Node, quote};
@@ -6,7 +6,7 @@ use super::suggest;
 use super::yaml;
 use crate::diagnostic::{Diagnostic, Source, Span};
 
-/// What an override's place is called in errors.
+/// The name of an override's place in errors.
 pub(super) const NAME: &str = "--set";
 
 /// Applies overrides in their order; each problem points into the argument that has it.
@@ -41,7 +41,7 @@ fn apply_one(root: &mut Node, argument: &str, text: usize, problems: &mut Vec<Di
     }
     match (first, rest) {
         ("stages", [(id, span), keys @ ..]) if !keys.is_empty() => set(stage(root, id, *span)?, keys, value),
-        ("stages", _) => Err(Diagnostic::error(whole, "the stages can't be replaced as a whole")
+        ("stages", _) => Err(Diagnostic::error(whole, "the list of stages can't be replaced")
             .help("set one key of one stage: --set stages.ID.with.OPTION=VALUE")),
         _ => set(root, &keys, value),
     }
@@ -73,7 +73,7 @@ fn set(root: &mut Node, keys: &[(&str, Span)], value: Node) -> Result<(), Diagno
             entries.push(Entry { key: key.into(), key_span: span, value: Node::new(Data::Map(Vec::new()), span) });
         } else if missing {
             let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-            let help = suggest::help(key, &names, "the keys there are");
+            let help = suggest::help(key, &names, "its keys are");
             return Err(Diagnostic::error(span, format!("the file has no block {} here", quote(key))).help(help));
         }
         let Some(found) = entries.iter_mut().find(|entry| entry.key == key) else { return Ok(()) };
@@ -103,7 +103,7 @@ fn keys_of<'a>(block: &'a mut Node, key: &str, span: Span) -> Result<&'a mut Vec
     match &mut block.data {
         Data::Map(entries) => Ok(entries),
         _ => Err(Diagnostic::error(span, format!("there is no key {} in {what}", quote(key)))
-            .related(Some(place), "this stands there")
+            .related(Some(place), "it is this value")
             .help("set the whole value: --set KEY='{name: value}'")),
     }
 }

@@ -1,5 +1,5 @@
 //! Fills in `${dataset.image_size}`: in string leaves only, with the value's type where it is the whole string.
-//! Values that refer to values are followed; circles and explosions are errors.
+//! References to references are followed; cycles and explosions are errors.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Source, Span};
 const REFERABLE: [&str; 4] = ["name", "seed", "dataset", "trainer"];
 /// How many references may lead to one value.
 const LONGEST_CHAIN: usize = 16;
-/// How much all references together may fill in, in values.
+/// How many values all references together may expand to.
 const MOST_FILLED_IN: usize = 200_000;
 
 /// The dotted keys of the file that something reads.
@@ -61,7 +61,7 @@ impl<'a> Resolver<'a> {
         let pieces = match template::split(text) {
             Ok(pieces) => pieces,
             Err(message) => {
-                let help = "close it: `${dataset.image_size}`; a `${` that is meant as text is written `$${`";
+                let help = "close it: `${dataset.image_size}`; write `$${` for a literal `${`";
                 self.problems.push(node.error(message).help(help));
                 return broken;
             }
@@ -84,7 +84,7 @@ impl<'a> Resolver<'a> {
                 Data::Bool(_) | Data::Int(_) | Data::Float(_) => filled.push_str(&value.describe()),
                 Data::Broken => return broken,
                 Data::Null | Data::List(_) | Data::Map(_) => {
-                    let message = format!("{} is {}, which is no part of a text", quote(path), value.describe());
+                    let message = format!("{} is {}, which can't be part of a text", quote(path), value.describe());
                     let problem = Diagnostic::error(self.place(path, node), message);
                     self.problems.push(problem.help("a reference to it must be the whole value"));
                     return broken;
@@ -101,8 +101,8 @@ impl<'a> Resolver<'a> {
         if !self.known.contains_key(path) {
             if let Some(first) = self.open.iter().position(|open| open == path) {
                 let chain = self.open[first..].iter().map(String::as_str).chain([path]).collect::<Vec<_>>().join(" -> ");
-                let problem = Diagnostic::error(self.place(path, node), format!("these references go in a circle: {chain}"));
-                self.problems.push(problem.help("give one of them a value of its own"));
+                let problem = Diagnostic::error(self.place(path, node), format!("these references form a cycle: {chain}"));
+                self.problems.push(problem.help("give one of them a plain value"));
                 return broken;
             }
             let Some(target) = self.target(path) else {
@@ -125,8 +125,8 @@ impl<'a> Resolver<'a> {
         if *size > self.left {
             if self.left > 0 {
                 self.left = 0;
-                let problem = Diagnostic::error(self.place(path, node), "the references of this file fill in too much");
-                self.problems.push(problem.help("a reference repeats all that is under its key: refer to single values"));
+                let problem = Diagnostic::error(self.place(path, node), "the references of this file expand to too much");
+                self.problems.push(problem.help("a reference repeats everything under its key: refer to single values"));
             }
             return broken;
         }
@@ -142,7 +142,7 @@ impl<'a> Resolver<'a> {
     fn undefined(&mut self, path: &str, node: &Node) -> Diagnostic {
         let place = self.place(path, node);
         if path.split('.').next() == Some("stages") {
-            return Diagnostic::error(place, "a reference can't look into the stages")
+            return Diagnostic::error(place, "a reference can't point into the stages")
                 .help("put the value under `dataset` or `trainer`, and refer to it from both places");
         }
         let problem = Diagnostic::error(place, format!("the file has no key {}", quote(path)));
@@ -150,7 +150,7 @@ impl<'a> Resolver<'a> {
         collect(self.root.entries().iter().filter(|entry| REFERABLE.contains(&entry.key.as_str())), "", &mut keys);
         match nearest_key(path, &keys) {
             Some(key) => {
-                // Its only reader misspelt it: that nothing reads it needs no saying.
+                // Its only reader misspelt it: no need to report that nothing reads it.
                 self.used.insert(key.to_owned());
                 problem.help(format!("did you mean `${{{key}}}`?"))
             }

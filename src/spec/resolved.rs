@@ -1,4 +1,4 @@
-//! The file as it is run: overrides, references and defaults filled in. Read again, it gives the same run.
+//! The file with overrides, references and defaults filled in. Reading it again gives the same run.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub(super) fn value(top: &Top, entries: &[Entry], needs: &[Vec<Need>]) -> Value 
     file.insert("name".into(), json!(top.name));
     file.insert("seed".into(), json!(top.settings.seed));
     file.insert("on_error".into(), top.on_error.clone());
-    // What stages read of `dataset:` and `trainer:` stands in their options now; repeated here, nothing would read it.
+    // What stages read of `dataset:` and `trainer:` is in their options now; repeated here, nothing would read it.
     file.insert("trainer".into(), escaped(Value::Object(top.trainer.clone())));
     file.insert("stages".into(), (0..entries.len()).map(|at| stage(entries, needs, at)).collect());
     Value::Object(file)

@@ -1,4 +1,4 @@
-//! What the file says to the engine itself: name, seed and some keys of `trainer:`. The stages' options are not its business.
+//! What the file tells the engine itself: name, seed and some keys of `trainer:`. Not the stages' options.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,35 +26,39 @@ const FIT: &[&str] = &["micro_batch", "gradient_checkpointing", "mixed_precision
 /// The keys of `trainer:` that the program itself reads. All others are read by stages or by references.
 pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
     vec![
-        OptionSpec::required("num_epochs", OptionType::at_least(1), "how often the whole data set is gone through"),
+        OptionSpec::required("num_epochs", OptionType::at_least(1), "how many times to go through the data set"),
         OptionSpec::new(
             "host_memory_budget",
             OptionType::Bytes,
             2_u64 << 30,
-            "host memory that decoded images, queues and buffers may take together",
+            "limit of host memory for decoded images, queues and buffers together",
         ),
         OptionSpec::optional(
             "memory_budget",
             OptionType::Bytes,
-            "device memory that a run may take: before it starts, the fastest settings that fit are chosen; 0: no limit",
+            "limit of device memory: before the run, the fastest settings that fit are chosen; 0: no limit",
         ),
         OptionSpec::new(
             "fit_may_change",
             // Also nothing.
             OptionType::List { of: Box::new(OptionType::Choice(FIT)), min: 0, max: usize::MAX },
             serde_json::json!(["micro_batch", "gradient_checkpointing"]),
-            "what may be chosen for the memory budget; what isn't listed stays as it is. Only mixed_precision changes results",
+            "what the memory budget may change; the rest is pinned. Only mixed_precision changes results",
         ),
         OptionSpec::new(
             "checkpoint",
             OptionType::Group(vec![
                 OptionSpec::new("every_minutes", minutes(), 10, "minutes between checkpoints"),
-                OptionSpec::optional("every_steps", OptionType::at_least(1), "also after so many optimizer steps"),
-                OptionSpec::new("keep", OptionType::at_least(0), 2, "so many stay, the newest; 0: none is taken"),
+                OptionSpec::optional(
+                    "every_steps",
+                    OptionType::at_least(1),
+                    "optimizer steps between checkpoints; off by default",
+                ),
+                OptionSpec::new("keep", OptionType::at_least(0), 2, "number of checkpoints to keep, the newest; 0: take none"),
                 best::key(),
             ]),
             serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
-            "when all that decides the run's future is kept, so that it can go on after it was stopped or killed",
+            "when to save everything that a stopped or killed run needs to resume",
         ),
         OptionSpec::new(
             "stall",
@@ -63,12 +67,12 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
                     "warn_minutes",
                     minutes(),
                     5,
-                    "minutes until it is told that nothing has moved, and who works on what",
+                    "minutes without progress before the run reports which stage works on what",
                 ),
-                OptionSpec::new("end_minutes", minutes(), 60, "minutes until the run ends for it; 0: never"),
+                OptionSpec::new("end_minutes", minutes(), 60, "minutes without progress before the run ends; 0: never"),
             ]),
             serde_json::json!({"warn_minutes": 5, "end_minutes": 60}),
-            "how long no item may move; longer than the longest micro-batch takes",
+            "limits for a run that stalls; longer than the longest micro-batch takes",
         ),
     ]
 }
@@ -76,7 +80,7 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
 /// The keys at the top of the file that are options of the engine.
 pub(crate) fn top_keys() -> Vec<OptionSpec> {
     let seed = OptionType::Integer { min: 0, max: i64::MAX };
-    vec![OptionSpec::new("seed", seed, 0, "the seed of every random choice"), on_error::key()]
+    vec![OptionSpec::new("seed", seed, 0, "the seed from which all random choices derive"), on_error::key()]
 }
 
 /// Keys that no part of the program reads by itself, but that files have and stages refer to.
@@ -92,7 +96,7 @@ pub(super) struct Top {
     pub(super) on_error: Value,
 }
 
-/// Checks everything above the stages; nothing if the engine can't have its settings.
+/// Checks everything above the stages; `None` if the engine's settings are wrong.
 pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec<Diagnostic>) -> Option<Top> {
     unknown_keys(root, problems);
     for block in ["dataset", "trainer"] {

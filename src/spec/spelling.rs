@@ -1,5 +1,5 @@
-//! Reports keys of the file and of stages that are slips of the pen, and reads them as they were meant, so that one slip
-//! makes one problem. Keys that mean nothing stay for `settings` and `stages` to report; options are not its business.
+//! Reports misspelt keys of the file and of stages, and reads them as they were meant, so that one typo makes one problem.
+//! `settings` and `stages` report keys that mean nothing. Not for options.
 
 use super::TOP_KEYS;
 use super::node::{Data, Entry, Node, quote};

@@ -1,4 +1,4 @@
-//! Reads the entries of `stages:`: their keys, kinds, options. What they are to each other is for `needs` and `wiring`.
+//! Reads the entries of `stages:`: their keys, kinds, options. `needs` and `wiring` connect them.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::graph::Bound;
 
 /// The keys of a stage.
 pub(crate) const STAGE_KEYS: [&str; 6] = ["id", "use", "needs", "with", "workers", "bound"];
-/// No file has more stages; checking them against each other takes their number squared.
+/// Maximum stages of a file: checking them against each other takes quadratic time.
 const MOST_STAGES: usize = 500;
 
 /// The type of a stage's `workers`.
@@ -30,8 +30,8 @@ pub(crate) fn bound_type() -> OptionType {
     OptionType::AnyOf(vec![
         items(),
         OptionType::Group(vec![
-            OptionSpec::new("items", items(), default.items, "how many items may wait in front of the stage"),
-            OptionSpec::new("bytes", OptionType::Bytes, default.bytes, "how much memory the items that wait may hold"),
+            OptionSpec::new("items", items(), default.items, "number of items that may wait before the stage"),
+            OptionSpec::new("bytes", OptionType::Bytes, default.bytes, "memory that waiting items may hold"),
         ]),
     ])
 }
@@ -198,7 +198,7 @@ impl Reader<'_> {
         };
         let kind = self.registry.get(name);
         if kind.is_none() {
-            let problem = node.error(format!("there is no kind of stage called {}", quote(name)));
+            let problem = node.error(format!("there is no stage kind {}", quote(name)));
             self.problems.push(problem.help(suggest::help(name, &all, "the kinds are")));
         }
         kind.cloned()
@@ -208,7 +208,7 @@ impl Reader<'_> {
         for entry in stage.entries().iter().filter(|entry| !STAGE_KEYS.contains(&entry.key.as_str())) {
             let is_option = kind.is_some_and(|kind| kind.options.iter().any(|option| option.name == entry.key));
             let help = if is_option {
-                format!("options stand under `with`: `with: {{{}: ...}}`", entry.key)
+                format!("options go under `with`: `with: {{{}: ...}}`", entry.key)
             } else {
                 suggest::help(&entry.key, &STAGE_KEYS, "its keys are")
             };

@@ -2,7 +2,7 @@
 
 use super::node::quote;
 
-/// Longer words are not compared: they are no slips, and comparing them is slow.
+/// Longer words are not compared: they are no typos, and comparing them is slow.
 const LONGEST: usize = 64;
 
 /// The name that `word` was probably meant to be; nothing where none is near.
@@ -14,7 +14,7 @@ pub(super) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     let scored = names.into_iter().filter(|name| name.len() <= LONGEST).filter_map(|name| {
         let other = fold(name);
         let longest = word.len().max(other.len());
-        // A slip is up to a third of the word; nobody slips four times in one.
+        // A typo changes up to a third of the word, and at most three letters.
         let allowed = (longest / 3).clamp(1, 3);
         if word.len().abs_diff(other.len()) <= allowed {
             let distance = strsim::osa_distance(&word, &other);
@@ -22,14 +22,14 @@ pub(super) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
                 return Some((distance, name));
             }
         }
-        // A word that goes on as the name does (`optim` for `optimizer_step`), or that begins very much like it.
+        // A prefix of the name (`optim` for `optimizer_step`), or a word that begins much like it.
         let begins = word.len() >= 4 && (other.starts_with(&word) || other.split('_').any(|part| part == word));
         (begins || strsim::jaro_winkler(&word, &other) > 0.92).then_some((allowed + 1, name))
     });
     scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)
 }
 
-/// True for two names that differ by one or two slips.
+/// True for two names that differ by one or two typos.
 pub(super) fn is_slip(word: &str, name: &str) -> bool {
     word.len() <= LONGEST && word != name && strsim::osa_distance(word, name) <= 2 && name.len() > 5
 }

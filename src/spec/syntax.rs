@@ -1,4 +1,4 @@
-//! Puts the YAML parser's errors into words that help, with their place. It changes nothing about what is accepted.
+//! Turns the YAML parser's errors into helpful messages with places. It doesn't change what is accepted.
 
 use std::ops::Range;
 
@@ -50,7 +50,7 @@ fn line_at(yaml: &str, at: usize) -> &str {
     yaml.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("")
 }
 
-const TOO_LARGE: &str = "a pipeline file has some dozens of stages: make it smaller";
+const TOO_LARGE: &str = "a pipeline file has a few dozen stages: make it smaller";
 
 fn words(error: &Error, line: &str) -> (String, Option<&'static str>) {
     let text = UserMessageFormatter.format_message(error);
@@ -58,7 +58,7 @@ fn words(error: &Error, line: &str) -> (String, Option<&'static str>) {
         Error::MultipleDocuments { .. } => {
             return (
                 "a second document starts here".into(),
-                Some("a file holds one pipeline: remove everything from `---` on"),
+                Some("a file holds one pipeline: remove `---` and everything after it"),
             );
         }
         Error::UnknownAnchor { .. } => {
@@ -72,7 +72,7 @@ fn words(error: &Error, line: &str) -> (String, Option<&'static str>) {
         }
         Error::UnsupportedTag { tag, .. } => {
             return (
-                format!("the tag {} means nothing here", quote(tag)),
+                format!("the tag {} has no meaning here", quote(tag)),
                 Some("remove it; text that starts with `!` needs quotes"),
             );
         }
@@ -99,7 +99,7 @@ fn words(error: &Error, line: &str) -> (String, Option<&'static str>) {
         Some("indent with spaces")
     } else if text.contains("mapping values are not allowed") {
         Some(
-            "`key: value` needs a line of its own, a space after the colon, and the indentation of its neighbours; text with `: ` needs quotes",
+            "`key: value` needs its own line, a space after the colon, and the indentation of its neighbours; text with `: ` needs quotes",
         )
     } else if text.contains("did not find expected key") || text.contains("did not find expected '-'") {
         Some("indent it like its neighbours")

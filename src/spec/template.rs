@@ -1,4 +1,4 @@
-//! Splits a text at its `${...}`. What they refer to is the business of `references`.
+//! Splits a text at its `${...}`. `references` resolves them.
 
 /// A part of a text with references.
 #[derive(Debug, PartialEq, Eq)]

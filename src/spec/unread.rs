@@ -1,4 +1,4 @@
-//! Keys of `dataset:` and `trainer:` that nothing reads: somebody believes that they do something.
+//! Keys of `dataset:` and `trainer:` that nothing reads, though the author expects them to do something.
 
 use pipeline_contract::Registry;
 
@@ -22,7 +22,7 @@ pub(super) fn check(root: &Node, registry: &Registry, used: &Used, all_known: bo
     }
     let paths: Vec<String> = leaves.iter().map(|(path, _)| path.clone()).collect();
     for (path, entry) in leaves.into_iter().filter(|(path, _)| !is_used(path, used)) {
-        // Beside the right key a wrong one may be meant; who sets one on the command line wants it to be read.
+        // Beside the right key a wrong one may be intended; one on the command line is meant to be read.
         let set = entry.key_span.text > 0;
         let slip = known
             .iter()

@@ -1,4 +1,4 @@
-//! Asks the graph whether the stages fit together, and turns its positions into places of the file. Stages that couldn't be
+//! Checks with the graph whether the stages fit together, and turns its positions into places of the file. Stages that couldn't be
 //! read are left out without making others look wrong.
 
 use pipeline_contract::{Facts, StageKind};
@@ -11,9 +11,9 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, Graph, Place, Problem, Stage};
 
 /// A need that names nothing: no stage has an empty id.
-const NOBODY: &str = "";
+const NO_STAGE: &str = "";
 
-/// The graph of all stages, with what is known of their items; nothing if one couldn't be read or something doesn't fit.
+/// The graph of all stages, with what is known of their items; `None` if one couldn't be read or something doesn't fit.
 pub(super) fn connect(
     entries: &[Entry],
     needs: &[Vec<Need>],
@@ -45,13 +45,13 @@ fn stage(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<Stage> {
         id: entry.id.clone()?,
         kind,
         options: entry.options.clone().unwrap_or(Value::Null),
-        needs: needs[at].iter().map(|need| id(need).unwrap_or_else(|| NOBODY.into())).collect(),
+        needs: needs[at].iter().map(|need| id(need).unwrap_or_else(|| NO_STAGE.into())).collect(),
         workers: entry.workers,
         bound: entry.bound,
     })
 }
 
-/// True for "nobody consumes it" where the consumer may be a stage that couldn't be read, or that has misspelt its need.
+/// True for "nothing consumes it" if the consumer may be a stage that couldn't be read, or that has misspelt its need.
 fn is_consequence(problem: &Problem, at: usize, entries: &[Entry], needs: &[Vec<Need>]) -> bool {
     let Place::Id(_) = problem.place else { return false };
     let fed = entries[at].kind.as_ref().is_some_and(|kind| kind.inputs.len() == needs[at].len());

@@ -1,5 +1,5 @@
-//! YAML text to a tree of values with places, within limits of depth, size and aliases. What the values mean is not its
-//! business; what is wrong with the syntax is put into words in `syntax`.
+//! YAML text to a tree of values with places, within limits of depth, size and aliases. It doesn't know what
+//! the values mean; `syntax` writes the messages for errors of syntax.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Span};
 
 /// Parses one YAML document, which starts at byte `base` of text number `text` of the source.
 ///
-/// What can be passed over (a key given twice) goes to `problems`.
+/// What can be ignored (a key given twice) goes to `problems`.
 ///
 /// # Errors
 /// The first error of syntax: nothing after it can be trusted.
@@ -147,7 +147,7 @@ impl Reader<'_> {
             RawData::Int(value) => Data::Int(value),
             RawData::Float(value) if value.is_finite() => Data::Float(value),
             RawData::Float(_) => {
-                problems.push(spot.error("only finite numbers can be used here").help("leave the key out to have its default"));
+                problems.push(spot.error("only finite numbers can be used here").help("leave the key out to use the default"));
                 Data::Broken
             }
             RawData::Text(text) => Data::Text(text),

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::kinds::{self, Packet, Seen};
 use super::{graph, run_with, seen_by, stage};
 
-/// Sample, stage and epoch of what was told of as skipped.
+/// Sample, stage and epoch of what was reported as skipped.
 type Names = Vec<(String, String, u64)>;
 
-/// Keeps the samples that were told of as skipped.
+/// Keeps the samples that were reported as skipped.
 #[derive(Default)]
 struct Told(Mutex<Names>);
 
@@ -29,7 +29,7 @@ fn ledger(at_most: u64, share: f64) -> SkipLedger {
     SkipLedger::new(Some(Cap { at_most, share }))
 }
 
-/// Runs and says who was told of.
+/// Runs and returns what was reported.
 fn run(graph: Graph, epochs: u64, ledger: SkipLedger) -> (std::result::Result<Report, RunError>, Names) {
     let told = Arc::new(Told::default());
     let result = run_with(graph, epochs, 1 << 30, &Control::new(), ledger.into(), told.clone());
@@ -115,7 +115,7 @@ fn one_more_than_the_cap_ends_the_run() {
             let (result, told) = run(graph(chain(&Seen::default(), 12, workers)), 1, cap);
             let error = result.unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
-            // The last one of them is told of only if its epoch had not ended yet.
+            // The last one of them is reported only if its epoch had not ended yet.
             assert!((2..=count).contains(&told.len()), "{}", told.len());
         }
     }
@@ -128,7 +128,7 @@ fn a_stage_that_does_not_say_that_the_sample_is_at_fault_ends_the_run() {
     assert_eq!((error.stage.as_str(), error.sample.as_deref(), error.cause.message()), ("picky", Some("s30"), "spoilt"));
 }
 
-/// The same stage on the device's lane: whoever is at fault.
+/// The same stage on the device's lane, where the run fails whatever is at fault.
 #[test]
 fn the_device_leaves_nothing_out() {
     let device = StageKind::device("picky_device", "takes not all", |(): (), _| Ok(Picky)).may_end();
@@ -188,7 +188,7 @@ fn what_a_source_finds_broken_counts_among_its_samples() {
     assert_eq!((failed.sample.as_deref(), failed.cause.message()), (Some("x"), "no mask"));
 }
 
-/// Where an earlier part of the run has left samples out, they are neither told of nor counted again.
+/// Samples that an earlier part of the run has skipped are neither reported nor counted again.
 #[test]
 fn a_resumed_run_knows_what_was_left_out() {
     let first = Arc::new(ledger(3, 1.0));
@@ -211,7 +211,7 @@ fn a_resumed_run_knows_what_was_left_out() {
     assert!(run(graph(last), 1, ledger(9, 1.0).resumed(Vec::new(), 0)).0.is_ok());
 }
 
-/// A join goes on in turn with what is left of each input.
+/// A join alternates between the remaining items of its inputs.
 #[test]
 fn a_join_goes_on_with_what_is_left() {
     struct Pass;

@@ -150,14 +150,14 @@ impl Sequential for Join {
     }
 }
 
-/// Hands on the packets of two inputs in turn, marked with the port.
+/// Passes on the packets of two inputs, alternating, marked with the port.
 pub fn join() -> StageKind {
     StageKind::sequential("join", "joins", |(): (), _| Ok(Join))
 }
 
 /// As `join`, but in each epoch all of the first input and then all of the second; on the device's lane.
 pub fn after() -> StageKind {
-    StageKind::device("after", "joins in turn", |(): (), _| Ok(Join)).join(pipeline::contract::Join::InTurn)
+    StageKind::device("after", "joins one epoch after the other", |(): (), _| Ok(Join)).join(pipeline::contract::Join::InTurn)
 }
 
 /// As `pack`, on the device's lane.

@@ -52,7 +52,7 @@ pub fn run_to_end(graph: Graph, epochs: u64, budget: u64, control: &Control) -> 
     run_by(graph, options(epochs, budget), control)
 }
 
-/// The same, with a ledger of samples that are left out, and somebody who hears of it.
+/// The same, with a ledger of skipped samples, and a receiver of its reports.
 pub fn run_with(
     graph: Graph,
     epochs: u64,
@@ -64,7 +64,7 @@ pub fn run_with(
     run_by(graph, RunOptions { skipped, events, ..options(epochs, budget) }, control)
 }
 
-/// Keeps every snapshot that there is.
+/// Keeps every snapshot.
 #[derive(Default)]
 pub struct Kept(pub Mutex<Vec<Snapshot>>);
 
@@ -185,7 +185,7 @@ fn a_join_that_would_hold_more_than_the_budget_says_so() {
     assert!(error.to_string().contains("different rates"), "{error}");
 }
 
-/// The test chain is prefetched while training goes on, yet what hangs off the epoch's end sees the epoch's last state.
+/// The test chain is prefetched during training, yet what hangs off the epoch's end sees the epoch's last state.
 #[test]
 fn the_device_finishes_an_epoch_with_its_test_before_it_begins_the_next() {
     let seen = Seen::default();

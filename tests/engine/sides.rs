@@ -33,7 +33,7 @@ impl Note {
 
 impl Drop for Note {
     fn drop(&mut self) {
-        // Maps are shared with the workers, and whoever has one last drops it.
+        // Maps are shared with the workers, and the last owner drops it.
         self.note("drop");
     }
 }

@@ -25,13 +25,13 @@ fn pipeline(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pipeline")).args(arguments).current_dir(root()).output().unwrap()
 }
 
-/// The program as somebody whom permissions stop: root reads everything.
+/// The program as an unprivileged user: root may read everything.
 fn unprivileged(folder: &Path) -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_pipeline"));
     if fs::metadata(folder).unwrap().uid() != 0 {
         return Command::new(program);
     }
-    // Nobody may look into the folder of the build.
+    // Other users can't read the build's folder.
     let copy = folder.join("pipeline");
     if !copy.exists() {
         fs::copy(program, &copy).unwrap();

@@ -134,7 +134,7 @@ impl Photographs {
     }
 }
 
-/// Takes away the permission to read; `unprivileged` runs the program as somebody whom that stops.
+/// Removes the permission to read; `unprivileged` runs the program as another user, whom that stops.
 fn forbid(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
 }

@@ -1,4 +1,4 @@
-//! The binary as a user runs it, on small data: for tests that stop runs and go on with them.
+//! The binary as a user runs it, on small data: for tests that stop runs and resume them.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 

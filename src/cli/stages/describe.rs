@@ -18,7 +18,7 @@ pub(super) fn kind(kind: &StageKind, color: bool) -> String {
     }
     if kind.inputs.len() > 1 {
         let join = match kind.join {
-            Join::Zip => "one item of each input in turn",
+            Join::Zip => "one item of each input, alternating",
             Join::InTurn => "in each epoch all of the first input, then all of the second",
         };
         text += &format!("reads    {join}\n");
@@ -50,9 +50,9 @@ pub(super) fn ports(kind: &StageKind) -> String {
 /// Where the stages of a lane run.
 pub(super) fn lane(lane: Lane) -> &'static str {
     match lane {
-        Lane::Source => "source: on a thread of its own, ahead of its consumers",
+        Lane::Source => "source: on a separate thread, ahead of its consumers",
         Lane::Workers => "workers: on the CPU workers, many items at a time",
-        Lane::Sequential => "sequential: on a CPU thread of its own, one item at a time, in order",
+        Lane::Sequential => "sequential: on a separate CPU thread, one item at a time, in order",
         Lane::Device => "device: on the device's thread, one item at a time, in order",
     }
 }

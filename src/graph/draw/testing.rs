@@ -167,7 +167,7 @@ pub(super) fn single() -> Graph {
     built(vec![stage("files", source::<Files>("fives").may_end(), &[], json!({}))])
 }
 
-/// A chain of these ids, in turn on the workers and in order.
+/// A chain of these ids, alternating between workers and in order.
 pub(super) fn chain(ids: &[&str]) -> Graph {
     let kind = |at: usize| match at {
         0 => source::<Pair>("source"),

@@ -1,5 +1,5 @@
 //! A checkpoint as one file: safetensors, which other programs can open, with the rest of the state as JSON in its metadata and
-//! a SHA-256 for each part. Reading trusts nothing: every size and sum is checked before anything is believed.
+//! a SHA-256 for each part. Reading trusts nothing: every size and checksum is checked first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -42,7 +42,7 @@ struct State {
     number: u64,
 }
 
-/// Why a file is no checkpoint that can be gone on from.
+/// Why a run can't resume from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage(String);
 
@@ -144,26 +144,26 @@ pub(super) fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<u64> {
 pub fn read(bytes: &[u8]) -> Result<Checkpoint, Damage> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damage)?;
     let file = SafeTensors::deserialize(bytes).map_err(damage)?;
-    let about = header.metadata().as_ref().ok_or_else(|| damage("it doesn't say what it is"))?;
-    let text = |key: &str| about.get(key).map(String::as_str).ok_or_else(|| damage(format!("it doesn't say its {key}")));
+    let about = header.metadata().as_ref().ok_or_else(|| damage("it has no header of a checkpoint"))?;
+    let text = |key: &str| about.get(key).map(String::as_str).ok_or_else(|| damage(format!("it has no {key}")));
     if text("format")? != FORMAT {
-        return Err(damage("it is no checkpoint"));
+        return Err(damage("it is not a checkpoint"));
     }
     if text("version")? != VERSION {
-        return Err(damage(format!("it is of version {}, and this program reads {VERSION}", text("version")?)));
+        return Err(damage(format!("it has version {}, but this program reads {VERSION}", text("version")?)));
     }
     let mut sums: BTreeMap<String, String> = serde_json::from_str(text("sha256")?).map_err(damage)?;
     let mut check = |name: &str, dtype: &str, data: &[u8]| match sums.remove(name) {
         Some(expected) if expected == sum(name, dtype, data) => Ok(()),
-        Some(_) => Err(damage(format!("the sum of `{}` is wrong", if name.is_empty() { "state" } else { name }))),
-        None => Err(damage(format!("`{name}` has no sum"))),
+        Some(_) => Err(damage(format!("the checksum of `{}` is wrong", if name.is_empty() { "state" } else { name }))),
+        None => Err(damage(format!("`{name}` has no checksum"))),
     };
     check("", "state", text("state")?.as_bytes())?;
     let state: State = serde_json::from_str(text("state")?).map_err(damage)?;
     let mut buffers: HashMap<&str, BTreeMap<String, Buffer>> = HashMap::new();
     for (full, view) in file.iter() {
         check(full, &view.dtype().to_string(), view.data())?;
-        let (stage, name) = full.split_once('/').ok_or_else(|| damage(format!("`{full}` is of no stage")))?;
+        let (stage, name) = full.split_once('/').ok_or_else(|| damage(format!("`{full}` belongs to no stage")))?;
         buffers.entry(stage).or_default().insert(name.to_owned(), buffer(&view)?);
     }
     if let Some(missing) = sums.keys().next() {

@@ -1,5 +1,5 @@
-//! When a checkpoint is taken and who writes it: a thread of its own, so that the device's lane waits only for the copy to the
-//! host's memory. While one is being written no other is taken.
+//! When a checkpoint is taken. A separate thread writes it, so that the device's lane waits only for the copy to host
+//! memory. While one is being written no other is taken.
 
 use std::fs;
 use std::io;
@@ -41,7 +41,7 @@ struct State {
     best: Option<f64>,
 }
 
-/// What became of the last one.
+/// The result of the last one.
 #[derive(Debug, Clone, Default)]
 pub struct Written {
     /// The newest file that is on the disk.
@@ -63,7 +63,7 @@ struct Job {
 }
 
 impl CheckpointKeeper {
-    /// Starts the thread that writes into `checkpoint/` of the run's folder. Numbers go on after `number`; `best` is the best
+    /// Starts the thread that writes into `checkpoint/` of the run's folder. Numbers continue after `number`; `best` is the best
     /// evaluation's figure so far.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl Keeper for CheckpointKeeper {
         self.busy.store(true, Ordering::SeqCst);
         let job = Job { checkpoint, step: self.metrics.step(), best: best.is_some(), copied };
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = || StageError::new("the thread that writes checkpoints is gone");
+        let gone = || StageError::new("the thread that writes checkpoints has ended");
         writer.as_ref().ok_or_else(gone)?.jobs.send(job).map_err(|_| gone())
     }
 }
@@ -177,7 +177,7 @@ fn write_all(
             }
             Err(error) => {
                 let message = format!("a checkpoint can't be written into {}: {error}", folder.display());
-                tracing::warn!("{message}; the run goes on, and tries again with the next");
+                tracing::warn!("{message}; the run continues and tries again later");
                 written(outcome).failure = Some(message);
             }
         }
@@ -190,7 +190,7 @@ fn write(folder: &Path, keep: u64, job: &Job) -> io::Result<(PathBuf, u64)> {
     let path = folder.join(name(job.checkpoint.number, job.step));
     let bytes = file::write(&path, &job.checkpoint)?;
     if job.best {
-        // One file under two names; where that can't be, a copy.
+        // A hard link, or a copy if the file system has none.
         let linked = |beside: &Path| fs::hard_link(&path, beside).or_else(|_| fs::copy(&path, beside).map(drop));
         files::replace_by(&folder.join(BEST), linked)?;
     }

@@ -1,4 +1,4 @@
-//! Which checkpoints a run has: their names, the newest whole one, and the ones that are too many.
+//! Which checkpoints a run has: their names, the newest intact one, and those to delete.
 
 use std::fs;
 use std::io;
@@ -54,14 +54,14 @@ pub struct Found {
     pub checkpoint: Checkpoint,
     /// Newer files that are damaged, and of what.
     pub damaged: Vec<(PathBuf, String)>,
-    /// The largest number that there is.
+    /// The largest number in use.
     pub last: u64,
 }
 
-/// The newest whole checkpoint of a run's folder; where no numbered one is whole, the best. `None` where there is no file of one.
+/// The newest intact checkpoint of a run's folder, or the best one if no numbered one is intact. `None` if there is no file.
 ///
 /// # Errors
-/// When the folder can't be read, or there are files and none is whole.
+/// When the folder can't be read, or has checkpoints of which none is intact.
 pub fn newest(run: &Path) -> io::Result<Option<Found>> {
     let folder = run.join(FOLDER);
     let all = numbered(&folder)?;
@@ -79,7 +79,7 @@ pub fn newest(run: &Path) -> io::Result<Option<Found>> {
         return Ok(None);
     }
     let list: Vec<String> = damaged.iter().map(|(path, damage)| format!("{}: {damage}", path.display())).collect();
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("no checkpoint is whole; {}", list.join("; "))))
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("no checkpoint is intact; {}", list.join("; "))))
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
         let found = newest(run.path()).unwrap().unwrap();
         assert_eq!((found.checkpoint.number, found.damaged.len(), found.last), (10, 1, 1_000_000));
         fs::write(folder.join(name(10, 40)), b"").unwrap();
-        assert!(newest(run.path()).unwrap_err().to_string().contains("no checkpoint is whole"));
+        assert!(newest(run.path()).unwrap_err().to_string().contains("no checkpoint is intact"));
         write(&folder.join(BEST), &Checkpoint { number: 7, ..checkpoint() }).unwrap();
         assert_eq!(newest(run.path()).unwrap().unwrap().checkpoint.number, 7);
     }

@@ -1,5 +1,5 @@
-//! Checkpoints of a run: all that decides its future, in `checkpoint/` of its folder. `file` is how one lies on the disk, `keeper`
-//! when one is taken and who writes it, `listing` which ones there are.
+//! Checkpoints of a run: everything that decides its future, in `checkpoint/` of its folder. `file` is the format, `keeper` decides
+//! when one is taken and writes it, `listing` finds them.
 
 mod file;
 mod keeper;
@@ -22,7 +22,7 @@ pub struct Checkpoint {
     pub snapshot: Snapshot,
     /// How far `metrics.jsonl` was written, and what the summary needs of it.
     pub mark: Mark,
-    /// The file as it was read, before anything was chosen for its memory budget.
+    /// The file before settings were chosen for its memory budget.
     pub asked: Value,
     /// The overrides that were chosen for its memory budget.
     pub chosen: Vec<String>,

@@ -21,8 +21,8 @@ pub struct BuildContext {
     pub samples: SampleCount,
     /// What the stage settles once for the whole run.
     pub settled: Settled,
-    /// Whether the file lets broken samples be left out (`on_error`). A source then lists what is whole and tells of the rest by
-    /// [`Source::broken`](crate::Source::broken); otherwise it fails with all that is wrong at once.
+    /// Whether the file allows skipping broken samples (`on_error`). A source then lists the intact ones and reports the rest by
+    /// [`Source::broken`](crate::Source::broken); otherwise it fails with all problems at once.
     pub skips_broken: bool,
     /// The run's folder, where stages may leave files.
     pub out: PathBuf,
@@ -31,7 +31,7 @@ pub struct BuildContext {
 }
 
 impl BuildContext {
-    /// A context outside any run, for examples and for tests of single stages: seed 0, one epoch, no facts, no events, and the
+    /// A context without a run, for examples and for tests of single stages: seed 0, one epoch, no facts, no events, and the
     /// system's folder for temporary files.
     pub fn standalone(stage: impl Into<String>) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl BuildContext {
     }
 }
 
-/// What a stage knows about the item in its hands.
+/// What a stage knows about the current item.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemContext<'a> {
     /// The stage's id in the file.
@@ -73,8 +73,8 @@ impl ItemContext<'_> {
     }
 }
 
-/// True when a file of that path, taken from a folder, is inside this folder: no root, no `..`, and a name at its end. What a
-/// stage writes is held against it, because a pipeline file may be a stranger's.
+/// True when a file of that path, taken from a folder, is inside this folder: no root, no `..`, and a name at its end. It is checked for
+/// everything that a stage writes, because a pipeline file may be a stranger's.
 pub fn stays_inside(path: &Path) -> bool {
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     path.file_name().is_some() && path.components().all(inside)

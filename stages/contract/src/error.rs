@@ -1,4 +1,4 @@
-//! What a stage says when it can't go on. The engine adds which stage and which sample it was.
+//! The error of a stage. The engine adds the stage and the sample.
 
 use std::any::Any;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// The result of everything a stage does.
 pub type Result<T> = std::result::Result<T, StageError>;
 
-/// A failure in a stage: what happened (a lowercase fragment that fits "failed to ...: MESSAGE") and how to mend it.
+/// A failure in a stage: what happened (a lowercase fragment that fits "failed to ...: MESSAGE") and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageError {
     message: String,
@@ -26,22 +26,22 @@ impl StageError {
         Self { stopped: true, ..Self::new("the run is stopping") }
     }
 
-    /// Adds how to mend it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Says that the item in hand is at fault, and that the stage is as if it had not come: it may be left out. Only a
-    /// [`Sequential`](crate::Sequential) stage need say so; a [`Map`](crate::Map) keeps nothing that an item could spoil.
+    /// Says that the current item is at fault and that the stage's state is unchanged, so the item may be skipped. Only a
+    /// [`Sequential`](crate::Sequential) stage needs this; a [`Map`](crate::Map) has no state that an item could spoil.
     #[must_use]
     pub fn of_sample(mut self) -> Self {
         self.of_sample = true;
         self
     }
 
-    /// Puts what was being done before the cause: `context: cause`.
+    /// Prefixes what was being done: `context: cause`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
@@ -53,12 +53,12 @@ impl StageError {
         &self.message
     }
 
-    /// How to mend it, where that is known.
+    /// How to fix it, if known.
     pub fn mend(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// True when the item is at fault and the stage is as if it had not come.
+    /// True when the item is at fault and the stage's state is unchanged.
     pub fn is_of_sample(&self) -> bool {
         self.of_sample
     }

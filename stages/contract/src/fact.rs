@@ -12,7 +12,7 @@ pub const WIDTH: &str = "width";
 pub const BATCH: &str = "batch";
 
 /// True where an epoch leaves out its last micro-batch if that is smaller. Set by `batch`; read by the plan, which then keeps the
-/// micro-batch as it is.
+/// micro-batch unchanged.
 pub const DROP_LAST: &str = "drop_last";
 
 /// Samples in an epoch: a whole number. Set by sources that know it before they run; read by the schedule and the plan.
@@ -44,6 +44,6 @@ pub const BATCH_NORM: &str = "batch_norm";
 /// Micro-batches in a window: a whole number. Set by the accumulator; read by the schedule and the plan.
 pub const ACCUMULATION: &str = "accumulation";
 
-/// Set, as 1, where the learning rate depends on the length of the whole run. Set by the optimizer; read when a run goes on with
+/// Set, as 1, where the learning rate depends on the length of the whole run. Set by the optimizer; read when a run resumes with
 /// another number of epochs.
 pub const WHOLE_RUN: &str = "whole_run";

@@ -85,7 +85,7 @@ pub struct Finding {
     pub place: Place,
     /// What is wrong, a lowercase fragment.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl Finding {
         Self { severity: Severity::Warning, place, message: message.into(), help: None }
     }
 
-    /// Adds how to mend it.
+    /// Adds how to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

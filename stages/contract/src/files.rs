@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Writes a file beside `path` and moves it there when it is on the disk: whoever looks sees the old file or the new one.
+/// Writes a file beside `path` and moves it there when it is on the disk: readers see the old file or the new one.
 ///
 /// # Errors
-/// When it can't be written; the old file stays then.
+/// When it can't be written; the old file stays.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_by(path, |beside| File::create(beside)?.write_all(bytes))
 }
@@ -23,7 +23,7 @@ pub fn replace_by(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> i
     let beside = path.with_file_name(name);
     let written = write(&beside).and_then(|()| File::open(&beside)?.sync_all()).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
-        // Half a file is of no use, and on a full disk it takes the place of whole ones.
+        // Half a file is useless, and takes space on a full disk.
         let _nothing_to_remove = fs::remove_file(&beside);
     }
     written?;
@@ -34,10 +34,10 @@ pub fn replace_by(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> i
     Ok(())
 }
 
-/// How the names of files end that are being written.
+/// The suffix of files that are being written.
 const BESIDE: &str = ".tmp";
 
-/// Removes what a program that was killed left half written in a folder.
+/// Removes the half-written files of a killed program from a folder.
 ///
 /// # Errors
 /// When the folder can't be read, or a file not removed.

@@ -15,7 +15,7 @@ use crate::{
 /// On which thread or pool a stage runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// A source: a thread of its own.
+    /// A source: on a separate thread.
     Source,
     /// On the pool of CPU workers, many items at a time.
     Workers,
@@ -28,7 +28,7 @@ pub enum Lane {
 /// How a stage with several inputs reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Join {
-    /// One item of each in turn: the k-th of the first, the k-th of the second, ...
+    /// One item of each, alternating: the k-th of the first, the k-th of the second, ...
     Zip,
     /// In each epoch all of the first entry of `needs:`, then all of the second: what hangs off an epoch's end.
     InTurn,
@@ -56,7 +56,7 @@ pub struct StageKind {
     pub join: Join,
     /// The type of what it emits; `None` for a sink.
     pub output: Option<PortType>,
-    /// True when nothing need consume the output.
+    /// True when the output may be left unused.
     pub may_end: bool,
     /// True of a sequential stage that emits at most one item for each that it takes and holds nothing back when it does.
     pub gathers: bool,
@@ -189,7 +189,7 @@ impl StageKind {
         self
     }
 
-    /// Says that nothing need consume the output.
+    /// Says that the output may be left unused.
     #[must_use]
     pub fn may_end(mut self) -> Self {
         self.may_end = true;
@@ -198,7 +198,7 @@ impl StageKind {
 
     /// Says that a sequential stage emits at most one item for each that it takes, and holds nothing back when it does (`batch`), but
     /// for what it has settled for the whole run ([`crate::Settled`]); and that its item's sample ends with the last one that went into it.
-    /// A run that goes on from a saved state needn't make anew then what went before.
+    /// Then a run that resumes needn't recompute what went before.
     #[must_use]
     pub fn gathers(mut self) -> Self {
         self.gathers = true;

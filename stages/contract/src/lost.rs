@@ -1,5 +1,5 @@
-//! What the process has lost for good, such as a graphics device that was reset. The libraries behind it may learn of that on
-//! threads of their own, while whoever waits for the device waits for ever; so it is told here, once for the whole process.
+//! What the process has lost for good, such as a graphics device that was reset. Its libraries may notice on their own
+//! threads, while a thread that waits for the device waits forever; so the loss is recorded here, once for the whole process.
 
 use std::sync::OnceLock;
 
@@ -7,18 +7,18 @@ use crate::StageError;
 
 static LOST: OnceLock<StageError> = OnceLock::new();
 
-/// Tells of a loss. The first one counts; what follows from it is no news.
+/// Records a loss. Only the first one counts; later ones follow from it.
 pub fn tell(loss: StageError) {
-    // There was one before.
+    // One was recorded before.
     let _ = LOST.set(loss);
 }
 
-/// The loss, where one was told of.
+/// The loss, if one was recorded.
 pub fn told() -> Option<&'static StageError> {
     LOST.get()
 }
 
-/// Waits until a loss is told of.
+/// Waits until a loss is recorded.
 pub fn wait() -> &'static StageError {
     LOST.wait()
 }

@@ -32,15 +32,15 @@ use crate::{ItemContext, Payload, Result};
 /// # Ok::<(), pipeline_contract::StageError>(())
 /// ```
 pub trait Map: Send + Sync + 'static {
-    /// What it takes.
+    /// The input payload.
     type In: Payload;
-    /// What it gives.
+    /// The output payload.
     type Out: Payload;
 
     /// Turns one payload into another.
     ///
     /// # Errors
     /// What is wrong with the sample; the engine adds its name and the stage's, and the file's `on_error` says whether the run
-    /// ends with it or goes on without the sample.
+    /// ends or skips the sample.
     fn map(&self, input: Self::In, cx: &ItemContext<'_>) -> Result<Self::Out>;
 }

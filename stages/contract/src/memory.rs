@@ -1,6 +1,6 @@
-//! Who holds how much memory, measured: a counting allocator that keeps the device's side apart from the rest of the program.
+//! Measures memory: a counting allocator that keeps the device's side apart from the rest of the program.
 //!
-//! On a CPU the "device" is this process, so no driver says what the network holds. Here the system allocator is asked through
+//! On a CPU the "device" is this process, so no driver says what the network holds. Here the system allocator is called through
 //! [`CountingAllocator`], which remembers for each large block on which [`Side`] it was allocated. The side is a property of the
 //! allocating thread: the engine calls [`enter`] with [`Side::Device`] on the thread of the device's lane, before it builds the
 //! lane's stages; all other threads are [`Side::Host`], the pools of workers and of kernels too. Kernels get their buffers from the
@@ -83,7 +83,7 @@ pub fn side() -> Side {
     SIDE.get()
 }
 
-/// Puts what the current thread allocates on a side, until the guard is dropped.
+/// Counts what the current thread allocates on a side, until the guard is dropped.
 #[must_use = "the side lasts as long as the guard"]
 pub fn enter(side: Side) -> Guard {
     Guard { before: SIDE.replace(side), thread: PhantomData }
@@ -109,13 +109,13 @@ pub fn usage(side: Side) -> Option<Usage> {
     INSTALLED.load(Relaxed).then(|| Usage { now: now.load(Relaxed), peak: peak.load(Relaxed) })
 }
 
-/// Lets a side's peak begin again at what it holds now.
+/// Resets a side's peak to what it holds now.
 pub fn reset_peak(side: Side) {
     let Account { now, peak } = account(side);
     peak.store(now.load(Relaxed), Relaxed);
 }
 
-/// Asks the system's allocator to give memory that nobody uses back to the operating system. Returns whether it can be asked:
+/// Asks the system's allocator to return unused memory to the operating system. Returns whether it can be asked:
 /// only glibc's can.
 pub fn return_unused() -> bool {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -143,7 +143,7 @@ fn with_header(layout: Layout) -> Option<(Layout, usize)> {
 /// Counts a new block on the current side, and returns the part behind its header.
 ///
 /// # Safety
-/// `whole` is null, or a block of `header` and `size` bytes that nobody else uses yet.
+/// `whole` is null, or a block of `header` and `size` bytes that nothing else uses yet.
 unsafe fn begin(whole: *mut u8, header: usize, size: usize) -> *mut u8 {
     if whole.is_null() {
         return whole;
@@ -163,7 +163,7 @@ unsafe fn begin(whole: *mut u8, header: usize, size: usize) -> *mut u8 {
 /// # Safety
 /// `whole` is the beginning of a block that went through [`begin`] and has not been freed.
 unsafe fn holder(whole: *const u8) -> &'static Account {
-    // SAFETY: `begin` wrote this byte, and nobody else writes before the pointer that it handed out.
+    // SAFETY: `begin` wrote this byte, and nothing else writes before the pointer that it returned.
     let side = unsafe { whole.read() };
     account(if side == Side::Device as u8 { Side::Device } else { Side::Host })
 }

@@ -1,4 +1,4 @@
-//! The options of a stage kind: their types, defaults and docs. Validation, schema and help are read off these.
+//! The options of a stage kind: their types, defaults and docs. Validation, schema and help come from them.
 
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ impl OptionType {
                 (i64::MIN, max) => format!("a whole number of at most {max}"),
                 (min, max) => format!("a whole number from {min} to {max}"),
             },
-            // The largest number is how an open end stands in JSON, which has no infinity.
+            // JSON has no infinity: the largest number stands for an open end.
             Self::Number { min, max } => match (*min > f64::MIN, *max < f64::MAX) {
                 (true, true) => format!("a number from {min} to {max}"),
                 (true, false) => format!("a number of at least {min}"),
@@ -143,7 +143,7 @@ impl Variant {
 /// What an option is when the file doesn't say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DefaultValue {
-    /// The file must say.
+    /// None: the file must give it.
     Required,
     /// This value (in the form that stages see).
     Value(Value),
@@ -153,19 +153,19 @@ pub enum DefaultValue {
     Absent,
 }
 
-/// What it means when an option is another one in a run that goes on from a saved state.
+/// What a changed option means for a run that resumes from a saved state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnResume {
     /// The result is that of the undisturbed run.
     Harmless,
-    /// A limit, 0 for none: a higher one changes nothing, a lower one may be reached, and then the result becomes another one.
+    /// A limit (0: none): a higher one changes nothing; a lower one may be reached, and then the result changes.
     Limit,
-    /// The result becomes another one.
+    /// The result changes.
     #[default]
     Alters,
-    /// The result becomes another one; what was saved fits no more where the option is given now and was not, or the other way.
+    /// The result changes; the saved state doesn't fit if the option was added or removed.
     Choice,
-    /// What was saved doesn't fit any more.
+    /// The saved state doesn't fit any more.
     Impossible,
 }
 
@@ -180,33 +180,33 @@ pub struct OptionSpec {
     pub ty: OptionType,
     /// What it is when the file doesn't say.
     pub default: DefaultValue,
-    /// What it means to change it before a run goes on.
+    /// What it means to change it before a run resumes.
     pub on_resume: OnResume,
 }
 
 impl OptionSpec {
-    /// Says that a run may go on with another value of it and come to the same result.
+    /// Says that a run may resume with another value and get the same result.
     #[must_use]
     pub fn harmless(mut self) -> Self {
         self.on_resume = OnResume::Harmless;
         self
     }
 
-    /// Says that it is a limit, 0 for none, under which a run works in another way.
+    /// Says that it is a limit (0: none), and that reaching it changes how a run works.
     #[must_use]
     pub fn limit(mut self) -> Self {
         self.on_resume = OnResume::Limit;
         self
     }
 
-    /// Says that a run can go on with another value of it, but not where it comes or goes: one of several to choose from.
+    /// Says that a run can resume with another value, but not if it appears or disappears: one of several to choose from.
     #[must_use]
     pub fn choice(mut self) -> Self {
         self.on_resume = OnResume::Choice;
         self
     }
 
-    /// Says that a run can't go on with another value of it.
+    /// Says that a run can't resume with another value.
     #[must_use]
     pub fn fixed(mut self) -> Self {
         self.on_resume = OnResume::Impossible;

@@ -1,5 +1,5 @@
-//! What a stage that keeps state saves, so that a later run can go on from there: small values by name, and large buffers.
-//! How it lies on the disk is the program's business.
+//! The state that a stage saves so that a later run can resume: small values by name, and large buffers.
+//! The program decides its format on the disk.
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{Result, StageError};
 
-/// All that decides what a stage does with the next item.
+/// Everything that decides what a stage does next.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Saved {
     /// Small values by name.
@@ -41,12 +41,12 @@ impl Buffer {
     }
 }
 
-/// No run counts so far.
+/// Counts beyond this are out of range.
 const MOST: u64 = 1 << 53;
 
 fn lacks(name: &str) -> StageError {
-    StageError::new(format!("what was saved has no `{name}` of the type that is wanted"))
-        .help("it was written by another version of the program, or of the stage")
+    StageError::new(format!("the saved state has no `{name}` of the expected type"))
+        .help("another version of the program or of the stage wrote it")
 }
 
 impl Saved {
@@ -58,7 +58,7 @@ impl Saved {
     /// Keeps a small value: a number, a text, a list of them. A float goes through [`Self::set_float`].
     ///
     /// # Errors
-    /// When it can't be told in JSON.
+    /// When it can't be written as JSON.
     pub fn set(&mut self, name: &str, value: impl Serialize) -> Result<()> {
         let value =
             serde_json::to_value(value).map_err(|error| StageError::new(format!("`{name}` can't be saved: {error}")))?;
@@ -79,13 +79,13 @@ impl Saved {
     /// A small value.
     ///
     /// # Errors
-    /// When there is none of this name and type.
+    /// When no value has this name and type.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let value = self.values.get(name).ok_or_else(|| lacks(name))?;
         T::deserialize(value).map_err(|_| lacks(name))
     }
 
-    /// How many there were of something: no more than a run could count, so that counting on can't overflow.
+    /// A count, checked to be in a range in which further counting can't overflow.
     ///
     /// # Errors
     /// As [`Self::get`], and when it is more.
@@ -93,7 +93,7 @@ impl Saved {
         self.counts(name).map(|[count]: [u64; 1]| count)
     }
 
-    /// As [`Self::count`], of so many in a list; one stands alone.
+    /// As [`Self::count`], for a list of `N` counts; a single one needs no list.
     ///
     /// # Errors
     /// As there.
@@ -116,7 +116,7 @@ impl Saved {
     /// Takes a buffer of float32 out.
     ///
     /// # Errors
-    /// When there is none of this name and type.
+    /// When no value has this name and type.
     pub fn take_floats(&mut self, name: &str) -> Result<Vec<f32>> {
         match self.buffers.remove(name) {
             Some(Buffer::Floats(values)) => Ok(values),
@@ -127,7 +127,7 @@ impl Saved {
     /// Takes a buffer of bytes out.
     ///
     /// # Errors
-    /// When there is none of this name and type.
+    /// When no value has this name and type.
     pub fn take_bytes(&mut self, name: &str) -> Result<Vec<u8>> {
         match self.buffers.remove(name) {
             Some(Buffer::Bytes(values)) => Ok(values),
@@ -138,7 +138,7 @@ impl Saved {
     /// Takes a buffer of whole numbers out.
     ///
     /// # Errors
-    /// When there is none of this name and type.
+    /// When no value has this name and type.
     pub fn take_counts(&mut self, name: &str) -> Result<Vec<u64>> {
         match self.buffers.remove(name) {
             Some(Buffer::Counts(values)) => Ok(values),
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(saved.get::<Vec<String>>("names").unwrap(), ["a", "b"]);
         assert_eq!(saved.take_floats("weights").unwrap(), [1.0, f32::MIN_POSITIVE]);
         for error in [saved.take_floats("weights").unwrap_err(), saved.get::<u64>("names").unwrap_err()] {
-            assert!(error.message().contains("what was saved has no"), "{error}");
+            assert!(error.message().contains("the saved state has no"), "{error}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{Inputs, ItemContext, Output, Payload, Result, Saved, Shelf};
 /// Sees its items in order, on one thread, and keeps state between them.
 ///
 /// Call sequence: for each epoch `item()`* then `epoch_end()`; `finish()` once, at the end or when the run is interrupted
-/// (not when it fails). `restore()` comes before all others, where a run goes on from what `save()` gave.
+/// (not when it fails). `restore()` comes before all others, when a run resumes from what `save()` gave.
 ///
 /// ```
 /// use pipeline_contract::{Item, ItemContext, Output, Payload, Result, Saved, Sequential, Shelf};
@@ -65,9 +65,9 @@ use crate::{Inputs, ItemContext, Output, Payload, Result, Saved, Shelf};
 /// # Ok::<(), pipeline_contract::StageError>(())
 /// ```
 pub trait Sequential: 'static {
-    /// What it takes: a payload, or an [`Either`](crate::Either) of two for a stage with two input ports.
+    /// The input: a payload, or an [`Either`](crate::Either) of two for a stage with two input ports.
     type In: Inputs;
-    /// What it gives; [`Nothing`](crate::Nothing) for a sink.
+    /// The output; [`Nothing`](crate::Nothing) for a sink.
     type Out: Payload;
 
     /// Takes one item; may emit any number.
@@ -93,19 +93,19 @@ pub trait Sequential: 'static {
         Ok(())
     }
 
-    /// All that decides what it does from here on; called between two items. Stages of the device's lane that keep state must
-    /// save it, or a run that goes on from there is not the run that it was.
+    /// Everything that decides what it does from here on; called between two items. Stages of the device's lane that keep state must
+    /// save it, or a run that resumes differs from an undisturbed one.
     ///
     /// # Errors
-    /// What a device or the stage's own values refuse; the run ends with it.
+    /// When the state can't be read or written; the run ends with it.
     fn save(&mut self) -> Result<Saved> {
         Ok(Saved::default())
     }
 
-    /// Takes up what [`Self::save`] gave, before the first item. Stages are restored in the order of their lane.
+    /// Restores what [`Self::save`] gave, before the first item. Stages are restored in the order of their lane.
     ///
     /// # Errors
-    /// When that is of another stage.
+    /// When another stage saved it.
     fn restore(&mut self, _saved: Saved, _shelf: &mut Shelf) -> Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a stage settles once for the whole run, such as the size that all images must have: a run that goes on has it from before.
+//! What a stage settles once for the whole run, such as the size that all images must have: a run that resumes keeps it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use crate::{Result, StageError};
 
 /// What the stages of a run have settled, seen by one of them. Clones share it.
 ///
-/// It is for what follows from the run's first items alone and never changes after: stages before the device's lane are made anew
-/// when a run goes on, and see other items first then.
+/// It is for what follows from the run's first items alone and never changes after: stages before the device's lane start again
+/// when a run resumes, and then see other items first.
 #[derive(Debug, Clone, Default)]
 pub struct Settled {
     stage: String,
@@ -37,8 +37,8 @@ impl Settled {
     /// When what was settled before is of another type.
     pub fn once<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<T> {
         let misfit = |error: serde_json::Error| {
-            StageError::new(format!("what `{}` had settled doesn't fit it: {error}", self.stage))
-                .help("it was written by another version of the program, or of the stage")
+            StageError::new(format!("what `{}` had settled doesn't fit: {error}", self.stage))
+                .help("another version of the program or of the stage wrote it")
         };
         let mut all = self.locked();
         match all.get(&self.stage) {

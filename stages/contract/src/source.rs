@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{Output, Payload, Result, StageError};
 
-/// Emits the samples of one epoch after the other. Runs on a thread of its own, ahead of its
+/// Emits the samples of one epoch after the other. Runs on a separate thread, ahead of its
 /// consumers by what the edges may hold.
 ///
 /// ```
@@ -51,7 +51,7 @@ pub trait Source: 'static {
         None
     }
 
-    /// The samples that were found broken while they were listed, with what is wrong: asked once, before the first epoch. They
+    /// The samples that were found broken while listing, with the problem: asked once, before the first epoch. They
     /// are not emitted, and [`Self::samples`] doesn't count them.
     fn broken(&mut self) -> Vec<(Arc<str>, StageError)> {
         Vec::new()

@@ -25,7 +25,7 @@ pub fn kind() -> StageKind {
     let number = |name, max, doc| OptionSpec::new(name, OptionType::Number { min: 0.0, max }, 0.0, doc);
     StageKind::map(
         "augment",
-        "flips, turns and recolours each sample at random, another way each epoch",
+        "flips, rotates and recolours each sample at random, differently in each epoch",
         |options: Options, _| Ok(Augment(options)),
     )
     .option(OptionSpec::new("flip", OptionType::Bool, false, "left to right and top to bottom, each for half of the samples"))
@@ -33,9 +33,9 @@ pub fn kind() -> StageKind {
         "rotate90",
         OptionType::Bool,
         false,
-        "a random quarter turn; of images that aren't square, a half turn",
+        "a random quarter turn; a half turn for images that aren't square",
     ))
-    .option(number("rotate", 180.0, "turns by up to so many degrees either way"))
+    .option(number("rotate", 180.0, "rotates by up to this many degrees either way"))
     .option(number("scale", 0.9, "zooms by up to this share: 0.1 is 0.9 to 1.1 times"))
     .option(number("brightness", 1.0, "adds up to this, either way, to values from 0 to 1"))
     .option(number("contrast", 1.0, "multiplies values by up to this more or less: 0.2 is 0.8 to 1.2 times"))

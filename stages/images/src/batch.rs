@@ -1,4 +1,4 @@
-//! `batch`: so many pairs become one micro-batch, in the order in which they come. Shuffles nothing: sources do.
+//! `batch`: joins pairs into a micro-batch, in order. Shuffles nothing: sources do.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const MOST: i64 = 1 << 16;
 
 /// Declares `batch`.
 pub fn kind() -> StageKind {
-    StageKind::sequential("batch", "puts pairs together into one micro-batch", |options: Options, cx| {
+    StageKind::sequential("batch", "joins pairs into a micro-batch", |options: Options, cx| {
         let settled = cx.settled.clone();
         Ok(Batching { size: options.size, drop_last: options.drop_last, held: None, settled, usual: None })
     })
@@ -30,7 +30,7 @@ pub fn kind() -> StageKind {
         1,
         "pairs in a micro-batch; an epoch's last one may hold fewer",
     ))
-    .option(OptionSpec::new("drop_last", OptionType::Bool, false, "leaves out an epoch's last micro-batch if it is smaller"))
+    .option(OptionSpec::new("drop_last", OptionType::Bool, false, "drops an epoch's last micro-batch if it is smaller"))
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         facts.set(fact::BATCH, options.size, "size");
@@ -104,7 +104,7 @@ fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
         values.try_reserve_exact(more).ok()
     };
     if room(&mut image).and(room(&mut mask)).is_none() {
-        return Err(StageError::new(format!("there is no memory for {size} pairs of {width} x {height} pixels"))
+        return Err(StageError::new(format!("no memory for {size} pairs of {width} x {height} pixels"))
             .help("lower the `size` of the batch stage"));
     }
     Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, normalization })
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn other_sizes_are_refused_by_name() {
         let error = batches(json!({"size": 2}), vec![distinct(2, 3), distinct(4, 3)]).unwrap_err();
-        assert!(error.is_of_sample(), "and the batch is as it was");
+        assert!(error.is_of_sample(), "and the batch is unchanged");
         for part in ["a, the first, has 3 x 2", "b has 3 x 4"] {
             assert!(error.message().contains(part), "{error}");
         }

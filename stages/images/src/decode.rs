@@ -18,7 +18,7 @@ use crate::{ImagePair, Normalization, SampleFiles, draw};
 /// Formats: PNG, JPEG, TIFF, GIF, PPM, PGM and PBM, recognised by content. The orientation that a camera wrote into a
 /// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
 ///
-/// A black photograph is broken; an empty mask is not, since there are photographs on which nobody could draw a vessel.
+/// A black photograph is broken; an empty mask is not, since some photographs show no vessels.
 ///
 /// With `labels` the mask holds class numbers, and the facts say which there are: see [`Classes::of`](crate::Classes::of).
 pub fn kind() -> StageKind {
@@ -29,7 +29,7 @@ pub fn kind() -> StageKind {
         "max_pixels",
         OptionType::Integer { min: 1, max: 1 << 30 },
         100_000_000,
-        "the most pixels that a file may have; checked in its header, before memory is taken",
+        "maximum pixels of a file; checked in its header, before memory is allocated",
     ));
     labels::options()
         .into_iter()
@@ -138,7 +138,7 @@ fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>) -> Result<
     let pixels = photo.rgb()?;
     if pixels.iter().all(|&value| value <= BLACK) {
         return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
-            .help("nothing can be learnt from it: exclude this sample"));
+            .help("a network can't learn from it: exclude this sample"));
     }
     let mask = match labels {
         Some(labels) => mask.classes(labels)?,
@@ -290,7 +290,7 @@ mod tests {
             (cut("cut.tif", ImageFormat::Tiff), "can't be decoded"),
             (cut("cut.gif", ImageFormat::Gif), "can't be decoded"),
             (cut("cut.ppm", ImageFormat::Pnm), "can't be decoded"),
-            (cut("cut.jpg", ImageFormat::Jpeg), "ends before its picture does"),
+            (cut("cut.jpg", ImageFormat::Jpeg), "ends before the image does"),
         ] {
             let error = decoded(&path, &good, MANY).unwrap_err();
             assert!(error.message().contains(part), "{error}");
@@ -351,12 +351,12 @@ mod tests {
         {
             std::os::unix::fs::symlink("/dev/zero", dir.path().join("endless.png")).unwrap();
             let error = decoded(&dir.path().join("endless.png"), &sparse, MANY).unwrap_err();
-            assert!(error.message().contains("no regular file"), "{error}");
-            // Nobody ever writes into it.
+            assert!(error.message().contains("not a regular file"), "{error}");
+            // Nothing ever writes into it.
             let pipe = dir.path().join("pipe.png");
             assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
             let error = decoded(&pipe, &sparse, MANY).unwrap_err();
-            assert!(error.message().contains("no regular file"), "{error}");
+            assert!(error.message().contains("not a regular file"), "{error}");
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn exclude_option() -> OptionSpec {
         "exclude",
         OptionType::AnyOf(vec![samples, OptionType::Path]),
         Vec::<String>::new(),
-        "samples to leave out, such as [train/17_A, 18_A]; or a file that names one a line, such as a run's quarantine.txt",
+        "samples to leave out, such as [train/17_A, 18_A]; or a file with one a line, such as a run's quarantine.txt",
     )
 }
 
@@ -49,7 +49,7 @@ impl Exclude {
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             StageError::new(format!("`exclude`: {} can't be read: {error}", path.display()))
-                .help("name a file with a sample a line, such as a run's quarantine.txt; samples themselves stand in brackets: [17_A]")
+                .help("name a file with one sample a line, such as a run's quarantine.txt; or list samples in brackets: [17_A]")
         })?;
         Ok(Excluded(text.lines().filter_map(sample).collect()))
     }

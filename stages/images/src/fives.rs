@@ -34,7 +34,7 @@ enum Split {
 
 /// Declares `fives`.
 pub fn kind() -> StageKind {
-    StageKind::source("fives", "lists the pairs of a folder in the layout of the FIVES data set", |options: Options, cx| {
+    StageKind::source("fives", "lists the pairs of a folder that has the layout of the FIVES data set", |options: Options, cx| {
         let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
         list(&options.root, options.split, &mut found);
         let help = if found.is_empty() { missing_data(&options.root) } else { PARTNERS.into() };
@@ -55,7 +55,7 @@ pub fn kind() -> StageKind {
 /// All pairs of a split, and everything that is wrong with the folder.
 fn list(root: &Path, split: Split, found: &mut Found) {
     if !root.is_dir() {
-        return found.problems.add(format!("there is no folder {}", root.display()));
+        return found.problems.add(format!("folder {} doesn't exist", root.display()));
     }
     for (prefix, folder) in folders(root, split) {
         pairs(&prefix, &folder, found);
@@ -121,7 +121,7 @@ fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
 }
 
 fn what_is_there(folder: &Path) -> String {
-    let Ok(entries) = std::fs::read_dir(folder) else { return format!("there is no folder {}", folder.display()) };
+    let Ok(entries) = std::fs::read_dir(folder) else { return format!("folder {} doesn't exist", folder.display()) };
     let mut there: Vec<String> = entries.flatten().map(|entry| name(&entry.path())).collect();
     there.sort();
     let there = if there.is_empty() { "nothing".into() } else { crate::problems::listed(&there) };
@@ -252,7 +252,7 @@ mod tests {
         for ((id, error), (name, part)) in broken.iter().zip(expected) {
             assert!(id == name && error.contains(part), "{id}: {error}");
         }
-        // Behind the limit nobody looks; what is excluded isn't there.
+        // Samples beyond the limit aren't checked; excluded ones don't count.
         let (whole, broken) = whole_and_broken(json!({"root": dir.path(), "limit": 1}));
         assert_eq!((whole.len(), broken.len()), (1, 0));
         let list = dir.path().join("quarantine.txt");
@@ -273,7 +273,7 @@ mod tests {
     fn where_there_is_no_data_the_error_says_how_to_get_it() {
         let dir = tempdir().unwrap();
         let missing = fails(json!({"root": dir.path().join("nowhere")}));
-        assert!(missing.message().contains("there is no folder"));
+        assert!(missing.message().contains("doesn't exist"));
         let empty = fails(json!({"root": dir.path()}));
         assert!(empty.message().contains("it holds nothing"), "{empty}");
         for name in ["train/Original", "train/Ground truth"] {

@@ -37,7 +37,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let _guard = Guard;
     GUARDED.set(true);
     catch_unwind(AssertUnwindSafe(work))
-        .map_err(|panic| format!("its decoder failed ({})", panic_words(&*panic).unwrap_or("it didn't say why")))
+        .map_err(|panic| format!("its decoder failed ({})", panic_words(&*panic).unwrap_or("no reason given")))
 }
 
 #[cfg(test)]

@@ -68,12 +68,12 @@ pub(crate) fn natural(left: &str, right: &str) -> Ordering {
 
 /// The option `shuffle` of every source.
 pub(crate) fn shuffle_option() -> OptionSpec {
-    OptionSpec::new("shuffle", OptionType::Bool, false, "another order in each epoch, drawn from the run's seed")
+    OptionSpec::new("shuffle", OptionType::Bool, false, "a different order in each epoch, drawn from the run's seed")
 }
 
 /// The option `limit` of the sources that read files.
 pub(crate) fn limit_option() -> OptionSpec {
-    OptionSpec::optional("limit", OptionType::at_least(1), "only the first so many pairs, counted before shuffling")
+    OptionSpec::optional("limit", OptionType::at_least(1), "only the first pairs, this many, counted before shuffling")
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub fn kind() -> StageKind {
     .check::<Options>(|_, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         let findings = facts.get(fact::NORMALIZED).map(|_| {
-            Finding::error(Place::Fact { input: 0, name: fact::NORMALIZED.into() }, "the images are normalised already")
+            Finding::error(Place::Fact { input: 0, name: fact::NORMALIZED.into() }, "the images are already normalised")
                 .help("remove one of the two `normalize` stages")
         });
         let findings = findings.into_iter().collect();

@@ -14,7 +14,7 @@ const GAP_COLOUR: [u8; 3] = [255; 3];
 /// Photograph, mask, prediction and overlay in a row.
 ///
 /// `image` is RGB, `[height, width, 3]`; `mask` is 0 and 1, `[height, width]`; `probability` is 0 to 1, `[height, width]`, and
-/// above 0.5 means vessel. In the overlay green is vessel that was found, red is none but was predicted, blue was missed.
+/// above 0.5 means vessel. In the overlay green is vessel that was found, red was predicted but is none, blue was missed.
 /// With an empty `mask`, none is known: its tile is left out and all that was predicted is green.
 /// Shorter buffers leave the rest of their tile black.
 pub fn panel(image: &[u8], mask: &[u8], probability: &[f32], height: usize, width: usize) -> RgbImage {

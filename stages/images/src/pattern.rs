@@ -19,7 +19,7 @@ pub(crate) type Captures = BTreeMap<String, String>;
 /// a capture that stands twice must match the same text. All else stands for itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
-    /// The pattern as it is in the file.
+    /// The pattern as written in the file.
     pub(crate) text: String,
     /// The captures' names, in order, each once.
     pub(crate) names: Vec<String>,

@@ -37,10 +37,10 @@ pub fn kind() -> StageKind {
         },
     )
     .option(
-        OptionSpec::new("pairs", OptionType::Integer { min: 1, max: 256 }, 8, "how many pairs of the first epoch are shown")
+        OptionSpec::new("pairs", OptionType::Integer { min: 1, max: 256 }, 8, "number of pairs shown, from the first epoch")
             .harmless(),
     )
-    .option(OptionSpec::new("columns", OptionType::Integer { min: 1, max: 16 }, 4, "how many pairs stand in a row").harmless())
+    .option(OptionSpec::new("columns", OptionType::Integer { min: 1, max: 16 }, 4, "pairs in a row").harmless())
     .option(OptionSpec::new("file", OptionType::Path, "preview.png", "the sheet's name in the run's folder, a PNG").harmless())
     .check::<Options>(|options, _| {
         let png = options.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));

@@ -25,7 +25,7 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// All problems as one error; fine when there are none.
+    /// All problems as one error; `Ok` without problems.
     pub(crate) fn finish(self, help: &str) -> Result<()> {
         match self.0.as_slice() {
             [] => Ok(()),
@@ -34,7 +34,7 @@ impl Problems {
     }
 }
 
-/// At most this many names stand in an error; a message of 600 names helps nobody.
+/// Maximum names in an error: a message of 600 names is no help.
 const MOST_NAMES: usize = 20;
 
 /// Names, joined by commas; the first few and a count when there are very many.
@@ -56,7 +56,7 @@ mod tests {
         assert!(problems.is_empty());
         problems.add_names("images without a mask", &["a".into(), "b".into()]);
         problems.add_names("masks without an image", &(0..25).map(|name| name.to_string()).collect::<Vec<_>>());
-        let error = problems.finish("mend it").unwrap_err();
+        let error = problems.finish("fix it").unwrap_err();
         assert!(error.message().starts_with("images without a mask: a, b; masks without an image: 0, 1, 2,"));
         assert!(error.message().ends_with("19 and 5 more"));
     }

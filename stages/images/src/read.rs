@@ -34,7 +34,7 @@ const WIDEST: u64 = 16;
 
 const RAISE: &str = "raise `max_pixels` of the decode stage if the file is right; otherwise exclude this sample";
 
-const DAMAGED: &str = "the file is cut off or damaged: copy or download it again, or exclude this sample";
+const DAMAGED: &str = "the file is truncated or damaged: copy or download it again, or exclude this sample";
 
 /// Reads a file's header; the format is decided by its content, whatever its name says.
 ///
@@ -42,10 +42,10 @@ const DAMAGED: &str = "the file is cut off or damaged: copy or download it again
 /// When there is no such file, it is no regular one, it is empty or too large, it is no image, or it has more than `max_pixels` pixels.
 pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<'static>> {
     let unreadable = |error| unreadable(path, error);
-    // Asked before it is opened: opening a pipe waits for somebody to write into it, and a device never ends.
+    // Checked before it is opened: opening a pipe waits for a writer, and a device never ends.
     let kind = std::fs::metadata(path).map_err(unreadable)?;
     if !kind.is_file() {
-        let what = if kind.is_dir() { "a folder" } else { "no regular file" };
+        let what = if kind.is_dir() { "a folder" } else { "not a regular file" };
         return Err(StageError::new(format!("{} can't be read: it is {what}", path.display()))
             .help("an image is a file; exclude this sample, or move it away"));
     }
@@ -72,11 +72,9 @@ pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_p
     };
     let mut file = guessed.into_inner();
     let wrong = match format {
-        ImageFormat::Jpeg if !jpeg::is_complete(&mut file).map_err(unreadable)? => {
-            Some("the file ends before its picture does")
-        }
+        ImageFormat::Jpeg if !jpeg::is_complete(&mut file).map_err(unreadable)? => Some("the file ends before the image does"),
         ImageFormat::Tiff if !tiff::is_plausible(&mut file, length).map_err(unreadable)? => {
-            Some("its directory claims more than the file holds")
+            Some("its directory claims more data than the file has")
         }
         _ => None,
     };
@@ -123,7 +121,7 @@ fn decoded<T>(path: &Path, work: impl FnOnce() -> ImageResult<T>) -> Result<T> {
 }
 
 impl Opened<'_> {
-    /// Decodes as RGB, `[height, width, 3]`. Alpha is dropped as it is, grey is repeated, wider channels are rounded to 8 bit.
+    /// Decodes as RGB, `[height, width, 3]`. Alpha is dropped, grey is repeated, wider channels are rounded to 8 bit.
     pub(crate) fn rgb(self) -> Result<Vec<u8>> {
         let rgb = match self.pixels()? {
             DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
@@ -142,7 +140,7 @@ impl Opened<'_> {
     }
 
     /// Decodes as a mask, `[height, width]`: 1 where channel 0 is above half of its range. A mask with no value but 0 and 1 is
-    /// taken as it is.
+    /// kept unchanged.
     pub(crate) fn mask(self) -> Result<Vec<u8>> {
         let path = self.path.clone();
         let pixels = self.pixels()?;

@@ -37,7 +37,7 @@ enum Fit {
 /// Declares `resize`.
 pub fn kind() -> StageKind {
     let side = || OptionType::Integer { min: 1, max: 1 << 15 };
-    StageKind::map("resize", "brings image and mask to one size", |options: Options, _| Ok(Resize(options)))
+    StageKind::map("resize", "resizes image and mask to one size", |options: Options, _| Ok(Resize(options)))
         .option(OptionSpec::required(
             "size",
             OptionType::AnyOf(vec![side(), OptionType::List { of: Box::new(side()), min: 2, max: 2 }]),
@@ -47,13 +47,13 @@ pub fn kind() -> StageKind {
             "filter",
             OptionType::Choice(&["bilinear", "catmull_rom", "lanczos3", "box"]),
             "bilinear",
-            "how the image's pixels are mixed, always over all that fall into one (box is the plain mean); masks take the nearest",
+            "filter for the image, over all pixels that fall into one (box is the plain mean); masks take the nearest",
         ))
         .option(OptionSpec::new(
             "fit",
             OptionType::Choice(&["stretch", "pad"]),
             "stretch",
-            "what becomes of another shape: stretched, or kept in the middle of black borders",
+            "for another aspect ratio: stretch, or keep it and pad with black",
         ))
         .check::<Options>(|options, inputs| {
             let mut facts = inputs.first().cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use crate::pattern::Captures;
 /// Values of one capture.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Choice {
-    /// The choice as it is in the file.
+    /// The choice as written in the file.
     pub(crate) text: String,
     /// The capture's name.
     pub(crate) capture: String,

@@ -52,7 +52,7 @@ pub fn kind() -> StageKind {
     })
     .option(OptionSpec::new("pairs", OptionType::Integer { min: 1, max: 1_000_000 }, 20, "pairs in an epoch, the same in each"))
     .option(OptionSpec::new("size", size, 256, "height and width in pixels"))
-    .option(OptionSpec::new("split", OptionType::Choice(&["train", "test"]), "train", "two sets that share no eye"))
+    .option(OptionSpec::new("split", OptionType::Choice(&["train", "test"]), "train", "two sets without a common eye"))
     .option(OptionSpec::from_key("seed", OptionType::at_least(0), "seed", 0, "which eyes are drawn"))
     .option(OptionSpec::optional(
         "classes",

@@ -83,7 +83,7 @@ mod tests {
         is_plausible(Cursor::new(bytes), bytes.len() as u64).unwrap()
     }
 
-    /// A file of one entry: type 4, so many values.
+    /// A file of one entry: type 4, `count` values.
     fn file(order: &[u8; 2], count: u32) -> Vec<u8> {
         let two = |number: u16| if order == b"II" { number.to_le_bytes() } else { number.to_be_bytes() };
         let four = |number: u32| if order == b"II" { number.to_le_bytes() } else { number.to_be_bytes() };

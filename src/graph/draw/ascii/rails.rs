@@ -63,7 +63,7 @@ impl Rails {
         )
     }
 
-    /// The stage's first output goes on in its column.
+    /// The stage's first output continues in its column.
     pub(super) fn keep(&mut self, column: usize, edge: EdgeIndex) {
         self.reach(column);
         self.columns[column] = Some(edge);
@@ -108,7 +108,7 @@ impl Rails {
         }
     }
 
-    /// The line on which all only go on.
+    /// A line on which all rails continue.
     pub(super) fn plain(&self) -> String {
         self.line(|_, edge| if edge { '│' } else { ' ' }, 0..0)
     }

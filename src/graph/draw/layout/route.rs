@@ -16,7 +16,7 @@ const NEAR: f64 = 6.0;
 /// Columns nearer than this are one.
 const SLIP: f64 = 3.0;
 
-/// The part of a line between two rows: it comes from above at `from` and goes on below at `to`.
+/// The part of a line between two rows: it enters above at `from` and leaves below at `to`.
 #[derive(Debug, Clone, Copy)]
 struct Jog {
     from: f64,

@@ -32,7 +32,7 @@ impl OwnEvent {
     pub fn new(name: impl Into<String>, fields: Fields) -> Result<Self> {
         let name = name.into();
         if Event::NAMES.contains(&name.as_str()) {
-            return Err(StageError::new(format!("the program has an event `{name}` of its own")).help("take another name"));
+            return Err(StageError::new(format!("the program itself has an event `{name}`")).help("take another name"));
         }
         match LINE_FIELDS.into_iter().find(|field| fields.contains_key(*field)) {
             Some(field) => {
@@ -92,7 +92,7 @@ macro_rules! events {
                 }
             }
 
-            /// The event that [`Self::name`] and [`Self::fields`] are of. Fields that it doesn't know are passed over.
+            /// The event that [`Self::name`] and [`Self::fields`] are of. Fields that it doesn't know are ignored.
             ///
             /// # Errors
             /// When the fields aren't those of an event of this name.
@@ -115,9 +115,9 @@ macro_rules! events {
 events! {
     /// A run begins.
     "start" => Start(StartEvent),
-    /// A run goes on.
+    /// A run resumes.
     "resume" => Resume(ResumeEvent),
-    /// What the run will take of memory.
+    /// The memory that the run will need.
     "plan" => Plan(PlanEvent),
     /// An optimizer step.
     "step" => Step(StepEvent),
@@ -125,7 +125,7 @@ events! {
     "epoch" => Epoch(EpochEvent),
     /// The figures on test images.
     "eval" => Eval(EvalEvent),
-    /// Memory was refused, and less is taken.
+    /// Memory was refused, and a smaller setting is used.
     "retry" => Retry(RetryEvent),
     /// Losses or gradients aren't finite.
     "not_finite" => NotFinite(NotFiniteEvent),
@@ -133,7 +133,7 @@ events! {
     "cleanup" => Cleanup(CleanupEvent),
     /// A checkpoint was written.
     "checkpoint" => Checkpoint(CheckpointEvent),
-    /// A broken sample was left out.
+    /// A broken sample was skipped.
     "sample_skipped" => SampleSkipped(SampleSkippedEvent),
     /// Nothing moves.
     "stall" => Stall(StallEvent),

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::{EvalEvent, Event, Fields};
 
-/// The version of the format of `metrics.jsonl`. It rises when a field goes or changes what it means; new events and new fields leave
-/// it as it is, so readers pass over what they don't know.
+/// The version of the format of `metrics.jsonl`. It rises when a field is removed or changes its meaning; new events and new fields leave
+/// it unchanged, so readers ignore what they don't know.
 pub const FORMAT: u64 = 1;
 
 /// One line: `{"event": NAME, "seconds": SECONDS, ...}`, then the event's own fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Seconds since the run began, without those between a stop and going on.
+    /// Seconds since the run started, without those between a stop and `--resume`.
     pub seconds: f64,
     /// What happened.
     pub event: Event,

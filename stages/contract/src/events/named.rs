@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<V>(Vec<(String, V)>);
 
-/// Bytes by what they are held for.
+/// Bytes by cause.
 pub type ByCause = Named<u64>;
 
 impl<V> Named<V> {
@@ -29,7 +29,7 @@ impl<V> Named<V> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// True when there is none.
+    /// True when it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

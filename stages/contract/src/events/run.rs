@@ -1,4 +1,4 @@
-//! What a run reports of itself: how it began, what was planned, what it kept, what it left out and how it ended.
+//! What a run reports about itself: its start, plan, checkpoints, skipped samples and end.
 //! Memory is in bytes, time in seconds.
 
 use serde::{Deserialize, Serialize};
@@ -16,35 +16,35 @@ pub struct StartEvent {
     pub version: String,
 }
 
-/// A run goes on from a checkpoint; what was written after that has been cut off.
+/// A run resumes from a checkpoint; lines written after that checkpoint have been cut off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeEvent {
     /// The last step before it.
     pub step: u64,
-    /// How often the run has gone on.
+    /// How often the run has resumed.
     pub resumes: u64,
     /// The version of the format from here on.
     #[serde(default = "first_format")]
     pub format: u64,
 }
 
-/// Figures were of the first format before they said so.
+/// Lines had the first format before they had a version.
 fn first_format() -> u64 {
     1
 }
 
-/// What the run will take of memory at most.
+/// The memory that the run will need at most.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanEvent {
     /// The device's peak.
     pub device_planned_peak: u64,
     /// Where in the network that is.
     pub device_peak_place: String,
-    /// What is held for what then.
+    /// The device's memory by cause at that peak.
     pub device_peak_by_cause: ByCause,
     /// The host's peak.
     pub host_planned_peak: u64,
-    /// What may be held for what at most.
+    /// The host's maximum memory by cause.
     pub host_by_cause: ByCause,
 }
 
@@ -63,7 +63,7 @@ pub struct CheckpointEvent {
     pub write_seconds: f64,
 }
 
-/// A broken sample is left out of the run.
+/// A broken sample is skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleSkippedEvent {
     /// The sample's id.
@@ -83,11 +83,11 @@ pub struct SampleSkippedEvent {
 pub struct StallEvent {
     /// For how long.
     pub quiet_seconds: f64,
-    /// Which stage works on what, and which queues are full, in words.
+    /// Which stage works on what, and which queues are full, as text.
     pub report: String,
 }
 
-/// The run has ended; its last line, unless it goes on later.
+/// The run has ended; its last line, unless it resumes later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndEvent {
     /// How.
@@ -100,7 +100,7 @@ pub struct EndEvent {
 pub enum Status {
     /// All epochs were done.
     Complete,
-    /// The user stopped it; what was on its way was worked off.
+    /// The user stopped it; items under way were finished.
     Interrupted,
     /// A stage failed.
     Failed,

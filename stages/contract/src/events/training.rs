@@ -1,5 +1,5 @@
 //! What the stages of a training report: steps, epochs, evaluations, and what goes wrong on the way.
-//! Epochs and steps count from 1. Memory is in bytes, time in seconds; `None` is `null` in JSON: nobody can tell.
+//! Epochs and steps count from 1. Memory is in bytes, time in seconds; `None` is `null` in JSON: unknown.
 
 use serde::de::Error as _;
 use serde::ser::SerializeMap as _;
@@ -29,21 +29,21 @@ pub struct StepEvent {
     pub skipped: bool,
     /// What the device holds now.
     pub device_bytes: Option<u64>,
-    /// What the device held at most.
+    /// The most that the device has held.
     pub device_bytes_peak: Option<u64>,
-    /// What the device holds for what, now.
+    /// What the device holds now, by cause.
     pub device_by_cause: ByCause,
     /// The same at its peak.
     pub device_peak_by_cause: ByCause,
     /// Where in the network the peak was, such as `decode.3 backward`.
     pub device_peak_place: String,
-    /// What images and batches on their way hold of the host's memory, now. The run adds it, and the two below.
+    /// Host memory of images and batches between stages, now. The run adds it, and the two below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_bytes: Option<u64>,
     /// The same at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_bytes_peak: Option<u64>,
-    /// What each queue holds now, and what is in work.
+    /// What each queue holds now, and what stages work on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_by_cause: Option<ByCause>,
 }
@@ -118,12 +118,12 @@ impl<'de> Deserialize<'de> for EvalEvent {
     }
 }
 
-/// Memory was refused, and the same samples are worked off again with less of it.
+/// Memory was refused, and the same samples are processed again with less.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetryEvent {
     /// The epoch.
     pub epoch: u64,
-    /// What was refused, in words.
+    /// What was refused, as text.
     pub what: String,
     /// Where in the network it was.
     pub place: String,
@@ -148,7 +148,7 @@ pub struct RetrySetting {
     pub micro_batch: usize,
     /// What maps are stored in.
     pub mixed_precision: String,
-    /// What the backward pass makes again.
+    /// What the backward pass recomputes.
     pub gradient_checkpointing: String,
 }
 
@@ -165,7 +165,7 @@ pub struct NotFiniteEvent {
     pub losses: Vec<Option<f64>>,
     /// The samples whose losses aren't finite.
     pub not_finite: Vec<String>,
-    /// The blocks of the network in the order of the forward pass; empty when nobody could look.
+    /// The blocks of the network in the order of the forward pass; empty when they couldn't be measured.
     pub blocks: Vec<BlockRms>,
 }
 
@@ -178,7 +178,7 @@ pub struct BlockRms {
     pub rms: Option<f64>,
 }
 
-/// Memory that wasn't in use was given back.
+/// Unused memory was returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupEvent {
     /// At which moment.

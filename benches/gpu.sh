@@ -9,8 +9,8 @@ usage: benches/gpu.sh [OPTIONS]
   --binary PATH      a build of pipeline (default: a small one is built)
   --device NAME      vulkan, wgpu or cuda (vulkan)
   --out FILE         the Markdown file (docs/gpu.md)
-  --fixtures DIR     references *.safetensors, from tests/pytorch/make_reference.py (../shared/parity; none: left out)
-  --peer FILE        a train_step.py that times the same step in PyTorch (../shared/peers/train_step.py; none: left out)
+  --fixtures DIR     references *.safetensors (default: made by tests/pytorch/make_reference.py, if torch is there)
+  --peer FILE        a script that times the same step in PyTorch (tests/pytorch/train_step.py)
   --python PYTHON    the Python that has torch (python3)
   --deadline SECONDS for all but the build; rows beyond it are listed as not measured (450)
   --row SECONDS      limit for one row (100)
@@ -19,7 +19,7 @@ END
 }
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-binary='' device=vulkan out=$root/docs/gpu.md fixtures=$root/../shared/parity peer=$root/../shared/peers/train_step.py
+binary='' device=vulkan out=$root/docs/gpu.md fixtures='' peer=$root/tests/pytorch/train_step.py
 python=python3 deadline=450 row_limit=100 tiny=no
 while (($#)); do
   case $1 in
@@ -137,6 +137,13 @@ for window in "${windows[@]}"; do
 done >"$work/plan"
 table # also checks that the file can be written
 
+if [ -z "$fixtures" ]; then
+  fixtures=$work/references
+  mkdir "$fixtures"
+  for norm in group batch; do
+    "$python" tests/pytorch/make_reference.py "$fixtures/unet_$norm.safetensors" --norm $norm 2>/dev/null || echo "no reference for $norm norm: is torch there?" >&2
+  done
+fi
 for fixture in "$fixtures"/*.safetensors; do
   if [ -e "$fixture" ]; then
     name=$(basename "$fixture" .safetensors)
@@ -156,7 +163,7 @@ table
 
 peer_device=cuda
 if ! [ -e "$peer" ]; then
-  echo "there is no train_step.py" >"$work/no_torch"
+  echo "there is no $(basename "$peer")" >"$work/no_torch"
 elif ! command -v "$python" >/dev/null; then
   echo "there is no such Python" >"$work/no_torch"
 else

@@ -8,6 +8,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
+use pipeline_training::network::Network;
 use pipeline_training::networks::UNetConfig;
 use pipeline_training::parameters::Role;
 use safetensors::Dtype;
@@ -104,7 +105,7 @@ fn weights(folder: &Path) -> Done {
     Ok(())
 }
 
-fn state(network: &UNet, prefix: &str, tensors: &mut Tensors) {
+fn state(network: &Network, prefix: &str, tensors: &mut Tensors) {
     for spec in network.layout.specs() {
         let name = format!("{prefix}{}", spec.name);
         match spec.role {

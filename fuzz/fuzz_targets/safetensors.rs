@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use pipeline_training::device::{self, Opened};
+use pipeline_training::network::Network;
 use pipeline_training::networks::UNetConfig;
 use pipeline_training::Precision;
 use pipeline_training::verify::verify_bytes;
@@ -19,7 +20,7 @@ static MEMORY: Cap<System> = Cap::new(System, 256 << 20);
 
 static CPU: LazyLock<Opened> = LazyLock::new(|| device::open("cpu").expect("the CPU"));
 
-static NETWORKS: LazyLock<Vec<UNet>> = LazyLock::new(|| {
+static NETWORKS: LazyLock<Vec<Network>> = LazyLock::new(|| {
     let sizes = [(1, 1, "group"), (1, 2, "batch"), (2, 2, "instance")];
     sizes.map(|(base, depth, norm)| UNetConfig::new(base, depth, norm).expect("a valid size").network()).into()
 });

@@ -1,12 +1,11 @@
-//! A kind of network: its name in files, its options, and how one is built. The list of those that files may name.
+//! A kind of network: its name in files, its options, and how one is built.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use pipeline_contract::{DefaultValue, OptionSpec, Result, StageError, Variant};
-use serde_json::{Map, Value};
+use pipeline_contract::{OptionSpec, Result, Variant};
+use serde_json::Value;
 
-use super::{frunet, resunet, unet, wnet};
 use crate::network::Network;
 
 type Build = dyn Fn(&Value) -> Result<Network> + Send + Sync;
@@ -40,65 +39,13 @@ impl NetworkKind {
         Self { name, doc, options, build: Arc::new(build) }
     }
 
-    fn variant(&self) -> Variant {
+    pub(super) fn variant(&self) -> Variant {
         let variant = Variant::new(self.name, self.doc);
         self.options.iter().cloned().fold(variant, Variant::option)
     }
-}
 
-/// Networks of a user's own.
-static REGISTERED: Mutex<Vec<NetworkKind>> = Mutex::new(Vec::new());
-
-/// Adds a network that files may name from now on. Call it before the stage kinds are listed.
-///
-/// # Errors
-/// When there is a network of this name.
-pub fn register(kind: NetworkKind) -> Result<()> {
-    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    if builtin().iter().chain(&*registered).any(|known| known.name == kind.name) {
-        return Err(StageError::new(format!("there is a network named {:?}", kind.name)).help("take another name"));
+    /// A network of options that were checked.
+    pub(super) fn build(&self, options: &Value) -> Result<Network> {
+        (self.build)(options)
     }
-    registered.push(kind);
-    Ok(())
-}
-
-fn builtin() -> Vec<NetworkKind> {
-    vec![unet::kind(), resunet::kind(), wnet::kind(), frunet::kind()]
-}
-
-/// All networks that files may name.
-pub fn all() -> Vec<NetworkKind> {
-    let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    builtin().into_iter().chain(registered.iter().cloned()).collect()
-}
-
-/// The same as variants of the option `model`.
-pub(crate) fn variants() -> Vec<Variant> {
-    all().iter().map(NetworkKind::variant).collect()
-}
-
-/// The model of a file that names none: a U-Net with its defaults.
-pub(crate) fn standard() -> Value {
-    let kind = unet::kind();
-    let default = |option: &OptionSpec| match &option.default {
-        DefaultValue::Value(value) => Some((option.name.to_owned(), value.clone())),
-        _ => None,
-    };
-    let options: Map<String, Value> = kind.options.iter().filter_map(default).collect();
-    Value::Object(Map::from_iter([(kind.name.to_owned(), Value::Object(options))]))
-}
-
-/// The network of a checked option `model`: its name with its options.
-///
-/// # Errors
-/// When there is none of this name, or its options don't fit each other.
-pub fn build(model: &Value) -> Result<Network> {
-    let given = model.as_object().and_then(|model| model.iter().next());
-    let (name, options) = given.ok_or_else(|| StageError::new("a model is a name with options"))?;
-    let kinds = all();
-    let kind = kinds.iter().find(|network| network.name == name).ok_or_else(|| {
-        let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-        StageError::new(format!("there is no network named {name:?}")).help(format!("one of {}", names.join(", ")))
-    })?;
-    (kind.build)(options)
 }

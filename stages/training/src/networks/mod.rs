@@ -2,13 +2,15 @@
 
 mod frunet;
 mod kind;
+mod list;
 mod options;
 mod resunet;
 mod size;
 mod unet;
 mod wnet;
 
-pub use kind::{NetworkKind, all, build, register};
-pub(crate) use kind::{standard, variants};
+pub use kind::NetworkKind;
+pub use list::{all, build, register};
+pub(crate) use list::{standard, variants};
 pub use size::Size;
 pub use unet::UNetConfig;

@@ -3,7 +3,7 @@
 //! A map of stride 2 is seen as four phases: phase `(i, j)` has the pixels `(2y + i, 2x + j)`. Then neighbouring outputs read
 //! neighbouring pixels of a phase, whatever the stride is, and a tap is a phase and a constant offset.
 
-use super::Geometry;
+use super::geometry::Geometry;
 
 /// One tap.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,7 +1,7 @@
 //! The transposed convolution's gradient of the input.
 
 use super::tile::{Cut, ROWS};
-use super::windows;
+use super::windows::windows;
 use crate::bands::{Band, bands, run};
 use crate::dispatch::{Kernel, widest};
 use crate::rows::ROW;

@@ -1,6 +1,6 @@
 //! The transposed convolution's gradients of weight and bias.
 
-use super::windows;
+use super::windows::windows;
 use crate::bands::run;
 use crate::dispatch::{Kernel, multiply_add, widest};
 use crate::rows::{Plane, ROW, check};

@@ -12,17 +12,33 @@ pub enum Activation {
     LeakyRelu(f32),
 }
 
-impl Activation {
-    /// Writes `activation(function(x))` over each value `x`.
+/// A row that a function can be applied to. It is compiled for each function, so that its loop has no branch on the
+/// activation.
+pub(crate) trait Row {
+    /// Writes `function(x)` over each value `x`.
+    fn each(self, function: impl Fn(f32) -> f32);
+}
+
+impl Row for &mut [f32] {
     #[inline(always)]
-    pub(crate) fn apply_after(self, values: &mut [f32], function: impl Fn(f32) -> f32) {
+    fn each(self, function: impl Fn(f32) -> f32) {
+        for value in self {
+            *value = function(*value);
+        }
+    }
+}
+
+impl Activation {
+    /// Writes `activation(function(x))` over each value `x` of a row.
+    #[inline(always)]
+    pub(crate) fn apply_after(self, row: impl Row, function: impl Fn(f32) -> f32) {
         match self {
-            Self::Identity => each(values, function),
-            Self::Relu => each(values, |x| {
+            Self::Identity => row.each(function),
+            Self::Relu => row.each(|x| {
                 let x = function(x);
                 if x < 0.0 { 0.0 } else { x }
             }),
-            Self::LeakyRelu(slope) => each(values, |x| {
+            Self::LeakyRelu(slope) => row.each(|x| {
                 let x = function(x);
                 if x < 0.0 { slope * x } else { x }
             }),
@@ -39,12 +55,5 @@ impl Activation {
             Self::Relu => triples.for_each(|(to, (g, x))| *to = if function(*x) > 0.0 { *g } else { 0.0 }),
             Self::LeakyRelu(slope) => triples.for_each(|(to, (g, x))| *to = if function(*x) > 0.0 { *g } else { slope * *g }),
         }
-    }
-}
-
-#[inline(always)]
-fn each(values: &mut [f32], function: impl Fn(f32) -> f32) {
-    for value in values {
-        *value = function(*value);
     }
 }

@@ -1,6 +1,7 @@
 //! Convolutions: forward and both gradients.
 
 mod correlate;
+mod each;
 mod epilogue;
 mod geometry;
 mod lanes;
@@ -8,12 +9,15 @@ mod load;
 mod microkernel;
 mod pack;
 mod products;
+mod run;
 mod sizes;
 mod taps;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod weights;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use geometry::{ConvolutionShape, Geometry};
 
@@ -32,7 +36,7 @@ pub fn convolve_workspace(shape: ConvolutionShape) -> usize {
     forward(shape).workspace()
 }
 
-/// Values of workspace that [`convolve_input_gradient`] needs, for so many wanted inputs, on the current number of rayon
+/// Values of workspace that [`convolve_input_gradient`] needs for `wanted` inputs on the current number of rayon
 /// threads.
 ///
 /// # Panics

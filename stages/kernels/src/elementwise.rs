@@ -55,7 +55,7 @@ impl<E: Element> Kernel for Sum<'_, E> {
                     *total += term;
                 }
             }
-            activation.apply_after(total, |x| x);
+            activation.apply_after(&mut *total, |x| x);
             E::narrow(total, out);
         }
     }

@@ -9,34 +9,22 @@ mod cross_entropy;
 mod dice;
 mod focal;
 mod multiclass;
+mod part;
 mod pixel;
 mod skeleton;
+mod slopes;
+mod sums;
 mod target;
+mod targets;
 mod term;
 mod tiles;
 mod tversky;
 
 pub use target::target_at;
+pub use targets::Targets;
 pub use term::{Term, WeightedTerm};
 
 use crate::Area;
-
-/// Keeps ratios of sums defined on empty masks; the default of MONAI's `DiceLoss` and `TverskyLoss`.
-const EPSILON: f64 = 1e-5;
-
-/// Pixels of a task.
-const PART: usize = 4096;
-
-/// What the logits are compared with.
-#[derive(Debug, Clone, Copy)]
-pub struct Targets<'a> {
-    /// `[batch, height, width]`: class numbers; with one class a mask, 1 where not zero.
-    pub labels: &'a [u8],
-    /// Channels of the logits: 1 for binary terms, 2 or more for multi-class terms.
-    pub classes: usize,
-    /// The label of pixels that multi-class terms leave out, usually 255. Binary terms don't read it.
-    pub ignore: Option<u8>,
-}
 
 /// Values of workspace that [`loss`] needs, on the current number of rayon threads.
 ///

@@ -5,10 +5,10 @@
 //! sums of four phases, which are interleaved when they are stored.
 
 use super::epilogue::{Epilogue, Interleave};
-use super::lanes::run;
 use super::load::Reading;
 use super::microkernel::{Chunk, HEIGHT};
 use super::pack::{Kernels, pack};
+use super::run::run;
 use super::taps::{Border, Layout, Pattern, Places};
 use super::tile::{BLOCK, Cut, Tile, WIDEST};
 use crate::cells::Cells;
@@ -136,16 +136,16 @@ impl<E: Element> Target<'_, E> {
     /// Stores a tile of an output.
     fn store(&self, tile: Tile, output: usize, epilogue: Epilogue<'_>, sums: &mut [f32]) {
         epilogue.apply(output, &mut sums[..tile.rows * self.cut.stride]);
-        for (row, sample, y) in self.rows(tile) {
+        self.cut.sample_rows(tile, Border::NONE, |row, sample, y| {
             self.write(tile, output, sample, y, &sums[row * self.cut.stride..][..tile.columns]);
-        }
+        });
     }
 
     /// Stores a tile of each of an output's four phases.
     fn store_phases(&self, tile: Tile, output: usize, sums: &[f32]) {
         let mut wide = [0.0; 2 * WIDEST];
         let wide = &mut wide[..2 * tile.columns];
-        for (row, sample, y) in self.rows(tile) {
+        self.cut.sample_rows(tile, Border::NONE, |row, sample, y| {
             for lower in 0..2 {
                 let part = |phase: usize| match phase < self.parts {
                     true => &sums[phase * self.part_sums + row * self.cut.stride..][..tile.columns],
@@ -154,13 +154,7 @@ impl<E: Element> Target<'_, E> {
                 run(Interleave { even: part(2 * lower), odd: part(2 * lower + 1), to: wide });
                 self.write(tile, output, sample, 2 * y + lower, wide);
             }
-        }
-    }
-
-    /// Each row of a tile that is a sample's, the sample and its row.
-    fn rows(&self, tile: Tile) -> impl Iterator<Item = (usize, usize, usize)> {
-        let rows = self.cut.samples(tile, Border::NONE);
-        rows.flat_map(|rows| (0..rows.count).map(move |row| (rows.row + row, rows.sample, rows.y + row)))
+        });
     }
 
     /// Writes the tile's part of a row.

@@ -1,6 +1,7 @@
 //! What is done with sums while they are stored.
 
-use super::lanes::{Kernel, Lanes, run};
+use super::each::Wide;
+use super::lanes::{Kernel, Lanes};
 use crate::Activation;
 
 /// Adds a bias and applies an activation.
@@ -17,24 +18,10 @@ impl Epilogue<'_> {
 
     /// Writes over some of an output's sums.
     pub(super) fn apply(self, output: usize, sums: &mut [f32]) {
-        if self.bias.is_some() || self.activation != Activation::Identity {
-            run(Finish { sums, bias: self.bias.map(|bias| bias[output]), activation: self.activation });
-        }
-    }
-}
-
-struct Finish<'a> {
-    sums: &'a mut [f32],
-    bias: Option<f32>,
-    activation: Activation,
-}
-
-impl Kernel for Finish<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self) {
-        match self.bias {
-            Some(bias) => self.activation.apply_after(self.sums, |sum| sum + bias),
-            None => self.activation.apply_after(self.sums, |sum| sum),
+        match (self.bias.map(|bias| bias[output]), self.activation) {
+            (Some(bias), activation) => activation.apply_after(Wide(sums), |sum| sum + bias),
+            (None, Activation::Identity) => {}
+            (None, activation) => activation.apply_after(Wide(sums), |sum| sum),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Reading tiles of maps into scratch memory.
 
-use super::lanes::{Kernel, Lanes, run};
+use super::each::Wide;
+use super::lanes::{Kernel, Lanes};
+use super::run;
 use super::taps::Border;
-use super::tile::{Cut, Rows, Tile, WIDEST};
+use super::tile::{Cut, Tile, WIDEST};
 use crate::{Activation, Area, Element, View};
 use std::ops::Range;
 
@@ -25,18 +27,22 @@ impl Cut {
         tile: Tile,
         inputs: &[View<'_, E>],
         channels: Range<usize>,
-        reading: Reading,
+        Reading { border, run }: Reading,
         to: &mut [f32],
     ) {
-        let Columns { first, length, .. } = self.columns(tile, reading.border);
+        let columns = self.columns(tile, border);
         let Area { height, width, .. } = self.area;
-        self.load_samples(tile, inputs, channels, (reading, 1), to, |view, plane, rows, to| {
-            let from = &view.values[(plane * height + rows.y) * width..][..rows.count * width];
-            for (from, to) in from.chunks_exact(width).zip(to.chunks_mut(self.stride)) {
-                let (row, gap) = to.split_at_mut(length);
-                E::widen(&from[first..][..length], row);
-                gap.fill(0.0);
-            }
+        each_channel(inputs, channels, to.chunks_exact_mut(run), |view, channel, to| {
+            let mut end = 0;
+            self.sample_rows(tile, border, |row, sample, y| {
+                let start = row * self.stride + columns.start;
+                to[end..start].fill(0.0);
+                end = start + columns.length;
+                let plane = sample * view.channels + channel;
+                let from = &view.values[(plane * height + y) * width + columns.first..][..columns.length];
+                read(view, plane, from, &mut to[start..end]);
+            });
+            to[end..].fill(0.0);
         });
     }
 
@@ -46,65 +52,31 @@ impl Cut {
         tile: Tile,
         inputs: &[View<'_, E>],
         channels: Range<usize>,
-        (reading, phases): (Reading, usize),
-        to: &mut [f32],
-    ) {
-        let Columns { first, length, .. } = self.columns(tile, reading.border);
-        let (height, width) = (2 * self.area.height, 2 * self.area.width);
-        let mut wide = [0.0; 2 * (WIDEST + BORDERS)];
-        let wide = &mut wide[..2 * length];
-        self.load_samples(tile, inputs, channels, (reading, phases), to, |view, plane, rows, to| {
-            let from = &view.values[(plane * height + 2 * rows.y) * width..][..2 * rows.count * width];
-            for (row, from) in from.chunks_exact(2 * width).enumerate() {
-                for (lower, from) in from.chunks_exact(width).enumerate().take(phases.div_ceil(2)) {
-                    E::widen(&from[2 * first..][..2 * length], wide);
-                    let even = &mut to[2 * lower * reading.run + row * self.stride..];
-                    // With one phase there is no place for the odd columns.
-                    let (even, odd) = even.split_at_mut(if phases == 1 { self.stride } else { reading.run });
-                    let odd = if phases == 1 { None } else { Some(&mut odd[..self.stride]) };
-                    run(Split { wide, even: &mut even[..self.stride], odd });
-                }
-            }
-        });
-    }
-
-    /// Reads some phases of channels: `widen` writes the values of a view's plane, with zeros between, to some rows of a tile,
-    /// the phases a run apart. Then the view's affine and activation are applied, and what is around rows is zeroed.
-    fn load_samples<E: Element>(
-        &self,
-        tile: Tile,
-        inputs: &[View<'_, E>],
-        channels: Range<usize>,
         (Reading { border, run }, phases): (Reading, usize),
         to: &mut [f32],
-        mut widen: impl FnMut(&View<'_, E>, usize, Rows, &mut [f32]),
     ) {
-        let Columns { length, start, .. } = self.columns(tile, border);
-        let mut targets = to.chunks_exact_mut(phases * run);
-        let mut base = 0;
-        for view in inputs {
-            for channel in channels.start.max(base)..channels.end.min(base + view.channels) {
-                let Some(to) = targets.next() else { return };
-                let mut end = 0;
-                for rows in self.samples(tile, border) {
-                    let plane = rows.sample * view.channels + channel - base;
-                    let first = rows.row * self.stride + start;
-                    widen(view, plane, rows, &mut to[first..]);
-                    let part = first..first + (rows.count - 1) * self.stride + length;
-                    for to in to.chunks_exact_mut(run) {
-                        to[end..first].fill(0.0);
-                        let to = &mut to[part.clone()];
-                        // All rows at once, as they are short; so what is between them is zeroed again.
-                        if activate(view, plane, to) {
-                            to.chunks_mut(self.stride).for_each(|row| row[length..].fill(0.0));
-                        }
-                    }
-                    end = part.end;
+        let columns = self.columns(tile, border);
+        let (height, width) = (2 * self.area.height, 2 * self.area.width);
+        let mut wide = [0.0; 2 * (WIDEST + BORDERS)];
+        let wide = &mut wide[..2 * columns.length];
+        each_channel(inputs, channels, to.chunks_exact_mut(phases * run), |view, channel, to| {
+            let mut end = 0;
+            self.sample_rows(tile, border, |row, sample, y| {
+                let start = row * self.stride + columns.start;
+                to.chunks_exact_mut(run).for_each(|to| to[end..start].fill(0.0));
+                end = start + columns.length;
+                let plane = sample * view.channels + channel;
+                for (lower, to) in to.chunks_mut(2 * run).enumerate() {
+                    let from = (plane * height + 2 * y + lower) * width + 2 * columns.first;
+                    read(view, plane, &view.values[from..][..wide.len()], wide);
+                    let (even, odd) = to.split_at_mut(run);
+                    // With one phase there is no place for the odd columns.
+                    let odd = odd.get_mut(start..end);
+                    run::run(Split { wide, even: &mut even[start..end], odd });
                 }
-                to.chunks_exact_mut(run).for_each(|to| to[end..].fill(0.0));
-            }
-            base += view.channels;
-        }
+            });
+            to.chunks_exact_mut(run).for_each(|to| to[end..].fill(0.0));
+        });
     }
 
     /// The columns that are read for each row of a tile.
@@ -124,33 +96,35 @@ struct Columns {
     start: usize,
 }
 
-/// Applies what a view's plane is read through, if anything.
-fn activate<E>(view: &View<'_, E>, plane: usize, values: &mut [f32]) -> bool {
-    let any = view.affine.is_some() || view.activation != Activation::Identity;
-    if any {
-        run(Activate { values, affine: view.affine.map(|affine| affine[plane]), activation: view.activation });
-    }
-    any
-}
-
-/// `activation(scale * x + shift)`.
-struct Activate<'a> {
-    values: &'a mut [f32],
-    affine: Option<[f32; 2]>,
-    activation: Activation,
-}
-
-impl Kernel for Activate<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self) {
-        match self.affine {
-            Some([scale, shift]) => self.activation.apply_after(self.values, |x| scale * x + shift),
-            None => self.activation.apply_after(self.values, |x| x),
+/// Calls for some channels of all views, with the view, the channel within it and the channel's part of the target.
+fn each_channel<'a, 't, E>(
+    inputs: &[View<'a, E>],
+    channels: Range<usize>,
+    mut targets: impl Iterator<Item = &'t mut [f32]>,
+    mut each: impl FnMut(&View<'a, E>, usize, &mut [f32]),
+) {
+    let mut base = 0;
+    for view in inputs {
+        for channel in channels.start.max(base)..channels.end.min(base + view.channels) {
+            let Some(to) = targets.next() else { return };
+            each(view, channel - base, to);
         }
+        base += view.channels;
     }
 }
 
-/// Even and odd columns of a row, with zeros after them.
+/// Reads a part of a row of one of the view's planes.
+#[inline]
+fn read<E: Element>(view: &View<'_, E>, plane: usize, from: &[E], to: &mut [f32]) {
+    E::widen(from, to);
+    match (view.affine.map(|affine| affine[plane]), view.activation) {
+        (Some([scale, shift]), activation) => activation.apply_after(Wide(to), |x| scale * x + shift),
+        (None, Activation::Identity) => {}
+        (None, activation) => activation.apply_after(Wide(to), |x| x),
+    }
+}
+
+/// Even and odd columns of a row.
 struct Split<'a> {
     wide: &'a [f32],
     even: &'a mut [f32],
@@ -161,16 +135,13 @@ impl Kernel for Split<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let pairs = self.wide.as_chunks::<2>().0;
-        let (even, gap) = self.even.split_at_mut(pairs.len());
-        gap.fill(0.0);
-        if let Some(odd) = self.odd {
-            let (odd, gap) = odd.split_at_mut(pairs.len());
-            gap.fill(0.0);
-            for ((even, odd), pair) in even.iter_mut().zip(odd).zip(pairs) {
-                [*even, *odd] = *pair;
+        match self.odd {
+            Some(odd) => {
+                for ((even, odd), pair) in self.even.iter_mut().zip(odd).zip(pairs) {
+                    [*even, *odd] = *pair;
+                }
             }
-        } else {
-            even.iter_mut().zip(pairs).for_each(|(even, pair)| *even = pair[0]);
+            None => self.even.iter_mut().zip(pairs).for_each(|(even, pair)| *even = pair[0]),
         }
     }
 }

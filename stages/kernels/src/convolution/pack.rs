@@ -58,24 +58,23 @@ fn pack_block<const M: usize, const S: usize>(
     taps: &[Tap],
     to: &mut [f32],
 ) {
-    let kernels = |input: usize| -> [&[f32; S]; M] { std::array::from_fn(|m| &from[m * output_step + input * input_step]) };
     let to = to.as_chunks_mut::<M>().0;
     if taps.len() == S {
         // The whole kernel, in its order or, for the input gradient, from its end.
-        let turned = taps.first().is_some_and(|tap| tap.weight > 0);
+        let turned = taps[0].weight > 0;
         for (input, to) in to.as_chunks_mut::<S>().0.iter_mut().enumerate() {
-            let kernels = kernels(input);
+            let kernels: [&[f32; S]; M] = std::array::from_fn(|m| &from[m * output_step + input * input_step]);
             for (tap, to) in to.iter_mut().enumerate() {
                 let tap = if turned { S - 1 - tap } else { tap };
                 *to = kernels.map(|kernel| kernel[tap]);
             }
         }
-    } else {
-        for (input, to) in to.chunks_exact_mut(taps.len().max(1)).enumerate() {
-            let kernels = kernels(input);
-            for (tap, to) in taps.iter().zip(to) {
-                *to = kernels.map(|kernel| kernel[tap.weight]);
-            }
+        return;
+    }
+    for (input, to) in to.chunks_exact_mut(taps.len().max(1)).enumerate() {
+        let kernels: [&[f32; S]; M] = std::array::from_fn(|m| &from[m * output_step + input * input_step]);
+        for (tap, to) in taps.iter().zip(to) {
+            *to = kernels.map(|kernel| kernel[tap.weight]);
         }
     }
 }

@@ -43,45 +43,64 @@ impl Block<'_> {
     /// `M` outputs from `output` on.
     #[inline(always)]
     fn rows<const M: usize, L: Lanes>(&mut self, output: usize) {
-        let (x, places) = (self.x, self.places);
-        let pixels = self.pixels.next_multiple_of(L::COUNT);
         if self.neighbours == WIDTH {
-            for (row, place) in places.iter().enumerate() {
-                let x = &x[*place..][..pixels + WIDTH - 1];
-                self.products::<M, WIDTH, L>(output, row * WIDTH, |pixel| {
-                    let row = &x[pixel..][..L::COUNT + WIDTH - 1];
-                    [L::load(row), L::load(&row[1..]), L::load(&row[2..])]
-                });
-            }
+            self.adjacent::<M, L>(output);
             return;
         }
-        let (full, rest) = places.as_chunks::<WIDTH>();
+        let (full, rest) = self.places.as_chunks::<WIDTH>();
         for (group, places) in full.iter().enumerate() {
-            self.apart::<M, WIDTH, L>(output, group * WIDTH, places);
+            self.apart::<M, WIDTH, L>(output, group * WIDTH, *places);
         }
-        match rest {
-            [a, b] => self.apart::<M, 2, L>(output, full.len() * WIDTH, &[*a, *b]),
-            [a] => self.apart::<M, 1, L>(output, full.len() * WIDTH, &[*a]),
+        match *rest {
+            [a, b] => self.apart::<M, 2, L>(output, full.len() * WIDTH, [a, b]),
+            [a] => self.apart::<M, 1, L>(output, full.len() * WIDTH, [a]),
             _ => {}
         }
     }
 
-    /// `M` outputs by `N` taps that read anywhere.
+    /// `M` outputs from `output` on by all taps, of which each three read neighbouring pixels.
     #[inline(always)]
-    fn apart<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, places: &[usize; N]) {
-        let (x, pixels) = (self.x, self.pixels.next_multiple_of(L::COUNT));
-        let xs = places.map(|place| &x[place..][..pixels]);
-        self.products::<M, N, L>(output, first, |pixel| xs.map(|x| L::load(&x[pixel..])));
+    fn adjacent<const M: usize, L: Lanes>(&mut self, output: usize) {
+        let pixels = self.pixels.next_multiple_of(L::COUNT);
+        let mut ys: [&[f32]; M] = [&[]; M];
+        for (m, y) in ys.iter_mut().enumerate() {
+            *y = &self.y[(output + m) * self.y_run..][..pixels];
+        }
+        for (row, place) in self.places.iter().enumerate() {
+            let x = &self.x[*place..][..pixels + WIDTH - 1];
+            let mut sums = [[L::splat(0.0); M]; WIDTH];
+            for pixel in (0..pixels).step_by(L::COUNT) {
+                let row = &x[pixel..][..L::COUNT + WIDTH - 1];
+                let x = [L::load(row), L::load(&row[1..]), L::load(&row[2..])];
+                for (m, y) in ys.iter().enumerate() {
+                    let y = L::load(&y[pixel..]);
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        sums[m] = sums[m].plus_product(x, y);
+                    }
+                }
+            }
+            self.add(output, row * WIDTH, sums);
+        }
     }
 
-    /// `M` outputs by `N` taps from `first` on, whose inputs at a pixel `x` loads.
+    /// `M` outputs from `output` on by `N` taps from `first` on, which read anywhere.
     #[inline(always)]
-    fn products<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, x: impl Fn(usize) -> [L; N]) {
+    fn apart<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, places: [usize; N]) {
         let pixels = self.pixels.next_multiple_of(L::COUNT);
-        let ys: [&[f32]; M] = std::array::from_fn(|m| &self.y[(output + m) * self.y_run..][..pixels]);
+        let mut ys: [&[f32]; M] = [&[]; M];
+        for (m, y) in ys.iter_mut().enumerate() {
+            *y = &self.y[(output + m) * self.y_run..][..pixels];
+        }
+        let mut xs: [&[f32]; N] = [&[]; N];
+        for (x, place) in xs.iter_mut().zip(places) {
+            *x = &self.x[place..][..pixels];
+        }
         let mut sums = [[L::splat(0.0); M]; N];
         for pixel in (0..pixels).step_by(L::COUNT) {
-            let x = x(pixel);
+            let mut x = [L::splat(0.0); N];
+            for (x, from) in x.iter_mut().zip(xs) {
+                *x = L::load(&from[pixel..]);
+            }
             for (m, y) in ys.iter().enumerate() {
                 let y = L::load(&y[pixel..]);
                 for (sums, x) in sums.iter_mut().zip(x) {
@@ -89,6 +108,12 @@ impl Block<'_> {
                 }
             }
         }
+        self.add(output, first, sums);
+    }
+
+    /// Adds the lanes of `M` outputs from `output` on by `N` taps from `first` on.
+    #[inline(always)]
+    fn add<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, sums: [[L; M]; N]) {
         let taps = self.places.len() * self.neighbours;
         let to = &mut self.sums[output / HEIGHT * taps + first..][..N];
         for (to, sums) in to.iter_mut().zip(sums) {

@@ -1,6 +1,7 @@
 //! The kernels compiled for any processor against those for this one's widest vectors.
 
-use super::lanes::{Kernel, run};
+use super::lanes::Kernel;
+use super::run::run;
 use super::{microkernel::Chunk, products::Block};
 
 fn values(count: usize, step: usize) -> Vec<f32> {

@@ -40,7 +40,7 @@ pub(super) const WIDEST: usize = 128;
 pub(super) const BLOCK: usize = 2 * MOST;
 
 impl Cut {
-    /// Cuts into tiles of about so many pixels.
+    /// Cuts into tiles of about `pixels` pixels.
     pub(super) fn new(area: Area, border: Border, pixels: usize) -> Self {
         let across = area.width.div_ceil(WIDEST).max(1);
         let columns = area.width.div_ceil(across);
@@ -83,35 +83,24 @@ impl Cut {
         odd_lines((self.rows * self.stride).next_multiple_of(BLOCK) + self.border.both() * (self.stride + 1))
     }
 
-    /// The rows of the tile and its border that are samples', sample by sample.
-    pub(super) fn samples(&self, tile: Tile, border: Border) -> impl Iterator<Item = Rows> {
-        // The tall map's rows are counted from a sample before its first, as a border may reach there.
-        let Area { batch, height, .. } = self.area;
-        let period = height + self.border.larger();
-        let first = tile.first + period - border.before;
-        let end = first + tile.rows + border.both();
-        let samples = (first / period).max(1)..=batch;
-        let rows = samples.map(move |sample| (sample, first.max(sample * period), end.min(sample * period + height)));
-        rows.take_while(move |(_, start, _)| *start < end).filter(|(_, start, stop)| start < stop).map(
-            move |(sample, start, stop)| Rows {
-                sample: sample - 1,
-                y: start - sample * period,
-                row: start - first,
-                count: stop - start,
-            },
-        )
+    /// Calls for each row of the tile and its border that is a sample's: with the row counted from the border's first, the
+    /// sample and its row.
+    #[inline(always)]
+    pub(super) fn sample_rows(&self, tile: Tile, border: Border, mut each: impl FnMut(usize, usize, usize)) {
+        // Counted from a sample before the first, as a border may reach there.
+        let period = self.area.height + self.border.larger();
+        let from = tile.first + period - border.before;
+        let (mut sample, mut y) = (from / period, from % period);
+        for row in 0..tile.rows + border.both() {
+            if y < self.area.height && sample > 0 && sample <= self.area.batch {
+                each(row, sample - 1, y);
+            }
+            y += 1;
+            if y == period {
+                (sample, y) = (sample + 1, 0);
+            }
+        }
     }
-}
-
-/// Rows of one sample within a tile.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) sample: usize,
-    /// The first of them in the sample.
-    pub(super) y: usize,
-    /// The first of them in the tile, counted from its border's first.
-    pub(super) row: usize,
-    pub(super) count: usize,
 }
 
 /// Runs that don't all start in the same few places of a cache: an odd number of its lines apart.

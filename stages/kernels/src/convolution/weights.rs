@@ -3,9 +3,9 @@
 //! A piece of work is one block of outputs by inputs, over one segment of the tiles. Blocks and segments depend on the shapes
 //! alone and segments are added in their order, so the sums are the same for any number of threads.
 
-use super::lanes::run;
 use super::load::Reading;
 use super::products::{Block, HEIGHT};
+use super::run::run;
 use super::taps::{Border, Layout, Pattern, Places};
 use super::tile::Cut;
 use crate::cells::Cells;

@@ -1,6 +1,7 @@
 //! Soft Dice of each class, and their mean.
 
-use super::{PART, Targets, dice};
+use super::part::PART;
+use super::{Targets, dice};
 use crate::parallel;
 use crate::rows::{ROW, sum};
 

@@ -1,9 +1,9 @@
 //! The term of the centrelines. Both skeletons are made tile by tile, with a margin as wide as an erosion reaches, so that
 //! what is kept of them doesn't grow with the image.
 
-use super::binary::Slopes;
 use super::pixel::Pixel;
 use super::skeleton::{Adjoint, SKELETON_PLANES, Skeleton};
+use super::slopes::Slopes;
 use super::tiles::{self, Tile};
 use crate::Area;
 use crate::dispatch::widest;

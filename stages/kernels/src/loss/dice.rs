@@ -1,6 +1,7 @@
 //! Soft Dice, from a sample's `overlap = sum(p y)` and `total = sum(p) + sum(y)`: of a mask, or of one class.
 
-use super::EPSILON;
+/// Keeps ratios of sums defined on empty masks; the default of MONAI's `DiceLoss` and `TverskyLoss`.
+pub(super) const EPSILON: f64 = 1e-5;
 
 fn ratio(overlap: f64, total: f64) -> f64 {
     (2.0 * overlap + EPSILON) / (total + EPSILON)

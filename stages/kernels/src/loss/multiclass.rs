@@ -1,7 +1,8 @@
 //! The loss of a sample of several classes: a pass that turns logits into probabilities, one over each class for Dice, and
 //! one that turns probabilities into the gradient.
 
-use super::{PART, Targets, Term, WeightedTerm, class_dice, cross_entropy};
+use super::part::PART;
+use super::{Targets, Term, WeightedTerm, class_dice, cross_entropy};
 use crate::cells::{Strip, through_planes};
 use crate::rows::ROW;
 

@@ -1,7 +1,7 @@
 //! The Tversky loss of a sample, and its power, the focal Tversky loss, from the sample's sums.
 
-use super::EPSILON;
-use super::binary::Sums;
+use super::dice::EPSILON;
+use super::sums::Sums;
 
 /// `1 - index`, which is `errors / total`.
 #[derive(Debug, Clone, Copy)]

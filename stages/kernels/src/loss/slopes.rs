@@ -1,0 +1,43 @@
+//! The gradient of a sample of one channel.
+
+use super::focal::Focal;
+use super::pixel::Pixel;
+
+/// What the gradient of a sample is made of. Pairs are for background and for the mask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slopes<'a> {
+    /// Of `p - y`.
+    pub entropy: [f32; 2],
+    /// By the probability: of `p (1 - p)`.
+    pub probability: [f32; 2],
+    /// With its factor.
+    pub focal: Option<(Focal<'a>, f32)>,
+}
+
+impl Slopes<'_> {
+    /// Writes the gradient over logits.
+    pub fn write(&self, z: &mut [f32], y: &[u8]) {
+        for (z, &y) in z.iter_mut().zip(y) {
+            let pixel = Pixel::new(*z, y);
+            *z = self.at(pixel, self.probability);
+        }
+    }
+
+    /// As [`Self::write`], with a further derivative by each pixel's probability.
+    pub fn write_with(&self, z: &mut [f32], y: &[u8], extra: &[f32]) {
+        for ((z, &y), extra) in z.iter_mut().zip(y).zip(extra) {
+            let pixel = Pixel::new(*z, y);
+            *z = self.at(pixel, self.probability.map(|slope| slope + extra));
+        }
+    }
+
+    #[inline(always)]
+    fn at(&self, pixel: Pixel, probability: [f32; 2]) -> f32 {
+        let (Pixel { p, q, .. }, entropy) = (pixel, self.entropy);
+        let slope = pixel.of([entropy[0] * p + probability[0] * (p * q), entropy[1] * -q + probability[1] * (p * q)]);
+        match self.focal {
+            Some((focal, factor)) => slope + factor * focal.slope(pixel),
+            None => slope,
+        }
+    }
+}

@@ -1,69 +1,108 @@
-//! Sums over the pixels of each channel, in two steps: cubes add up pieces of an image, then a cube adds up the pieces.
+//! Sums over the pixels of each channel, in two steps: cubes sum pieces of an image, then a cube sums the pieces.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::lines::{Lines, addresses, float32};
+use super::nhwc::{Nhwc, addresses, float32};
 
-/// At most so many units work together on a piece.
+/// Units of a cube, at most.
 const UNITS: usize = 128;
-/// At least so many pixels a unit adds up, as long as there are so many.
+/// Minimum pixels per unit, in images that have as many.
 const LEAST: usize = 16;
-/// At most so many pieces an image is cut into.
+/// Pieces of an image, at most.
 const PIECES: usize = 512;
 
-/// How the sums over an image's pixels are shared out: cubes of `width` lines of channels and `height` pixels at a time.
-#[derive(Debug, Clone, Copy)]
+/// How the sums over an image's pixels are divided: each cube takes `width` vectors of channels and `height` pixels at a time.
+#[derive(Debug, Clone, Copy, CubeType, CubeLaunch)]
 pub(super) struct Pieces {
-    /// Lines of channels a pixel has.
-    pub lines: usize,
-    /// Pixels an image has.
+    /// Vectors of channels of a pixel.
+    pub vectors: usize,
+    /// Pixels of an image.
     pub pixels: usize,
     /// Pixels of a piece; the last one may have fewer.
     pub length: usize,
-    /// Pieces an image has.
+    /// Pieces of an image.
     pub pieces: usize,
-    /// Lines of channels that a cube works on.
+    /// Vectors of channels of a cube.
+    #[cube(comptime)]
     pub width: usize,
-    /// Pixels that a cube works on at a time, a power of two.
+    /// Pixels of a cube at a time, a power of two.
+    #[cube(comptime)]
     pub height: usize,
 }
 
 impl Pieces {
-    pub fn of(map: &Lines, vector: usize) -> Self {
-        let (lines, pixels) = (map.channels / vector, map.pixels().max(1));
-        let width = lines.next_power_of_two().min(32);
+    pub fn of(map: &Nhwc, vector_size: usize) -> Self {
+        let (vectors, pixels) = (map.channels / vector_size, map.pixels().max(1));
+        let width = vectors.next_power_of_two().min(32);
         let height = UNITS / width;
         let pieces = (pixels / (height * LEAST)).clamp(1, PIECES);
         let length = pixels.div_ceil(pieces);
-        Self { lines, pixels, length, pieces: pixels.div_ceil(length), width, height }
+        Self { vectors, pixels, length, pieces: pixels.div_ceil(length), width, height }
     }
 
+    /// Cubes and units of a launch.
     pub fn launch(&self, batch: usize) -> (CubeCount, CubeDim) {
-        let across = self.lines.div_ceil(self.width);
+        let across = self.vectors.div_ceil(self.width);
         let count = CubeCount::Static(across as u32, self.pieces as u32, batch as u32);
         (count, CubeDim::new_2d(self.width as u32, self.height as u32))
     }
+
+    /// The argument of a launch.
+    pub fn arg(&self) -> PiecesLaunch {
+        PiecesLaunch::new(self.vectors, self.pixels, self.length, self.pieces, self.width, self.height)
+    }
 }
 
-/// What a unit adds up: its line of channels, its image, its first pixel and the end of its piece. From one pixel to the next it goes as many
-/// as the cube is high.
-#[cube]
-pub(super) fn share(pixels: usize, length: usize, #[comptime] width: usize) -> (usize, usize, usize, usize) {
-    let line = CUBE_POS_X as usize * width + UNIT_POS_X as usize;
-    let first = CUBE_POS_Y as usize * length;
-    (line, CUBE_POS_Z as usize, first + UNIT_POS_Y as usize, min(first + length, pixels))
+/// What a unit sums: every `height`-th pixel from `start` to before `end`.
+#[derive(CubeType)]
+pub(super) struct Share {
+    pub vector: usize,
+    pub image: usize,
+    pub start: usize,
+    pub end: usize,
 }
 
-/// Adds up what the units of a cube of one column hold; the sum is the column's first unit's. `me` is a unit's place in the cube.
 #[cube]
-pub(super) fn add_columns<N: Size>(
-    values: &mut Shared<[Vector<f32, N>]>,
-    me: usize,
+impl Pieces {
+    pub fn share(&self) -> Share {
+        let width = comptime!(self.width);
+        let first = CUBE_POS_Y as usize * self.length;
+        Share {
+            vector: CUBE_POS_X as usize * width + UNIT_POS_X as usize,
+            image: CUBE_POS_Z as usize,
+            start: first + UNIT_POS_Y as usize,
+            end: min(first + self.length, self.pixels),
+        }
+    }
+
+    /// Where the first vector of an image's first pixel has its value in a map.
+    pub fn base(&self, share: &Share) -> usize {
+        share.image * self.pixels * self.vectors + share.vector
+    }
+
+    /// Where a piece's sum belongs in `[batch, pieces, vectors]`.
+    pub fn place(&self, share: &Share) -> usize {
+        (share.image * self.pieces + CUBE_POS_Y as usize) * self.vectors + share.vector
+    }
+
+    /// Whether this unit writes the sum of its cube's column.
+    pub fn writes(&self, share: &Share) -> bool {
+        UNIT_POS_Y == 0 && share.vector < self.vectors
+    }
+}
+
+/// The sum of the values of a column of a cube of `width` columns and `height` rows. All of its units get it.
+#[cube]
+pub(super) fn column_sum<N: Size>(
+    value: Vector<f32, N>,
     #[comptime] width: usize,
     #[comptime] height: usize,
-) {
+) -> Vector<f32, N> {
+    let mut values = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
+    let me = UNIT_POS as usize;
+    values[me] = value;
     sync_cube();
     let mut half = (height / 2).runtime();
     while half > 0 {
@@ -74,60 +113,55 @@ pub(super) fn add_columns<N: Size>(
         sync_cube();
         half /= 2;
     }
+    values[me % width]
 }
 
-/// Columns and rows of a cube that adds up pieces.
-const FOLD: [usize; 2] = [32, 8];
+/// The sum of the values of a cube's units. All of them get it.
+#[cube]
+pub(super) fn cube_sum(value: f32, #[comptime] units: usize) -> f32 {
+    column_sum::<Const<1>>(Vector::new(value), 1usize, units).extract(0usize)
+}
+
+/// Columns of a cube that sums pieces.
+const FOLD_WIDTH: usize = 32;
+/// Rows of a cube that sums pieces.
+const FOLD_HEIGHT: usize = 8;
 
 /// From `[outer, pieces, inner]` to `[outer, inner]`.
 #[cube(launch, address_type = "dynamic")]
-fn fold_kernel(
-    parts: &Tensor<f32>,
-    sums: &mut Tensor<f32>,
-    pieces: usize,
-    inner: usize,
-    #[comptime] width: usize,
-    #[comptime] height: usize,
-) {
-    let column = UNIT_POS_X as usize;
+fn fold_kernel(parts: &Tensor<f32>, sums: &mut Tensor<f32>, pieces: usize, inner: usize) {
     let row = UNIT_POS_Y as usize;
-    let at = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize * width + column;
+    let at = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize * FOLD_WIDTH + UNIT_POS_X as usize;
     let outer = CUBE_POS_Z as usize;
     let mut sum = Vector::<f32, Const<1>>::new(0.0f32);
     if at < inner {
         let mut piece = row;
         while piece < pieces {
             sum += Vector::new(parts[(outer * pieces + piece) * inner + at]);
-            piece += height;
+            piece += FOLD_HEIGHT;
         }
     }
-    let mut all = Shared::<[Vector<f32, Const<1>>]>::new_slice(comptime!(width * height));
-    let me = row * width + column;
-    all[me] = sum;
-    add_columns::<Const<1>>(&mut all, me, width, height);
+    let all = column_sum::<Const<1>>(sum, FOLD_WIDTH, FOLD_HEIGHT);
     if row == 0 && at < inner {
-        sums[outer * inner + at] = all[me].extract(0usize);
+        sums[outer * inner + at] = all.extract(0usize);
     }
 }
 
-/// Adds up the pieces of `[outer, pieces, inner]` in float32.
+/// Sums the pieces of `[outer, pieces, inner]` in float32.
 pub(super) fn fold(parts: CubeTensor, [outer, pieces, inner]: [usize; 3]) -> CubeTensor {
     let sums = float32(&parts, [outer, inner]);
-    let [width, height] = FOLD;
     // No interface promises more than 65,535 cubes in a direction.
-    let blocks = inner.div_ceil(width).max(1);
+    let blocks = inner.div_ceil(FOLD_WIDTH).max(1);
     let across = blocks.min(1 << 15);
     fold_kernel::launch(
         &sums.client,
         CubeCount::Static(across as u32, blocks.div_ceil(across) as u32, outer as u32),
-        CubeDim::new_2d(width as u32, height as u32),
+        CubeDim::new_2d(FOLD_WIDTH as u32, FOLD_HEIGHT as u32),
         addresses(&[&parts]),
         parts.into_tensor_arg(),
         sums.clone().into_tensor_arg(),
         pieces,
         inner,
-        width,
-        height,
     );
     sums
 }

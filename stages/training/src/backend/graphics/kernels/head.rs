@@ -1,46 +1,48 @@
-//! The head: a product over the channels of each pixel, norm and ReLU on the way, and its gradients.
+//! The head: a product over the channels of each pixel, norm and activation on the way, and its gradients.
 
+use burn::tensor::DType;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
-use super::activation::{activation, normal};
-use super::channels::{Pieces, add_columns, fold, share};
-use super::lines::{Lines, Values, addresses, dense, float32, spread, stored, tensor};
-use super::normed::Normed;
-use super::normed::Parts;
+use super::channels::{Pieces, column_sum, fold};
+use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tensor};
+use super::normed::{Norm, Normed, NormedMap};
+use super::units::{MapUnits, map_units};
 
-/// A unit for each logit, `[batch, outputs, pixels]`.
-#[cube(launch, address_type = "dynamic")]
-fn head_kernel<E: Float, N: Size>(
-    x: &Tensor<Vector<E, N>>,
-    mean: &Tensor<Vector<f32, N>>,
-    inverse: &Tensor<Vector<f32, N>>,
-    scale: &Tensor<Vector<f32, N>>,
-    shift: &Tensor<Vector<f32, N>>,
-    weight: &Tensor<Vector<f32, N>>,
-    bias: &Tensor<f32>,
-    logits: &mut Tensor<f32>,
+/// A unit for each logit of `[batch, outputs, pixels]`.
+#[derive(CubeType, CubeLaunch)]
+struct Logits {
     units: usize,
     pixels: FastDivmod<usize>,
     outputs: FastDivmod<usize>,
+    /// Pixels of an image.
     per_image: usize,
-    lines: usize,
-    slope: f32,
+    /// Vectors of channels of a pixel.
+    vectors: usize,
+}
+
+#[cube(launch, address_type = "dynamic")]
+fn head_kernel<E: Float, N: Size>(
+    x: &Tensor<Vector<E, N>>,
+    norm: &Norm<N>,
+    weight: &Tensor<Vector<f32, N>>,
+    bias: &Tensor<f32>,
+    logits: &mut Tensor<f32>,
+    of: &Logits,
     #[define(E)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= units {
+    if ABSOLUTE_POS >= of.units {
         terminate!();
     }
-    let (above, pixel) = pixels.div_mod(ABSOLUTE_POS);
-    let (image, output) = outputs.div_mod(above);
-    let from = (image * per_image + pixel) * lines;
+    let (above, pixel) = of.pixels.div_mod(ABSOLUTE_POS);
+    let (image, output) = of.outputs.div_mod(above);
+    let from = (image * of.per_image + pixel) * of.vectors;
     let mut sum = Vector::<f32, N>::new(0.0f32);
-    for line in 0..lines {
-        let at = image * lines + line;
-        let n = normal::<N>(Vector::cast_from(x[from + line]), mean[at], inverse[at]);
-        sum += activation::<N>(n, scale[line], shift[line], slope) * weight[output * lines + line];
+    for vector in 0..of.vectors {
+        let norm = norm.of(image, vector, of.vectors);
+        sum += norm.apply(Vector::cast_from(x[from + vector])) * weight[output * of.vectors + vector];
     }
     let mut logit = bias[output];
     let size = sum.vector_size().comptime();
@@ -51,141 +53,104 @@ fn head_kernel<E: Float, N: Size>(
     logits[ABSOLUTE_POS] = logit;
 }
 
-/// A unit for each line of channels of each pixel of the gradient.
+/// A unit for each vector of channels of each pixel of the gradient.
 #[cube(launch, address_type = "dynamic")]
-fn head_input_kernel<E: Float, N: Size>(
+fn input_kernel<E: Float, N: Size>(
     upstream: &Tensor<f32>,
     weight: &Tensor<Vector<f32, N>>,
     gradient: &mut Tensor<Vector<E, N>>,
-    units: usize,
-    lines: FastDivmod<usize>,
-    pixels: FastDivmod<usize>,
-    per_image: usize,
-    own: usize,
+    units: &MapUnits,
     outputs: usize,
     #[define(E)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= units {
+    if ABSOLUTE_POS >= units.count {
         terminate!();
     }
-    let (above, line) = lines.div_mod(ABSOLUTE_POS);
-    let (image, pixel) = pixels.div_mod(above);
+    let place = units.place(ABSOLUTE_POS);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     for output in 0..outputs {
-        let g = upstream[(image * outputs + output) * per_image + pixel];
-        sum += weight[output * own + line] * Vector::new(g);
+        let g = upstream[(place.image * outputs + output) * units.per_image + place.pixel];
+        sum += weight[output * units.own + place.vector] * Vector::new(g);
     }
     gradient[ABSOLUTE_POS] = Vector::cast_from(sum);
 }
 
-/// The sums of gradient times activation over a piece of an image, for one output.
+/// The sums of gradient times activation over a piece of an image, for one of the outputs.
 #[cube(launch, address_type = "dynamic")]
-fn head_weight_kernel<E: Float, N: Size>(
+fn weight_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
-    mean: &Tensor<Vector<f32, N>>,
-    inverse: &Tensor<Vector<f32, N>>,
-    scale: &Tensor<Vector<f32, N>>,
-    shift: &Tensor<Vector<f32, N>>,
+    norm: &Norm<N>,
     upstream: &Tensor<f32>,
     sums: &mut Tensor<Vector<f32, N>>,
-    lines: usize,
-    pixels: usize,
-    length: usize,
-    pieces: usize,
+    pieces: &Pieces,
     output: usize,
     outputs: usize,
-    slope: f32,
-    #[comptime] width: usize,
-    #[comptime] height: usize,
     #[define(E)] _dtype: ElemType,
 ) {
-    let (line, image, start, end) = share(pixels, length, width);
+    let share = pieces.share();
     let mut sum = Vector::<f32, N>::new(0.0f32);
-    if line < lines {
-        let own = image * lines + line;
-        let (centre, per, gain, offset) = (mean[own], inverse[own], scale[line], shift[line]);
-        let base = image * pixels * lines + line;
-        let from = (image * outputs + output) * pixels;
-        let mut at = start;
-        while at < end {
-            let n = normal::<N>(Vector::cast_from(x[base + at * lines]), centre, per);
-            sum += activation::<N>(n, gain, offset, slope) * Vector::new(upstream[from + at]);
-            at += height;
+    if share.vector < pieces.vectors {
+        let norm = norm.of(share.image, share.vector, pieces.vectors);
+        let base = pieces.base(&share);
+        let from = (share.image * outputs + output) * pieces.pixels;
+        let mut at = share.start;
+        while at < share.end {
+            sum += norm.apply(Vector::cast_from(x[base + at * pieces.vectors])) * Vector::new(upstream[from + at]);
+            at += comptime!(pieces.height);
         }
     }
-    let mut all_sums = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = UNIT_POS as usize;
-    all_sums[me] = sum;
-    add_columns::<N>(&mut all_sums, me, width, height);
-    if UNIT_POS_Y == 0 && line < lines {
-        sums[(image * pieces + CUBE_POS_Y as usize) * lines + line] = all_sums[me];
+    let sum = column_sum::<N>(sum, comptime!(pieces.width), comptime!(pieces.height));
+    if pieces.writes(&share) {
+        sums[pieces.place(&share)] = sum;
     }
 }
 
 /// Logits `[batch, outputs, height, width]` in float32, by weights `[outputs, channels]` and bias `[outputs]`.
 pub(in super::super) fn head(normed: Normed, weight: Values<2>, bias: Values<1>) -> Result<Values<4>> {
     let [outputs, _] = weight.dims();
-    let Parts { map, mean, inverse, scale, shift, slope } = normed.parts()?;
-    let (weight, bias) = (dense(weight)?, dense(bias)?);
-    let vector = map.vector(&[]);
+    let NormedMap { map, norm } = NormedMap::of(normed)?;
+    let vector_size = map.vector_size(&[]);
     let logits = float32(&map.tensor, [map.batch, outputs, map.height, map.width]);
     let units = map.batch * outputs * map.pixels();
     let (count, dim) = spread(&map.tensor, units);
-    let client = map.tensor.client.clone();
-    let (addresses, dtype, pixels) = (addresses(&[&map.tensor]), stored(&map.tensor), map.pixels());
     head_kernel::launch(
-        &client,
+        &map.tensor.client,
         count,
         dim,
-        addresses,
-        vector,
-        map.tensor.into_tensor_arg(),
-        mean.into_tensor_arg(),
-        inverse.into_tensor_arg(),
-        scale.into_tensor_arg(),
-        shift.into_tensor_arg(),
-        weight.into_tensor_arg(),
-        bias.into_tensor_arg(),
+        addresses(&[&map.tensor]),
+        vector_size,
+        map.tensor.clone().into_tensor_arg(),
+        norm.arg(),
+        dense(weight)?.into_tensor_arg(),
+        dense(bias)?.into_tensor_arg(),
         logits.clone().into_tensor_arg(),
-        units,
-        pixels,
-        outputs,
-        pixels,
-        map.channels / vector,
-        slope,
-        dtype,
+        LogitsLaunch { units, pixels: map.pixels(), outputs, per_image: map.pixels(), vectors: map.channels / vector_size },
+        stored(&map.tensor),
     );
     Ok(tensor(logits))
 }
 
 /// From the gradient of logits to that of what the head reads, in the type of the maps.
-pub(in super::super) fn head_input(weight: Values<2>, upstream: Values<4>, dtype: burn::tensor::DType) -> Result<Values<4>> {
+pub(in super::super) fn head_input(weight: Values<2>, upstream: Values<4>, dtype: DType) -> Result<Values<4>> {
     let [batch, outputs, height, width] = upstream.dims();
     let [_, channels] = weight.dims();
-    let (weight, upstream) = (dense(weight)?, dense(upstream)?);
-    let gradient = Lines::empty(&upstream, [batch, height, width, channels], dtype);
-    let vector = gradient.vector(&[]);
-    let own = channels / vector;
-    let units = batch * gradient.pixels() * own;
+    let upstream = dense(upstream)?;
+    let gradient = Nhwc::empty(&upstream, [batch, height, width, channels], dtype);
+    let vector_size = gradient.vector_size(&[]);
+    let (units, places) = map_units(&gradient, vector_size);
     let (count, dim) = spread(&upstream, units);
-    let client = upstream.client.clone();
-    let (addresses, stored, pixels) = (addresses(&[&gradient.tensor]), stored(&gradient.tensor), gradient.pixels());
-    head_input_kernel::launch(
-        &client,
+    input_kernel::launch(
+        &upstream.client,
         count,
         dim,
-        addresses,
-        vector,
-        upstream.into_tensor_arg(),
-        weight.into_tensor_arg(),
+        addresses(&[&gradient.tensor]),
+        vector_size,
+        upstream.clone().into_tensor_arg(),
+        dense(weight)?.into_tensor_arg(),
         gradient.tensor.clone().into_tensor_arg(),
-        units,
-        own,
-        pixels,
-        pixels,
-        own,
+        places,
         outputs,
-        stored,
+        stored(&gradient.tensor),
     );
     Ok(gradient.map())
 }
@@ -193,36 +158,26 @@ pub(in super::super) fn head_input(weight: Values<2>, upstream: Values<4>, dtype
 /// The gradient of the weights, `[outputs, channels]`.
 pub(in super::super) fn head_weight(normed: Normed, upstream: Values<4>) -> Result<Values<2>> {
     let [_, outputs, ..] = upstream.dims();
-    let Parts { map, mean, inverse, scale, shift, slope } = normed.parts()?;
+    let NormedMap { map, norm } = NormedMap::of(normed)?;
     let upstream = dense(upstream)?;
-    let vector = map.vector(&[]);
-    let pieces = Pieces::of(&map, vector);
-    let client = map.tensor.client.clone();
+    let vector_size = map.vector_size(&[]);
+    let pieces = Pieces::of(&map, vector_size);
     let rows = (0..outputs).map(|output| {
         let sums = float32(&map.tensor, [map.batch * pieces.pieces, map.channels]);
         let (count, dim) = pieces.launch(map.batch);
-        head_weight_kernel::launch(
-            &client,
+        weight_kernel::launch(
+            &map.tensor.client,
             count,
             dim,
             addresses(&[&map.tensor]),
-            vector,
+            vector_size,
             map.tensor.clone().into_tensor_arg(),
-            mean.clone().into_tensor_arg(),
-            inverse.clone().into_tensor_arg(),
-            scale.clone().into_tensor_arg(),
-            shift.clone().into_tensor_arg(),
+            norm.arg(),
             upstream.clone().into_tensor_arg(),
             sums.clone().into_tensor_arg(),
-            pieces.lines,
-            pieces.pixels,
-            pieces.length,
-            pieces.pieces,
+            pieces.arg(),
             output,
             outputs,
-            slope,
-            pieces.width,
-            pieces.height,
             stored(&map.tensor),
         );
         tensor::<2>(fold(sums, [1, map.batch * pieces.pieces, map.channels]))

@@ -5,13 +5,13 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
-use super::channels::{add_columns, fold};
-use super::lines::{Values, addresses, dense, float32, spread, tensor};
+use super::channels::{cube_sum, fold};
+use super::nhwc::{Values, addresses, dense, float32, owned, spread, tensor};
 
-/// Units that add up a piece of a sample.
+/// Units that sum a piece of a sample.
 const UNITS: usize = 256;
 
-/// At most so many pieces a sample is cut into.
+/// Pieces of a sample, at most.
 const PIECES: usize = 256;
 
 /// Keeps Dice defined on empty masks; MONAI's `DiceLoss` default.
@@ -33,14 +33,7 @@ fn probability(z: f32, tail: f32) -> f32 {
 
 /// The sums over a piece of a sample, `[batch, pieces, 4]`.
 #[cube(launch, address_type = "dynamic")]
-fn sums_kernel(
-    logits: &Tensor<f32>,
-    masks: &Tensor<f32>,
-    sums: &mut Tensor<f32>,
-    pixels: usize,
-    pieces: usize,
-    #[comptime] units: usize,
-) {
+fn sums_kernel(logits: &Tensor<f32>, masks: &Tensor<f32>, sums: &mut Tensor<f32>, pixels: usize, pieces: usize) {
     let me = UNIT_POS_X as usize;
     let piece = CUBE_POS_X as usize;
     let sample = CUBE_POS_Y as usize;
@@ -49,7 +42,7 @@ fn sums_kernel(
     let mut overlap = 0.0f32;
     let mut all_p = 0.0f32;
     let mut all_y = 0.0f32;
-    let mut at = piece * units + me;
+    let mut at = piece * UNITS + me;
     while at < pixels {
         let z = logits[base + at];
         let y = masks[base + at];
@@ -59,60 +52,58 @@ fn sums_kernel(
         overlap += p * y;
         all_p += p;
         all_y += y;
-        at += pieces * units;
+        at += pieces * UNITS;
     }
-    let mut first = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
-    let mut second = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
-    let mut third = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
-    let mut fourth = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
-    first[me] = Vector::new(entropy);
-    second[me] = Vector::new(overlap);
-    third[me] = Vector::new(all_p);
-    fourth[me] = Vector::new(all_y);
-    add_columns::<Const<1>>(&mut first, me, 1usize, units);
-    add_columns::<Const<1>>(&mut second, me, 1usize, units);
-    add_columns::<Const<1>>(&mut third, me, 1usize, units);
-    add_columns::<Const<1>>(&mut fourth, me, 1usize, units);
+    let entropy = cube_sum(entropy, UNITS);
+    let overlap = cube_sum(overlap, UNITS);
+    let all_p = cube_sum(all_p, UNITS);
+    let all_y = cube_sum(all_y, UNITS);
     if me == 0 {
-        let to = (sample * pieces + piece) * 4;
-        sums[to] = first[0usize].extract(0usize);
-        sums[to + 1] = second[0usize].extract(0usize);
-        sums[to + 2] = third[0usize].extract(0usize);
-        sums[to + 3] = fourth[0usize].extract(0usize);
+        let to = (sample * pieces + piece) * SUMS;
+        sums[to] = entropy;
+        sums[to + 1] = overlap;
+        sums[to + 2] = all_p;
+        sums[to + 3] = all_y;
     }
+}
+
+/// Which losses are summed, and over what.
+#[derive(CubeType, CubeLaunch)]
+struct Terms {
+    /// Pixels of all samples, a unit each.
+    units: usize,
+    /// Pixels of a sample.
+    pixels: FastDivmod<usize>,
+    /// The same as a float.
+    count: f32,
+    /// Of the gradient.
+    factor: f32,
+    #[cube(comptime)]
+    entropy: bool,
+    #[cube(comptime)]
+    dice: bool,
 }
 
 /// From the sums of the samples to their losses and, in place of the logits, the gradient of `factor` times the sum of the losses.
 #[cube(launch, address_type = "dynamic")]
-fn gradient_kernel(
-    logits: &mut Tensor<f32>,
-    masks: &Tensor<f32>,
-    sums: &Tensor<f32>,
-    losses: &mut Tensor<f32>,
-    units: usize,
-    pixels: FastDivmod<usize>,
-    count: f32,
-    factor: f32,
-    epsilon: f32,
-    #[comptime] entropy: bool,
-    #[comptime] dice: bool,
-) {
-    if ABSOLUTE_POS >= units {
+fn gradient_kernel(logits: &mut Tensor<f32>, masks: &Tensor<f32>, sums: &Tensor<f32>, losses: &mut Tensor<f32>, terms: &Terms) {
+    if ABSOLUTE_POS >= terms.units {
         terminate!();
     }
-    let (sample, pixel) = pixels.div_mod(ABSOLUTE_POS);
+    let (sample, pixel) = terms.pixels.div_mod(ABSOLUTE_POS);
     let z = logits[ABSOLUTE_POS];
     let y = masks[ABSOLUTE_POS];
     let p = probability(z, tail(z));
+    let from = sample * SUMS;
     let mut gradient = 0.0f32;
     let mut loss = 0.0f32;
-    if comptime!(entropy) {
-        gradient += (p - y) / count;
-        loss += sums[sample * 4] / count;
+    if comptime!(terms.entropy) {
+        gradient += (p - y) / terms.count;
+        loss += sums[from] / terms.count;
     }
-    if comptime!(dice) {
-        let overlap = 2.0f32 * sums[sample * 4 + 1] + epsilon;
-        let total = sums[sample * 4 + 2] + sums[sample * 4 + 3] + epsilon;
+    if comptime!(terms.dice) {
+        let overlap = 2.0f32 * sums[from + 1] + EPSILON;
+        let total = sums[from + 2] + sums[from + 3] + EPSILON;
         let ratio = overlap / total;
         gradient += (ratio - 2.0f32 * y) / total * (p - p * p);
         loss += 1.0f32 - ratio;
@@ -120,7 +111,7 @@ fn gradient_kernel(
     if pixel == 0 {
         losses[sample] = loss;
     }
-    logits[ABSOLUTE_POS] = gradient * factor;
+    logits[ABSOLUTE_POS] = gradient * terms.factor;
 }
 
 /// For logits and masks `[batch, pixels]` in float32: the loss of each sample `[batch]`, and the gradient of `factor` times their sum, which
@@ -132,13 +123,11 @@ pub(in super::super) fn loss(
     factor: f32,
 ) -> Result<(Values<1>, Values<2>)> {
     let [batch, pixels] = logits.dims();
-    let (logits, masks) = (dense(logits)?, dense(masks)?);
-    let logits = if logits.can_mut() { logits } else { logits.copy() };
-    let client = logits.client.clone();
+    let (logits, masks) = (owned(dense(logits)?), dense(masks)?);
     let pieces = pixels.div_ceil(UNITS).clamp(1, PIECES);
     let sums = float32(&logits, [batch, pieces, SUMS]);
     sums_kernel::launch(
-        &client,
+        &logits.client,
         CubeCount::Static(pieces as u32, batch as u32, 1),
         CubeDim::new_1d(UNITS as u32),
         addresses(&[&logits]),
@@ -147,13 +136,12 @@ pub(in super::super) fn loss(
         sums.clone().into_tensor_arg(),
         pixels,
         pieces,
-        UNITS,
     );
     let sums = fold(sums, [batch, pieces, SUMS]);
     let losses = float32(&logits, [batch]);
     let (count, dim) = spread(&logits, batch * pixels);
     gradient_kernel::launch(
-        &client,
+        &logits.client,
         count,
         dim,
         addresses(&[&logits]),
@@ -161,13 +149,7 @@ pub(in super::super) fn loss(
         masks.into_tensor_arg(),
         sums.into_tensor_arg(),
         losses.clone().into_tensor_arg(),
-        batch * pixels,
-        pixels,
-        pixels as f32,
-        factor,
-        EPSILON,
-        entropy,
-        dice,
+        TermsLaunch { units: batch * pixels, pixels, count: pixels as f32, factor, entropy, dice },
     );
     Ok((tensor(losses), tensor(logits)))
 }

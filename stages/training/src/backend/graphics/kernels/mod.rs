@@ -7,13 +7,18 @@
 mod activation;
 mod channels;
 mod head;
-mod lines;
+mod im2col;
 mod loss;
+mod nhwc;
 mod norm;
 mod normed;
 mod pool;
+mod sets;
 mod statistics;
 mod step;
+#[cfg(test)]
+mod tests;
+mod units;
 mod upsample;
 mod weights;
 

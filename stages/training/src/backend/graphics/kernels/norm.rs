@@ -2,182 +2,109 @@
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::std::FastDivmod;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
-use super::activation::normal;
-use super::channels::{Pieces, add_columns, fold, share};
-use super::lines::{Lines, Values, addresses, dense, float32, spread, stored, tensor};
-use super::normed::{Normed, Parts};
-use super::statistics::{Sets, UNITS};
+use super::channels::{Pieces, column_sum, cube_sum, fold};
+use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tensor};
+use super::normed::{self, Normed, NormedMap};
+use super::sets::{PiecesOfSets, Sets, UNITS};
+use super::units::{MapUnits, map_units};
 use crate::layer::Norm;
 
-/// The gradient before an activation of `y`.
-#[cube]
-fn gated<N: Size>(y: Vector<f32, N>, upstream: Vector<f32, N>, slope: f32) -> Vector<f32, N> {
-    select_many(y.less_equal(&Vector::new(0.0f32)), upstream * Vector::new(slope), upstream)
-}
-
-/// With g the gradient before the activation and n the normed value: the sums of g and of g n over a piece of an image.
+/// With g the gradient before the activation and n the normalised value: the sums of g and of g n over a piece of an image.
 #[cube(launch, address_type = "dynamic")]
 fn sums_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
     upstream: &Tensor<Vector<E, N>>,
-    mean: &Tensor<Vector<f32, N>>,
-    inverse: &Tensor<Vector<f32, N>>,
-    scale: &Tensor<Vector<f32, N>>,
-    shift: &Tensor<Vector<f32, N>>,
+    norm: &normed::Norm<N>,
     sums: &mut Tensor<Vector<f32, N>>,
-    lines: usize,
-    pixels: usize,
-    length: usize,
-    images: usize,
-    pieces: usize,
-    slope: f32,
-    #[comptime] width: usize,
-    #[comptime] height: usize,
+    pieces: &Pieces,
     #[define(E)] _dtype: ElemType,
 ) {
-    let (line, image, start, end) = share(pixels, length, width);
-
-    let zero = Vector::<f32, N>::new(0.0f32);
-    let mut sum = zero;
-    let mut along = zero;
-    if line < lines {
-        let own = image * lines + line;
-        let (centre, per, gain, offset) = (mean[own], inverse[own], scale[line], shift[line]);
-        let base = image * pixels * lines + line;
-        let mut at = start;
-        while at < end {
-            let n = normal::<N>(Vector::cast_from(x[base + at * lines]), centre, per);
-            let y = n * gain + offset;
-            let g = gated::<N>(y, Vector::cast_from(upstream[base + at * lines]), slope);
+    let share = pieces.share();
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    let mut along = Vector::<f32, N>::new(0.0f32);
+    if share.vector < pieces.vectors {
+        let norm = norm.of(share.image, share.vector, pieces.vectors);
+        let base = pieces.base(&share);
+        let mut at = share.start;
+        while at < share.end {
+            let place = base + at * pieces.vectors;
+            let n = norm.normalized(Vector::cast_from(x[place]));
+            let g = norm.before_activation(n, Vector::cast_from(upstream[place]));
             sum += g;
             along += g * n;
-            at += height;
+            at += comptime!(pieces.height);
         }
     }
-
-    let mut all_sums = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let mut all_along = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = UNIT_POS as usize;
-    all_sums[me] = sum;
-    all_along[me] = along;
-    add_columns::<N>(&mut all_sums, me, width, height);
-    add_columns::<N>(&mut all_along, me, width, height);
-    if UNIT_POS_Y == 0 && line < lines {
-        let to = (image * pieces + CUBE_POS_Y as usize) * lines + line;
-        sums[to] = all_sums[me];
-        sums[images * pieces * lines + to] = all_along[me];
+    let sum = column_sum::<N>(sum, comptime!(pieces.width), comptime!(pieces.height));
+    let along = column_sum::<N>(along, comptime!(pieces.width), comptime!(pieces.height));
+    if pieces.writes(&share) {
+        let to = pieces.place(&share);
+        // The launch has a layer of cubes for each image.
+        let all = CUBE_COUNT_Z as usize * pieces.pieces * pieces.vectors;
+        sums[to] = sum;
+        sums[all + to] = along;
     }
 }
 
 /// From the pieces' sums `[2, batch, pieces, channels]` to what is taken off each gradient `[2, batch, channels]`: a constant and a
-/// multiple of the normed value. A cube for each set.
+/// multiple of the normalised value. A set has `values` values.
 #[cube(launch)]
 fn shares_kernel(
     sums: &Tensor<f32>,
     scale: &Tensor<f32>,
     inverse: &Tensor<f32>,
     shares: &mut Tensor<f32>,
-    images: usize,
-    pieces: usize,
-    channels: usize,
-    members: usize,
+    sets: &PiecesOfSets,
     values: f32,
-    #[comptime] batch: bool,
-    #[comptime] units: usize,
 ) {
-    let set = CUBE_POS_X as usize;
     let me = UNIT_POS_X as usize;
-    let groups = channels / members;
-    let mut base = (set / groups) * pieces * channels + (set % groups) * members;
-    let mut elements = pieces * members;
-    let mut channel = (set % groups) * members;
-    if batch {
-        base = set;
-        elements = pieces * images;
-        channel = set;
-    }
-    let second = images * pieces * channels;
-
+    let all = sets.images * sets.channels;
     let mut sum = 0.0f32;
     let mut along = 0.0f32;
-    let mut element = me;
-    while element < elements {
-        let member = element % members;
-        let at = base + (element / members) * channels + member;
-        let gain = scale[channel + member];
-        sum += gain * sums[at];
-        along += gain * sums[second + at];
-        element += units;
+    let mut index = me;
+    while index < sets.elements() {
+        let element = sets.element(index);
+        let gain = scale[element.channel];
+        sum += gain * sums[element.at];
+        along += gain * sums[all * sets.pieces + element.at];
+        index += UNITS;
     }
-
-    let mut all_sums = Shared::<[f32]>::new_slice(units);
-    let mut all_along = Shared::<[f32]>::new_slice(units);
-    all_sums[me] = sum;
-    all_along[me] = along;
-    sync_cube();
-    let mut half = (units / 2).runtime();
-    while half > 0 {
-        if me < half {
-            let (other_sum, other_along) = (all_sums[me + half], all_along[me + half]);
-            all_sums[me] += other_sum;
-            all_along[me] += other_along;
-        }
-        sync_cube();
-        half /= 2;
-    }
-    if batch {
-        let mut image = me;
-        while image < images {
-            let to = image * channels + set;
-            shares[to] = all_sums[0] / values * inverse[to];
-            shares[images * channels + to] = all_along[0] / values * inverse[to];
-            image += units;
-        }
-    } else {
-        let mut member = me;
-        while member < members {
-            let to = set * members + member;
-            shares[to] = all_sums[0] / values * inverse[to];
-            shares[images * channels + to] = all_along[0] / values * inverse[to];
-            member += units;
-        }
+    let sum = cube_sum(sum, UNITS) / values;
+    let along = cube_sum(along, UNITS) / values;
+    let mut index = me;
+    while index < sets.planes() {
+        let to = sets.plane(index);
+        shares[to] = sum * inverse[to];
+        shares[all + to] = along * inverse[to];
+        index += UNITS;
     }
 }
 
-/// The gradient before norm and ReLU. A unit reads what it writes before it does, so `output` may be `upstream`.
+/// The gradient before norm and activation. A unit reads what it writes before it does, so `output` may be `upstream`.
 #[cube(launch, address_type = "dynamic")]
 fn input_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
     upstream: &Tensor<Vector<E, N>>,
-    mean: &Tensor<Vector<f32, N>>,
-    inverse: &Tensor<Vector<f32, N>>,
-    scale: &Tensor<Vector<f32, N>>,
-    shift: &Tensor<Vector<f32, N>>,
+    norm: &normed::Norm<N>,
     shares: &Tensor<Vector<f32, N>>,
     output: &mut Tensor<Vector<E, N>>,
-    units: usize,
-    lines: FastDivmod<usize>,
-    pixels: FastDivmod<usize>,
-    own: usize,
-    second: usize,
-    slope: f32,
+    units: &MapUnits,
+    images: usize,
     #[define(E)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= units {
+    if ABSOLUTE_POS >= units.count {
         terminate!();
     }
-    let (pixel, line) = lines.div_mod(ABSOLUTE_POS);
-    let (image, _) = pixels.div_mod(pixel);
-    let at = image * own + line;
-    let (per, gain) = (inverse[at], scale[line]);
-    let n = normal::<N>(Vector::cast_from(x[ABSOLUTE_POS]), mean[at], per);
-    let y = n * gain + shift[line];
-    let g = gated::<N>(y, Vector::cast_from(upstream[ABSOLUTE_POS]), slope);
-    output[ABSOLUTE_POS] = Vector::cast_from(g * gain * per - n * shares[second + at] - shares[at]);
+    let place = units.place(ABSOLUTE_POS);
+    let at = place.image * units.own + place.vector;
+    let norm = norm.of(place.image, place.vector, units.own);
+    let n = norm.normalized(Vector::cast_from(x[ABSOLUTE_POS]));
+    let g = norm.before_activation(n, Vector::cast_from(upstream[ABSOLUTE_POS]));
+    let taken = n * shares[images * units.own + at] + shares[at];
+    output[ABSOLUTE_POS] = Vector::cast_from(g * norm.scale * norm.inverse - taken);
 }
 
 /// What the gradient of a norm gives: those of its inputs, in the type of the maps, and those of scale and shift `[channels]`.
@@ -187,73 +114,82 @@ pub(in super::super) struct Gradients {
     pub shift: Values<1>,
 }
 
-/// The sums of a map's gradient and of that times the normed value over its pieces, `[2, batch * pieces, channels]`.
-fn sums(parts: &Parts, upstream: &Lines) -> (CubeTensor, usize) {
-    let map = &parts.map;
-    let vector = map.vector(&[]);
-    let all @ Pieces { lines, pixels, length, pieces, width, height } = Pieces::of(map, vector);
-    let sums = float32(&map.tensor, [2, map.batch * pieces, map.channels]);
-    let (count, dim) = all.launch(map.batch);
+/// The sums of a map's gradient and of that times the normalised value over its pieces, `[2, batch * pieces, channels]`.
+fn sums(normed: &NormedMap, upstream: &Nhwc) -> (CubeTensor, usize) {
+    let map = &normed.map;
+    let vector_size = map.vector_size(&[]);
+    let pieces = Pieces::of(map, vector_size);
+    let sums = float32(&map.tensor, [2, map.batch * pieces.pieces, map.channels]);
+    let (count, dim) = pieces.launch(map.batch);
     sums_kernel::launch(
         &map.tensor.client,
         count,
         dim,
         addresses(&[&map.tensor]),
-        vector,
+        vector_size,
         map.tensor.clone().into_tensor_arg(),
         upstream.tensor.clone().into_tensor_arg(),
-        parts.mean.clone().into_tensor_arg(),
-        parts.inverse.clone().into_tensor_arg(),
-        parts.scale.clone().into_tensor_arg(),
-        parts.shift.clone().into_tensor_arg(),
+        normed.norm.arg(),
         sums.clone().into_tensor_arg(),
-        lines,
-        pixels,
-        length,
-        map.batch,
-        pieces,
-        parts.slope,
-        width,
-        height,
+        pieces.arg(),
         stored(&map.tensor),
     );
-    (sums, pieces)
+    (sums, pieces.pieces)
 }
 
-/// Applies the shares `[2, batch, channels]` of one input: the gradient before norm and activation, in place where nobody else
-/// holds the upstream.
-fn apply(parts: Parts, upstream: Lines, shares: CubeTensor) -> Lines {
-    let Parts { map, mean, inverse, scale, shift, slope } = parts;
-    let vector = map.vector(&[]);
-    let (lines, pixels) = (map.channels / vector, map.pixels());
-    let units = map.batch * pixels * lines;
+/// Takes the shares `[2, batch, channels]` off one input's gradient: in place where nobody else holds the upstream.
+fn apply(NormedMap { map, norm }: NormedMap, upstream: Nhwc, shares: CubeTensor) -> Nhwc {
+    let vector_size = map.vector_size(&[]);
+    let (units, places) = map_units(&map, vector_size);
     let (count, dim) = spread(&map.tensor, units);
     let in_place = upstream.tensor.can_mut();
-    let output = if in_place { upstream.clone() } else { Lines::empty(&map.tensor, map.dims(), map.tensor.dtype) };
+    let output = if in_place { upstream.clone() } else { Nhwc::empty(&map.tensor, map.dims(), map.tensor.dtype) };
+    // The upstream is the launch's second tensor.
     let to = if in_place { output.tensor.as_tensor_alias(1) } else { output.tensor.clone().into_tensor_arg() };
     input_kernel::launch(
         &map.tensor.client,
         count,
         dim,
         addresses(&[&map.tensor]),
-        vector,
+        vector_size,
         map.tensor.clone().into_tensor_arg(),
         upstream.tensor.into_tensor_arg(),
-        mean.into_tensor_arg(),
-        inverse.into_tensor_arg(),
-        scale.into_tensor_arg(),
-        shift.into_tensor_arg(),
+        norm.arg(),
         shares.into_tensor_arg(),
         to,
-        units,
-        lines,
-        pixels,
-        lines,
-        map.batch * lines,
-        slope,
+        places,
+        map.batch,
         stored(&map.tensor),
     );
     output
+}
+
+/// What is taken off the gradients of a norm's inputs, `[2, batch, channels]` of all inputs together, from the sums
+/// `[2, batch, pieces, channels]`.
+fn shares(
+    norm: &Norm,
+    sums: &CubeTensor,
+    dims: [usize; 3],
+    pixels: usize,
+    scale: Values<1>,
+    inverse: Values<2>,
+) -> Result<CubeTensor> {
+    let [batch, _, channels] = dims;
+    let shares = float32(sums, [2, batch, channels]);
+    let sets = Sets::of(norm, batch);
+    let (count, dim) = sets.launch();
+    shares_kernel::launch(
+        &sums.client,
+        count,
+        dim,
+        sums.clone().into_tensor_arg(),
+        dense(scale)?.into_tensor_arg(),
+        dense(inverse)?.into_tensor_arg(),
+        shares.clone().into_tensor_arg(),
+        sets.arg(dims),
+        sets.values(batch, pixels) as f32,
+    );
+    Ok(shares)
 }
 
 /// From the gradients behind a norm and its activation to those of its inputs, and of scale and shift. `scale` and `inverse`
@@ -264,13 +200,13 @@ pub(in super::super) fn norm_input(
     upstream: Vec<Values<4>>,
     (scale, inverse): (Values<1>, Values<2>),
 ) -> Result<Gradients> {
-    let inputs = inputs.into_iter().map(Normed::parts).collect::<Result<Vec<_>>>()?;
-    let upstream = upstream.into_iter().map(Lines::of).collect::<Result<Vec<_>>>()?;
+    let inputs = inputs.into_iter().map(NormedMap::of).collect::<Result<Vec<_>>>()?;
+    let upstream = upstream.into_iter().map(Nhwc::of).collect::<Result<Vec<_>>>()?;
     let Some(first) = inputs.first() else { return Err(StageError::new("a norm without an input")) };
     let (batch, pixels, channels) = (first.map.batch, first.map.pixels(), norm.channels);
     let (all, pieces) = match (inputs.as_slice(), upstream.as_slice()) {
         ([input], [upstream]) => sums(input, upstream),
-        // Pieces differ from map to map, so each is added up over its own first.
+        // Pieces differ from map to map, so each is summed over its own first.
         _ => {
             let planes = inputs.iter().zip(&upstream).map(|(input, upstream)| {
                 let (sums, pieces) = sums(input, upstream);
@@ -279,24 +215,7 @@ pub(in super::super) fn norm_input(
             (dense(Values::<2>::cat(planes.collect(), 1))?, 1)
         }
     };
-    let shares = float32(&all, [2, batch, channels]);
-    let sets = Sets::of(norm, batch);
-    shares_kernel::launch(
-        &all.client,
-        CubeCount::Static(sets.count as u32, 1, 1),
-        CubeDim::new_1d(UNITS as u32),
-        all.clone().into_tensor_arg(),
-        dense(scale)?.into_tensor_arg(),
-        dense(inverse)?.into_tensor_arg(),
-        shares.clone().into_tensor_arg(),
-        batch,
-        pieces,
-        channels,
-        sets.members,
-        sets.values(batch, pixels) as f32,
-        sets.batch,
-        UNITS,
-    );
+    let shares = shares(norm, &all, [batch, pieces, channels], pixels, scale, inverse)?;
     let (mut made, mut start, single) = (Vec::new(), 0, inputs.len() == 1);
     for (input, upstream) in inputs.into_iter().zip(upstream) {
         let own = input.map.channels;

@@ -1,28 +1,22 @@
-//! What an optimizer's step does to a tensor, at once and in place; and the squares of its gradients.
+//! An optimizer's step on a tensor, in place, and the squares of gradients.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::Result;
 use pipeline_kernels::{AdamNumbers, AdamStep};
 
-use super::channels::add_columns;
-use super::lines::{Values, addresses, dense, float32, spread, tensor};
+use super::channels::cube_sum;
+use super::nhwc::{Values, addresses, dense, float32, owned, spread, tensor};
 
-/// Units that add up a piece of a gradient's squares.
+/// Units that sum a piece of a gradient's squares.
 const UNITS: usize = 256;
 
-/// At most so many pieces a gradient is cut into.
+/// Pieces of a gradient.
 const PIECES: usize = 64;
 
-/// As `pipeline_kernels::adam` does it, which says where it comes from.
-#[cube(launch, address_type = "dynamic")]
-fn adam_kernel(
-    weight: &mut Tensor<f32>,
-    gradient: &Tensor<f32>,
-    first: &mut Tensor<f32>,
-    second: &mut Tensor<f32>,
-    units: usize,
+/// The numbers of a step of Adam, as in [`AdamNumbers`].
+#[derive(CubeType, CubeLaunch)]
+struct Adam {
     factor: f32,
     pull: f32,
     shrink: f32,
@@ -33,49 +27,46 @@ fn adam_kernel(
     root: f32,
     eps: f32,
     rate: f32,
+}
+
+/// The same arithmetic as `pipeline_kernels::adam`, which names its source.
+#[cube(launch, address_type = "dynamic")]
+fn adam_kernel(
+    weight: &mut Tensor<f32>,
+    gradient: &Tensor<f32>,
+    first: &mut Tensor<f32>,
+    second: &mut Tensor<f32>,
+    units: usize,
+    adam: &Adam,
 ) {
     if ABSOLUTE_POS >= units {
         terminate!();
     }
     let w = weight[ABSOLUTE_POS];
-    let g = gradient[ABSOLUTE_POS] * factor + w * pull;
-    let m = first[ABSOLUTE_POS] * keep1 + g * take1;
-    let v = second[ABSOLUTE_POS] * keep2 + g * g * take2;
+    let g = gradient[ABSOLUTE_POS] * adam.factor + w * adam.pull;
+    let m = first[ABSOLUTE_POS] * adam.keep1 + g * adam.take1;
+    let v = second[ABSOLUTE_POS] * adam.keep2 + g * g * adam.take2;
     first[ABSOLUTE_POS] = m;
     second[ABSOLUTE_POS] = v;
-    weight[ABSOLUTE_POS] = w * shrink - m / (f32::sqrt(v) / root + eps) * rate;
+    weight[ABSOLUTE_POS] = w * adam.shrink - m / (f32::sqrt(v) / adam.root + adam.eps) * adam.rate;
 }
 
-/// The sum of squares of a piece of a gradient.
+/// The sum of squares of a piece of a gradient of `values` values.
 #[cube(launch, address_type = "dynamic")]
-fn squares_kernel(
-    gradient: &Tensor<f32>,
-    sums: &mut Tensor<f32>,
-    values: usize,
-    place: usize,
-    pieces: usize,
-    #[comptime] units: usize,
-) {
+fn squares_kernel(gradient: &Tensor<f32>, sums: &mut Tensor<f32>, values: usize, place: usize) {
     let me = UNIT_POS_X as usize;
     let piece = CUBE_POS_X as usize;
     let mut sum = 0.0f32;
-    let mut at = piece * units + me;
+    let mut at = piece * UNITS + me;
     while at < values {
         let value = gradient[at];
         sum += value * value;
-        at += pieces * units;
+        at += comptime!(PIECES * UNITS);
     }
-    let mut all = Shared::<[Vector<f32, Const<1>>]>::new_slice(units);
-    all[me] = Vector::new(sum);
-    add_columns::<Const<1>>(&mut all, me, 1usize, units);
+    let sum = cube_sum(sum, UNITS);
     if me == 0 {
-        sums[place + piece] = all[0usize].extract(0usize);
+        sums[place + piece] = sum;
     }
-}
-
-/// A tensor that nobody else holds.
-fn own(tensor: CubeTensor) -> CubeTensor {
-    if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
 /// A step of Adam: the weights and both running means after it.
@@ -85,10 +76,10 @@ pub(in super::super) fn adam(
     gradient: Values<1>,
     means: [Values<1>; 2],
 ) -> Result<(Values<1>, [Values<1>; 2])> {
-    let AdamNumbers { factor, pull, shrink, first: kept1, second: kept2, root, eps, rate } = step.numbers();
-    let (weight, gradient) = (own(dense(weight)?), dense(gradient)?);
+    let AdamNumbers { factor, pull, shrink, first: [keep1, take1], second: [keep2, take2], root, eps, rate } = step.numbers();
+    let (weight, gradient) = (owned(dense(weight)?), dense(gradient)?);
     let [first, second] = means;
-    let (first, second) = (own(dense(first)?), own(dense(second)?));
+    let (first, second) = (owned(dense(first)?), owned(dense(second)?));
     let units = weight.meta.num_elements();
     let (count, dim) = spread(&weight, units);
     adam_kernel::launch(
@@ -101,16 +92,7 @@ pub(in super::super) fn adam(
         first.clone().into_tensor_arg(),
         second.clone().into_tensor_arg(),
         units,
-        factor,
-        pull,
-        shrink,
-        kept1[0],
-        kept1[1],
-        kept2[0],
-        kept2[1],
-        root,
-        eps,
-        rate,
+        AdamLaunch { factor, pull, shrink, keep1, take1, keep2, take2, root, eps, rate },
     );
     Ok((tensor(weight), [tensor(first), tensor(second)]))
 }
@@ -130,8 +112,6 @@ pub(in super::super) fn squares(gradients: &[Values<1>]) -> Result<Option<Values
             sums.clone().into_tensor_arg(),
             gradient.meta.num_elements(),
             slot * PIECES,
-            PIECES,
-            UNITS,
         );
     }
     Ok(Some(tensor(sums)))

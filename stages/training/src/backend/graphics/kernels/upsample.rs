@@ -5,17 +5,38 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
-use super::channels::{Pieces, add_columns, fold, share};
-use super::lines::{Lines, Values, addresses, dense, float32, spread, stored, tensor};
+use super::channels::{Pieces, column_sum, fold};
+use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tensor};
 
-/// Where a unit of the larger map finds its line among the blocks, and which line of a pixel it is.
+/// A unit for each vector of channels of each pixel of the larger map.
+#[derive(CubeType, CubeLaunch)]
+struct Blocks {
+    units: usize,
+    vectors: FastDivmod<usize>,
+    /// Of the larger map.
+    width: FastDivmod<usize>,
+    /// Vectors of a pixel of the larger map.
+    own: usize,
+    /// Width of the smaller map.
+    half: usize,
+}
+
+/// A unit's vector: its place among the blocks, and which of its pixel's it is.
+#[derive(CubeType)]
+struct Block {
+    at: usize,
+    vector: usize,
+}
+
 #[cube]
-fn block(unit: usize, lines: &FastDivmod<usize>, width: &FastDivmod<usize>, own: usize, half: usize) -> (usize, usize) {
-    let (pixel, line) = lines.div_mod(unit);
-    // Rows of all images, one after the other: each has an even number of them.
-    let (y, x) = width.div_mod(pixel);
-    let window = (y / 2) * half + x / 2;
-    ((window * 4 + (y % 2) * 2 + x % 2) * own + line, line)
+impl Blocks {
+    fn block(&self, unit: usize) -> Block {
+        let (pixel, vector) = self.vectors.div_mod(unit);
+        // Rows of all images, one after the other: each has an even number of them.
+        let (y, x) = self.width.div_mod(pixel);
+        let window = (y / 2) * self.half + x / 2;
+        Block { at: (window * 4 + (y % 2) * 2 + x % 2) * self.own + vector, vector }
+    }
 }
 
 #[cube(launch, address_type = "dynamic")]
@@ -23,36 +44,27 @@ fn upsample_kernel<E: Float, N: Size>(
     blocks: &Tensor<Vector<E, N>>,
     bias: &Tensor<Vector<f32, N>>,
     output: &mut Tensor<Vector<E, N>>,
-    units: usize,
-    lines: FastDivmod<usize>,
-    width: FastDivmod<usize>,
-    own: usize,
-    half: usize,
+    places: &Blocks,
     #[define(E)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= units {
+    if ABSOLUTE_POS >= places.units {
         terminate!();
     }
-    let (from, line) = block(ABSOLUTE_POS, &lines, &width, own, half);
-    output[ABSOLUTE_POS] = Vector::cast_from(Vector::<f32, N>::cast_from(blocks[from]) + bias[line]);
+    let from = places.block(ABSOLUTE_POS);
+    output[ABSOLUTE_POS] = Vector::cast_from(Vector::<f32, N>::cast_from(blocks[from.at]) + bias[from.vector]);
 }
 
 #[cube(launch, address_type = "dynamic")]
 fn windows_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
     blocks: &mut Tensor<Vector<E, N>>,
-    units: usize,
-    lines: FastDivmod<usize>,
-    width: FastDivmod<usize>,
-    own: usize,
-    half: usize,
+    places: &Blocks,
     #[define(E)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= units {
+    if ABSOLUTE_POS >= places.units {
         terminate!();
     }
-    let (to, _) = block(ABSOLUTE_POS, &lines, &width, own, half);
-    blocks[to] = x[ABSOLUTE_POS];
+    blocks[places.block(ABSOLUTE_POS).at] = x[ABSOLUTE_POS];
 }
 
 /// The sums of a map over a piece of an image.
@@ -60,117 +72,96 @@ fn windows_kernel<E: Float, N: Size>(
 fn sum_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
     sums: &mut Tensor<Vector<f32, N>>,
-    lines: usize,
-    pixels: usize,
-    length: usize,
-    pieces: usize,
-    #[comptime] width: usize,
-    #[comptime] height: usize,
+    pieces: &Pieces,
     #[define(E)] _dtype: ElemType,
 ) {
-    let (line, image, start, end) = share(pixels, length, width);
+    let share = pieces.share();
     let mut sum = Vector::<f32, N>::new(0.0f32);
-    if line < lines {
-        let base = image * pixels * lines + line;
-        let mut at = start;
-        while at < end {
-            sum += Vector::cast_from(x[base + at * lines]);
-            at += height;
+    if share.vector < pieces.vectors {
+        let base = pieces.base(&share);
+        let mut at = share.start;
+        while at < share.end {
+            sum += Vector::cast_from(x[base + at * pieces.vectors]);
+            at += comptime!(pieces.height);
         }
     }
-    let mut all_sums = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = UNIT_POS as usize;
-    all_sums[me] = sum;
-    add_columns::<N>(&mut all_sums, me, width, height);
-    if UNIT_POS_Y == 0 && line < lines {
-        sums[(image * pieces + CUBE_POS_Y as usize) * lines + line] = all_sums[me];
+    let sum = column_sum::<N>(sum, comptime!(pieces.width), comptime!(pieces.height));
+    if pieces.writes(&share) {
+        sums[pieces.place(&share)] = sum;
     }
 }
 
-/// `blocks`, a row for each pixel `[batch * height * width, 4 * outputs]` with the four pixels of its window one after the other, as a map
-/// `[batch, outputs, 2 height, 2 width]`, with the bias added.
+/// The blocks of a (larger) map.
+fn blocks(map: &Nhwc, vector_size: usize) -> (usize, BlocksLaunch) {
+    let own = map.channels / vector_size;
+    let units = map.batch * map.pixels() * own;
+    (units, BlocksLaunch { units, vectors: own, width: map.width, own, half: map.width / 2 })
+}
+
+/// `blocks`, a row for each pixel `[batch * height * width, 4 * outputs]` with the four pixels of its window one after the other,
+/// as a map `[batch, outputs, 2 height, 2 width]`, with the bias added.
 pub(in super::super) fn upsample(
-    blocks: Values<2>,
+    from: Values<2>,
     bias: Values<1>,
     [batch, outputs, height, width]: [usize; 4],
 ) -> Result<Values<4>> {
-    let (blocks, bias) = (dense(blocks)?, dense(bias)?);
-    let output = Lines::empty(&blocks, [batch, 2 * height, 2 * width, outputs], blocks.dtype);
-    let vector = output.vector(&[]);
-    let own = outputs / vector;
-    let units = batch * output.pixels() * own;
-    let (count, dim) = spread(&blocks, units);
-    let client = blocks.client.clone();
-    let (addresses, dtype) = (addresses(&[&output.tensor]), stored(&blocks));
+    let from = dense(from)?;
+    let output = Nhwc::empty(&from, [batch, 2 * height, 2 * width, outputs], from.dtype);
+    let vector_size = output.vector_size(&[]);
+    let (units, places) = blocks(&output, vector_size);
+    let (count, dim) = spread(&from, units);
     upsample_kernel::launch(
-        &client,
+        &from.client,
         count,
         dim,
-        addresses,
-        vector,
-        blocks.into_tensor_arg(),
-        bias.into_tensor_arg(),
+        addresses(&[&output.tensor]),
+        vector_size,
+        from.clone().into_tensor_arg(),
+        dense(bias)?.into_tensor_arg(),
         output.tensor.clone().into_tensor_arg(),
-        units,
-        own,
-        output.width,
-        own,
-        width,
-        dtype,
+        places,
+        stored(&from),
     );
     Ok(output.map())
 }
 
 /// The other way: a map `[batch, outputs, 2 height, 2 width]` as `[batch * height * width, 4 * outputs]`.
 pub(in super::super) fn windows(map: Values<4>) -> Result<Values<2>> {
-    let map = Lines::of(map)?;
-    let vector = map.vector(&[]);
-    let own = map.channels / vector;
-    let (half, units) = (map.width / 2, map.batch * map.pixels() * own);
-    let blocks = Lines::empty(&map.tensor, [1, 1, map.batch * map.pixels() / 4, 4 * map.channels], map.tensor.dtype);
+    let map = Nhwc::of(map)?;
+    let vector_size = map.vector_size(&[]);
+    let made = Nhwc::empty(&map.tensor, [1, 1, map.batch * map.pixels() / 4, 4 * map.channels], map.tensor.dtype);
+    let (units, places) = blocks(&map, vector_size);
     let (count, dim) = spread(&map.tensor, units);
-    let client = map.tensor.client.clone();
-    let (addresses, dtype) = (addresses(&[&map.tensor]), stored(&map.tensor));
     windows_kernel::launch(
-        &client,
+        &map.tensor.client,
         count,
         dim,
-        addresses,
-        vector,
-        map.tensor.into_tensor_arg(),
-        blocks.tensor.clone().into_tensor_arg(),
-        units,
-        own,
-        map.width,
-        own,
-        half,
-        dtype,
+        addresses(&[&map.tensor]),
+        vector_size,
+        map.tensor.clone().into_tensor_arg(),
+        made.tensor.clone().into_tensor_arg(),
+        places,
+        stored(&map.tensor),
     );
-    Ok(tensor::<4>(blocks.tensor).reshape([blocks.width, blocks.channels]))
+    Ok(tensor::<4>(made.tensor).reshape([made.width, made.channels]))
 }
 
 /// The gradient of the bias: the sums `[outputs]` of a map `[batch, outputs, height, width]` over all its pixels.
 pub(in super::super) fn upsample_bias(upstream: Values<4>) -> Result<Values<1>> {
-    let map = Lines::of(upstream)?;
-    let vector = map.vector(&[]);
-    let pieces = Pieces::of(&map, vector);
+    let map = Nhwc::of(upstream)?;
+    let vector_size = map.vector_size(&[]);
+    let pieces = Pieces::of(&map, vector_size);
     let sums = float32(&map.tensor, [map.batch * pieces.pieces, map.channels]);
     let (count, dim) = pieces.launch(map.batch);
-    let client = map.tensor.client.clone();
     sum_kernel::launch(
-        &client,
+        &map.tensor.client,
         count,
         dim,
         addresses(&[&map.tensor]),
-        vector,
+        vector_size,
         map.tensor.clone().into_tensor_arg(),
         sums.clone().into_tensor_arg(),
-        pieces.lines,
-        pieces.pixels,
-        pieces.length,
-        pieces.pieces,
-        pieces.width,
-        pieces.height,
+        pieces.arg(),
         stored(&map.tensor),
     );
     Ok(tensor::<2>(fold(sums, [1, map.batch * pieces.pieces, map.channels])).reshape([map.channels]))

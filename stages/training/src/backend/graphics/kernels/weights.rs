@@ -1,5 +1,5 @@
-//! Gradients of weights, as products of matrices over pixels: the only sums there are of a million terms. Pixels are cut into pieces, so that
-//! there are enough products to fill a device; a piece's sums are float32 whatever the maps are stored in, and so is the sum of the pieces.
+//! Gradients of weights, as products of matrices over pixels: sums of up to a million terms. Pixels are divided into pieces, so
+//! that the products fill a device. Pieces are summed in float32 whatever the maps are stored in.
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl::zspace::metadata::Metadata;
@@ -10,21 +10,21 @@ use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
 use super::super::costs::NEIGHBOURS;
-use super::activation::{Frame, Part, framed};
 use super::channels::fold;
-use super::lines::{Lines, dense, float32, tensor};
-use super::normed::Read;
+use super::im2col::{Window, im2col};
+use super::nhwc::{Nhwc, dense, float32, tensor};
+use super::normed::{Operand, Read};
 
-/// So many products of a tile each fill a large device.
+/// Products of one tile each that fill a large device.
 const PRODUCTS: usize = 256;
 
-/// Rows and columns of what a device's kernels compute at a time.
+/// Rows and columns of a tile of a device's kernels for products.
 const TILE: usize = 64;
 
-/// At least so many pixels a product sums up.
+/// Minimum pixels per product.
 const LEAST: usize = 256;
 
-/// The most rows that divide a height and have no more than so many pixels; one at least.
+/// The most rows that divide `height` and have at most `most` pixels; at least one.
 fn divided(height: usize, width: usize, most: usize) -> usize {
     (1..=height).rev().find(|rows| height.is_multiple_of(*rows) && (*rows == 1 || rows * width <= most)).unwrap_or(1)
 }
@@ -33,7 +33,7 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Bytes from which multiples a device lets a buffer begin.
+/// Buffer offset alignment, in bytes.
 fn alignment(tensor: &CubeTensor) -> usize {
     (tensor.client.properties().memory.alignment as usize).max(1)
 }
@@ -55,28 +55,27 @@ fn multiply(left: CubeTensor, right: CubeTensor, output: CubeTensor) -> Result<(
     Ok(())
 }
 
-/// How the pixels of a convolution are shared out among products of matrices.
+/// How the pixels of a convolution are divided among products of matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shares {
     /// Images at a time.
     images: usize,
     /// Rows at a time.
     rows: usize,
-    /// Columns that a row has, those behind the last being zero.
+    /// Columns of a row; those after the image's last are zero.
     columns: usize,
     /// Rows of a product.
     each: usize,
 }
 
 impl Shares {
-    /// `step`: rows begin at multiples of so many columns.
+    /// `step`: rows begin at multiples of this many columns.
     fn of([batch, height, width]: [usize; 3], inputs: usize, outputs: usize, step: usize) -> Self {
         let columns = width.next_multiple_of(step);
         let values = (batch * height * width * inputs).clamp(*NEIGHBOURS.start(), *NEIGHBOURS.end());
         let most = values / (3 * inputs).max(1);
         let images = divided(batch, height * columns, most);
         let rows = if images > 1 { height } else { divided(height, columns, most) };
-        // As many products as fill a device, of tiles that its kernels compute at a time.
         let tiles = (3 * inputs).div_ceil(TILE) * outputs.div_ceil(TILE);
         let wanted = PRODUCTS.div_ceil(tiles * images).max(1);
         let each = divided(rows, columns, (rows * columns / wanted).max(LEAST));
@@ -88,15 +87,15 @@ impl Shares {
     }
 }
 
-/// The gradient of a 3 x 3 convolution's weights, `[outputs, inputs, 3, 3]`: for each row of the kernel a product of two matrices with a row for
-/// each pixel, one of the pixel's three neighbours in that row, side by side, the other of the gradient. Some rows of the images at a time, so
-/// that the neighbours don't grow with them; the sums of the pieces do, and are kept until all are added up.
+/// The gradient of a 3 x 3 convolution's weights, `[outputs, inputs, 3, 3]`. Each row of the kernel is a product of two matrices
+/// with a row per pixel: im2col along rows (three taps side by side), and the gradient. A few rows of the images are taken at a
+/// time, so that im2col doesn't grow with the images; the sums of the pieces do, and are kept until all are summed.
 pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) -> Result<Tensor<4>> {
-    let parts = inputs.into_iter().map(Part::of).collect::<Result<Vec<_>>>()?;
-    let upstream = Part::Plain(Lines::of(upstream)?);
-    let Lines { batch, height, width, channels: outputs, tensor: ref gradient } = *upstream.map();
-    let inputs: usize = parts.iter().map(|part| part.map().channels).sum();
-    // Rows begin where a device lets a buffer begin, so that the matrices of all three rows of the kernel are views of one.
+    let operands = inputs.into_iter().map(Operand::of).collect::<Result<Vec<_>>>()?;
+    let upstream = Operand::Plain(Nhwc::of(upstream)?);
+    let Nhwc { batch, height, width, channels: outputs, tensor: ref gradient } = *upstream.map();
+    let inputs: usize = operands.iter().map(|operand| operand.map().channels).sum();
+    // Rows are aligned as buffers must be, so that the matrices of all three rows of the kernel are views of one.
     let (alignment, value) = (alignment(gradient), gradient.dtype.size());
     let step = alignment / gcd(alignment, (3 * inputs * value).max(1));
     let shares @ Shares { images, rows, columns, each } = Shares::of([batch, height, width], inputs, outputs, step);
@@ -107,19 +106,19 @@ pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) 
     let made = float32(gradient, [3 * turns * stride]);
     let places = (0..batch).step_by(images).flat_map(|from| (0..height).step_by(rows).map(move |first| (from, first)));
     for (turn, (from, first)) in places.enumerate() {
-        let parts: Vec<Part> = parts.iter().map(|part| part.images(from, images)).collect();
-        let neighbours = framed(&parts, Frame { first, margin: 1, rows: rows + 2, columns, taps: 3 })?;
+        let operands: Vec<Operand> = operands.iter().map(|operand| operand.images(from, images)).collect();
+        let taps = im2col(&operands, Window { first, margin: 1, rows: rows + 2, columns, taps: 3 })?;
         let start = (from * height + first) * width * outputs;
         let (right, start, image) = if columns == width && (start * value).is_multiple_of(alignment) {
             (gradient.clone(), start, height * width * outputs)
         } else {
-            let frame = Frame { first, margin: 0, rows, columns, taps: 1 };
-            (framed(&[upstream.images(from, images)], frame)?, 0, rows * columns * outputs)
+            let window = Window { first, margin: 0, rows, columns, taps: 1 };
+            (im2col(&[upstream.images(from, images)], window)?, 0, rows * columns * outputs)
         };
         let right = view(&right, start, [images, pieces, length, outputs], [image, length * outputs, outputs, 1]);
         for row in 0..3 {
             let left = view(
-                &neighbours,
+                &taps,
                 row * columns * 3 * inputs,
                 [images, pieces, 3 * inputs, length],
                 [(rows + 2) * columns * 3 * inputs, length * 3 * inputs, 1, 3 * inputs],
@@ -137,19 +136,19 @@ pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) 
 /// The gradient of an upsampling's weights `[inputs, 4 * outputs]`, from its input `[batch, inputs, height, width]` and the gradient of its
 /// output as blocks `[batch * height * width, 4 * outputs]`.
 pub(in super::super) fn upsample_weight(input: Tensor<4>, blocks: Tensor<2>) -> Result<Tensor<2>> {
-    let Lines { batch, height, width, channels: inputs, tensor } = Lines::of(input)?;
+    let Nhwc { batch, height, width, channels: inputs, tensor: map } = Nhwc::of(input)?;
     let [_, outputs] = blocks.dims();
     let pixels = batch * height * width;
     let tiles = inputs.div_ceil(TILE) * outputs.div_ceil(TILE);
     let length = divided(pixels, 1, (pixels / PRODUCTS.div_ceil(tiles)).max(LEAST));
     let pieces = pixels / length;
-    let left = view(&tensor, 0, [1, pieces, inputs, length], [pixels * inputs, length * inputs, 1, inputs]);
+    let left = view(&map, 0, [1, pieces, inputs, length], [pixels * inputs, length * inputs, 1, inputs]);
     let right = dense(blocks)?;
     let right = view(&right, 0, [1, pieces, length, outputs], [pixels * outputs, length * outputs, outputs, 1]);
-    let made = float32(&tensor, [1, pieces, inputs, outputs]);
+    let made = float32(&map, [1, pieces, inputs, outputs]);
     multiply(left, right, made.clone())?;
     let sums = fold(made, [1, pieces, inputs * outputs]);
-    Ok(super::lines::tensor::<2>(sums).reshape([inputs, outputs]))
+    Ok(tensor::<2>(sums).reshape([inputs, outputs]))
 }
 
 #[cfg(test)]

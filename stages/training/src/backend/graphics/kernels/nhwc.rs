@@ -1,5 +1,4 @@
-//! Maps as the kernels take them, `[batch, height, width, channels]` in memory without gaps, and the way from burn's tensors to them
-//! and back.
+//! Maps as kernels take them: NHWC tensors without gaps, and the way from burn's tensors to them and back.
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
@@ -11,12 +10,12 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
-/// A tensor of burn's: what kernels call a tensor is what they are given of one.
+/// A tensor of burn's, in files whose `Tensor` is the kernels'.
 pub(super) type Values<const D: usize> = Tensor<D>;
 
 /// A map `[batch, height, width, channels]` without gaps.
 #[derive(Clone)]
-pub(super) struct Lines {
+pub(super) struct Nhwc {
     pub tensor: CubeTensor,
     pub batch: usize,
     pub height: usize,
@@ -24,8 +23,8 @@ pub(super) struct Lines {
     pub channels: usize,
 }
 
-impl Lines {
-    /// From a tensor `[batch, channels, height, width]`, copied only if it lies otherwise in memory.
+impl Nhwc {
+    /// From a tensor `[batch, channels, height, width]`, copied only if its layout in memory differs.
     pub fn of(map: Tensor<4>) -> Result<Self> {
         let [batch, channels, height, width] = map.dims();
         Ok(Self { tensor: dense(map.permute([0, 2, 3, 1]))?, batch, height, width, channels })
@@ -47,18 +46,19 @@ impl Lines {
         tensor::<4>(self.tensor).permute([0, 3, 1, 2])
     }
 
-    /// Of some of the images.
+    /// Some of the images.
     pub fn images(&self, from: usize, count: usize) -> Self {
         Self { tensor: rows(&self.tensor, from, count), batch: count, ..self.clone() }
     }
 
+    /// Pixels of an image.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// How many neighbouring channels a unit handles at once: as many as the device reads at a time, of those that divide all of the
-    /// counts of channels.
-    pub fn vector(&self, channels: &[usize]) -> usize {
+    /// Neighbouring channels that a unit handles at once: the device's widest load that divides this map's channels and all of
+    /// `channels`.
+    pub fn vector_size(&self, channels: &[usize]) -> usize {
         let mut sizes = self.tensor.client.io_optimized_vector_sizes(4);
         sizes
             .find(|size| self.channels.is_multiple_of(*size) && channels.iter().all(|count| count.is_multiple_of(*size)))
@@ -94,18 +94,23 @@ pub(super) fn float32<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> C
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), DType::F32)
 }
 
-/// The type of a tensor's values as kernels are told it.
+/// A tensor that nobody else holds: itself or a copy.
+pub(super) fn owned(tensor: CubeTensor) -> CubeTensor {
+    if tensor.can_mut() { tensor } else { tensor.copy() }
+}
+
+/// The type of a tensor's values, as a kernel's argument.
 pub(super) fn stored(tensor: &CubeTensor) -> ElemType {
     dtype_to_storage_type(tensor.dtype)
 }
 
-/// What is wide enough to count the values of all of the tensors.
+/// An index type wide enough for each of the tensors.
 pub(super) fn addresses(tensors: &[&CubeTensor]) -> AddressType {
     let widest = tensors.iter().map(|tensor| tensor.meta.num_elements()).max().unwrap_or(0);
     AddressType::from_len(widest)
 }
 
-/// A launch of so many units that know of each other nothing.
+/// A launch of independent units.
 pub(super) fn spread(like: &CubeTensor, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(&like.client, units);
     (calculate_cube_count_elemwise(&like.client, units, dim), dim)

@@ -1,0 +1,105 @@
+//! The sets of values that share statistics in a norm: a group of a sample's channels, or a channel of all samples.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+
+use crate::layer::{Norm, NormKind};
+
+/// Units that work on a set.
+pub(super) const UNITS: usize = 128;
+
+/// The sets of a norm.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sets {
+    /// Channels of a set.
+    pub members: usize,
+    /// Whether a set goes over all samples.
+    pub batch: bool,
+    pub count: usize,
+}
+
+impl Sets {
+    /// Those of a norm, in maps of `batch` samples.
+    pub fn of(norm: &Norm, batch: usize) -> Self {
+        let members = norm.members();
+        match norm.kind {
+            NormKind::Batch => Self { members: 1, batch: true, count: norm.channels },
+            NormKind::Group | NormKind::Instance => Self { members, batch: false, count: batch * (norm.channels / members) },
+        }
+    }
+
+    /// Every channel of every sample by itself.
+    pub fn planes(batch: usize, channels: usize) -> Self {
+        Self { members: 1, batch: false, count: batch * channels }
+    }
+
+    /// How many values a set has.
+    pub fn values(&self, batch: usize, pixels: usize) -> usize {
+        self.members * pixels * if self.batch { batch } else { 1 }
+    }
+
+    /// Cubes and units of a launch: a cube for each set.
+    pub fn launch(&self) -> (CubeCount, CubeDim) {
+        (CubeCount::Static(self.count as u32, 1, 1), CubeDim::new_1d(UNITS as u32))
+    }
+
+    /// The argument of a launch on sums `[images, pieces, channels]`.
+    pub fn arg(&self, [images, pieces, channels]: [usize; 3]) -> PiecesOfSetsLaunch {
+        PiecesOfSetsLaunch { images, pieces, channels, members: self.members, batch: self.batch }
+    }
+}
+
+/// Sums over pieces `[images, pieces, channels]` by sets, in a kernel with a cube for each set.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct PiecesOfSets {
+    pub images: usize,
+    pub pieces: usize,
+    pub channels: usize,
+    /// Channels of a set.
+    members: usize,
+    #[cube(comptime)]
+    batch: bool,
+}
+
+/// One of the sums of a set.
+#[derive(CubeType)]
+pub(super) struct Element {
+    /// Its place in `[images, pieces, channels]`.
+    pub at: usize,
+    pub channel: usize,
+    /// Of an image.
+    pub piece: usize,
+}
+
+#[cube]
+impl PiecesOfSets {
+    /// How many sums the set has.
+    pub fn elements(&self) -> usize {
+        if comptime!(self.batch) { self.pieces * self.images } else { self.pieces * self.members }
+    }
+
+    /// One of them.
+    pub fn element(&self, index: usize) -> Element {
+        let set = CUBE_POS_X as usize;
+        let groups = self.channels / self.members;
+        // Pieces of all images, one after the other.
+        let (piece, member) = (index / self.members, index % self.members);
+        if comptime!(self.batch) {
+            Element { at: piece * self.channels + set, channel: set, piece: piece % self.pieces }
+        } else {
+            let channel = (set % groups) * self.members + member;
+            Element { at: ((set / groups) * self.pieces + piece) * self.channels + channel, channel, piece }
+        }
+    }
+
+    /// How many channels of samples take their values from the set.
+    pub fn planes(&self) -> usize {
+        if comptime!(self.batch) { self.images } else { self.members }
+    }
+
+    /// The place of one of them in `[images, channels]`.
+    pub fn plane(&self, index: usize) -> usize {
+        let set = CUBE_POS_X as usize;
+        if comptime!(self.batch) { index * self.channels + set } else { set * self.members + index }
+    }
+}

@@ -73,7 +73,8 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
                 };
                 self.tape.statistics[node] = None;
                 self.free(node);
-                for (&input, upstream) in inputs.iter().zip(upstream) {
+                // Last to first, as nodes free the maps that only earlier nodes would still read.
+                for (&input, upstream) in inputs.iter().zip(upstream).rev() {
                     let sum = self.gradients[input][0].take();
                     self.gradients[input][0] = Some(self.e.add(sum, upstream)?);
                     self.given(input, block)?;

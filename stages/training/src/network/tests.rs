@@ -3,11 +3,11 @@
 
 use burn::tensor::Tensor;
 use pipeline_contract::stage_rng;
-use pipeline_kernels::Area;
+use pipeline_kernels::{Activation, Area};
 
 use super::{Builder, Checkpointing, Heads, Network};
 use crate::backend::{self, Site, Work};
-use crate::layer::{Head, LayerBackend, MaxPool, NormKind, NormOptions};
+use crate::layer::{Convolution, Head, LayerBackend, MaxPool, Norm, NormKind, NormOptions};
 use crate::loss::{Loss, LossBackend, Target};
 use crate::memory::{Ledger, Tried};
 use crate::parameters::{State, zeros};
@@ -33,6 +33,27 @@ fn network() -> Network {
     b.finish("a test network".into(), Vec::new(), Heads::single(logits, 1), 2)
 }
 
+/// A norm over two maps of the same images; its third group of three channels is in both.
+fn side_by_side() -> Network {
+    let mut b = Builder::default();
+    let group = NormOptions::new(NormKind::Group);
+    b.block("pair");
+    let pooled = b.layer(MaxPool, &[Builder::IMAGES]);
+    let convolutions = [("left", 8), ("right", 16)].map(|(name, to)| Convolution::new(&mut b.layout, name, 3, to));
+    let maps = convolutions.map(|convolution| b.layer(convolution, &[pooled]));
+    let norm = Norm::new(&mut b.layout, "norm", 24, group, Activation::Relu);
+    let both = b.norm(norm, &maps);
+    let pair = b.conv_norm("pair", 0, &[both], [24, 8], group);
+    b.block("body");
+    let body = b.conv_norm("body", 0, &[pair], [8, 16], group);
+    let body = b.conv_norm("body", 1, &[body], [16, 16], group);
+    let body = b.conv_norm("body", 2, &[body], [16, 8], group);
+    b.block("head");
+    let head = Head::new(&mut b.layout, "head", 8, 1);
+    let logits = b.layer(head, &[body]);
+    b.finish("maps side by side".into(), Vec::new(), Heads::single(logits, 1), 2)
+}
+
 struct Train<'a> {
     network: &'a Network,
     values: &'a [f32],
@@ -53,8 +74,8 @@ impl Work for Train<'_> {
 }
 
 /// Gradients, counters of batch norm and the most that was held, of a pass under a mode.
-fn pass(mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
-    let (network, device) = (network(), crate::device::open("cpu").expect("the CPU").device);
+fn pass(network: &Network, mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
+    let device = crate::device::open("cpu").expect("the CPU").device;
     let mut state = State::fresh(&network.layout, &device, |name| stage_rng(3, 0, name, "test")).expect("small sizes");
     let mut gradients = zeros(&state.trained, &device);
     let area = Area { batch: 2, height: 12, width: 20 };
@@ -64,7 +85,7 @@ fn pass(mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
     let ledger = Ledger::default();
     let (precision, gradients_of) = (Precision::Float32, gradients.as_mut_slice());
     let site = Site { state: &mut state, gradients: gradients_of, precision, ledger: ledger.clone() };
-    let work = Train { network: &network, values: &values, labels: &masks, area, mode };
+    let work = Train { network, values: &values, labels: &masks, area, mode };
     assert!(backend::run(site, work).is_ok());
     assert_eq!(ledger.now().total, 0, "every map is gone");
     let values = |tensor: &Tensor<1>| tensor.try_to_vec_as::<f32>().expect("float32");
@@ -73,14 +94,16 @@ fn pass(mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
 
 #[test]
 fn a_network_of_other_blocks_has_every_mode() {
-    let (expected, counters, most) = pass(Checkpointing::None);
-    assert!(expected.iter().all(|gradient| gradient.iter().any(|value| *value != 0.0)), "every tensor has a gradient");
-    assert_eq!(counters, [1; 5]);
-    for mode in [Checkpointing::Blocks, Checkpointing::Full] {
-        let (actual, counters, held) = pass(mode);
-        assert_eq!(counters, [1; 5], "norm statistics move once");
-        assert!(held < most, "{mode:?} holds {held}, none {most}");
-        let pairs = expected.iter().flatten().zip(actual.iter().flatten());
-        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6), "{mode:?}");
+    for (network, once) in [(network(), vec![1; 5]), (side_by_side(), Vec::new())] {
+        let (expected, counters, most) = pass(&network, Checkpointing::None);
+        assert!(expected.iter().all(|gradient| gradient.iter().any(|value| *value != 0.0)), "every tensor has a gradient");
+        assert_eq!(counters, once);
+        for mode in [Checkpointing::Blocks, Checkpointing::Full] {
+            let (actual, counters, held) = pass(&network, mode);
+            assert_eq!(counters, once, "norm statistics move once");
+            assert!(held < most, "{mode:?} holds {held}, none {most}");
+            let pairs = expected.iter().flatten().zip(actual.iter().flatten());
+            assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-6), "{mode:?}");
+        }
     }
 }

@@ -9,10 +9,11 @@ use common::names;
 use pipeline_contract::stage_rng;
 use pipeline_training::Precision;
 use pipeline_training::device;
+use pipeline_training::layer::{Convolution, Head, Norm, NormKind};
 use pipeline_training::loss::Loss;
 use pipeline_training::memory::Ledger;
 use pipeline_training::micro_batch::{MicroBatch, Pixels};
-use pipeline_training::network::Checkpointing;
+use pipeline_training::network::{Builder, Checkpointing, Heads, Network};
 use pipeline_training::networks::UNetConfig;
 use pipeline_training::parameters::State;
 use pipeline_training::policy::Setting;
@@ -20,10 +21,48 @@ use pipeline_training::trainee::Trainee;
 use rand::RngExt as _;
 
 #[derive(Debug, Clone, Copy)]
+enum Architecture {
+    UNet {
+        norm: &'static str,
+        base: usize,
+        depth: usize,
+    },
+    /// A norm over two maps of these channels.
+    SideBySide {
+        norm: NormKind,
+        channels: [usize; 2],
+    },
+}
+
+impl Architecture {
+    fn network(self) -> Network {
+        match self {
+            Self::UNet { norm, base, depth } => UNetConfig::new(base, depth, norm).expect("a valid size").network(),
+            Self::SideBySide { norm, channels } => side_by_side(norm, channels),
+        }
+    }
+}
+
+/// Two convolutions of the images, a norm over both of their maps, and a block that reads them through it.
+fn side_by_side(norm: NormKind, [left, right]: [usize; 2]) -> Network {
+    let mut b = Builder::default();
+    let channels = left + right;
+    b.block("pair");
+    let convolutions = [("left", left), ("right", right)].map(|(name, to)| Convolution::new(&mut b.layout, name, 3, to));
+    let maps = convolutions.map(|convolution| b.layer(convolution, &[Builder::IMAGES]));
+    let shared = Norm::new(&mut b.layout, "norm", channels, norm);
+    let both = b.norm(shared, &maps);
+    b.block("mix");
+    let mix = b.conv_norm("mix", 0, &[both], [channels, 4], norm);
+    b.block("head");
+    let head = Head::new(&mut b.layout, "head", 4, 1);
+    let logits = b.layer(head, &[mix]);
+    b.finish("maps side by side".into(), Vec::new(), Heads::single(logits, 1), 2)
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Case {
-    norm: &'static str,
-    base: usize,
-    depth: usize,
+    architecture: Architecture,
     /// Samples, height and width.
     images: [usize; 3],
     setting: Setting,
@@ -38,7 +77,7 @@ fn batch([count, height, width]: [usize; 3]) -> MicroBatch {
 
 /// What a device makes of a case: losses, gradients, statistics, logits in evaluation.
 fn made(device: &Device, case: Case) -> [Vec<f32>; 4] {
-    let network = UNetConfig::new(case.base, case.depth, case.norm).expect("a valid size").network();
+    let network = case.architecture.network();
     let mut state = State::fresh(&network.layout, device, |name| stage_rng(1, 0, name, "weights")).expect("small");
     // Scales and shifts that are not all the same, so that a norm's own channel is told from its neighbour's.
     for (slot, tensor) in state.trained.iter_mut().enumerate() {
@@ -71,18 +110,26 @@ fn a_graphics_device_computes_what_the_cpu_does() {
     let cpu = device::open("cpu").expect("the CPU").device;
     let setting = |precision, checkpointing| Setting { precision, checkpointing, samples: usize::MAX };
     let (wide, half) = (Precision::Float32, Precision::Float16);
+    let unet = |norm, base, depth| Architecture::UNet { norm, base, depth };
+    let pair = |norm, left, right| Architecture::SideBySide { norm, channels: [left, right] };
     let cases = [
         // Groups of one channel; rows that begin nowhere in particular.
-        Case { norm: "group", base: 2, depth: 2, images: [2, 10, 14], setting: setting(wide, Checkpointing::None) },
+        Case { architecture: unet("group", 2, 2), images: [2, 10, 14], setting: setting(wide, Checkpointing::None) },
         // Groups of two and more channels; more pixels than one piece has, and than a loop of software Vulkan may have turns.
-        Case { norm: "group", base: 16, depth: 3, images: [1, 192, 196], setting: setting(wide, Checkpointing::Blocks) },
+        Case { architecture: unet("group", 16, 3), images: [1, 192, 196], setting: setting(wide, Checkpointing::Blocks) },
         // A million pixels, the size that people train at.
-        Case { norm: "group", base: 2, depth: 2, images: [1, 1024, 1024], setting: setting(wide, Checkpointing::Blocks) },
-        Case { norm: "batch", base: 4, depth: 3, images: [3, 20, 12], setting: setting(wide, Checkpointing::Full) },
+        Case { architecture: unet("group", 2, 2), images: [1, 1024, 1024], setting: setting(wide, Checkpointing::Blocks) },
+        Case { architecture: unet("batch", 4, 3), images: [3, 20, 12], setting: setting(wide, Checkpointing::Full) },
         // Channels that no vector divides.
-        Case { norm: "instance", base: 3, depth: 2, images: [2, 6, 70], setting: setting(wide, Checkpointing::None) },
-        Case { norm: "group", base: 2, depth: 2, images: [1, 512, 512], setting: setting(half, Checkpointing::None) },
-        Case { norm: "batch", base: 8, depth: 2, images: [2, 24, 40], setting: setting(half, Checkpointing::None) },
+        Case { architecture: unet("instance", 3, 2), images: [2, 6, 70], setting: setting(wide, Checkpointing::None) },
+        Case { architecture: unet("group", 2, 2), images: [1, 512, 512], setting: setting(half, Checkpointing::None) },
+        Case { architecture: unet("batch", 8, 2), images: [2, 24, 40], setting: setting(half, Checkpointing::None) },
+        // Groups of three channels: the third group has one in the second map. The maps' pieces differ.
+        Case { architecture: pair(NormKind::Group, 8, 16), images: [2, 96, 100], setting: setting(wide, Checkpointing::None) },
+        // Channels that no vector divides.
+        Case { architecture: pair(NormKind::Group, 7, 9), images: [2, 30, 22], setting: setting(wide, Checkpointing::Full) },
+        Case { architecture: pair(NormKind::Batch, 4, 6), images: [3, 20, 12], setting: setting(wide, Checkpointing::Blocks) },
+        Case { architecture: pair(NormKind::Group, 8, 16), images: [2, 48, 64], setting: setting(half, Checkpointing::None) },
     ];
     for case in cases {
         if device::supports(&graphics, case.setting.precision).is_err() {

@@ -10,6 +10,7 @@ use burn::tensor::{Device, DeviceType};
 use pipeline_contract::{Result, StageError};
 
 use super::opened::{About, Opened, is_cpu};
+use super::quiet::Quiet;
 
 pub(super) const NONE: &str = "no graphics card was found";
 
@@ -68,10 +69,11 @@ fn devices_of_cuda() -> usize {
     0
 }
 
-/// Drivers that aren't there make some backends panic, and nothing of ours is touched meanwhile.
+/// Some backends panic where a driver is missing: then `None`, without a word. Nothing of ours is changed meanwhile.
 fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
     keep_kernels();
     super::lost::watch();
+    let _quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 

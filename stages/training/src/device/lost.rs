@@ -22,14 +22,15 @@ fn hear(words: &str) -> bool {
     heard
 }
 
-/// From now on, libraries' threads that panic for want of a device are heard: nobody there wakes who waits for it.
+/// From now on, panics of libraries' threads are heard: whoever waits for such a thread is never woken.
 #[cfg(feature = "graphics")]
 pub(super) fn watch() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if !panic.payload_as_str().is_some_and(hear) {
+            let lost = panic.payload_as_str().is_some_and(hear);
+            if !lost && !super::quiet::is_answer(panic) {
                 before(panic);
             }
         }));

@@ -99,3 +99,28 @@ impl<E: Element> Kernel for Gradient<'_, E> {
         }
     }
 }
+
+/// Rounds float32 values to those that maps are stored in.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn round<E: Element>(values: &[f32], out: &mut [E]) {
+    assert_eq!(values.len(), out.len(), "the maps' sizes");
+    values.par_chunks(PART).zip(out.par_chunks_mut(PART)).for_each(|(values, out)| E::narrow(values, out));
+}
+
+/// `sum += map`, in float32.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn add_wide<E: Element>(sum: &mut [f32], map: &[E]) {
+    assert_eq!(sum.len(), map.len(), "the maps' sizes");
+    sum.par_chunks_mut(PART).zip(map.par_chunks(PART)).for_each(|(sum, map)| {
+        let mut row = [0.0; ROW];
+        for (sum, map) in sum.chunks_mut(ROW).zip(map.chunks(ROW)) {
+            let row = &mut row[..map.len()];
+            E::widen(map, row);
+            sum.iter_mut().zip(&*row).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}

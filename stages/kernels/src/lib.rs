@@ -32,7 +32,7 @@ pub use convolution::{
     convolve_weight_gradient_workspace, convolve_workspace,
 };
 pub use element::Element;
-pub use elementwise::{activation_gradient, sum};
+pub use elementwise::{activation_gradient, add_wide, round, sum};
 pub use loss::{Targets, Term, WeightedTerm, loss, loss_workspace, target_at};
 pub use nearest::{upsample_nearest, upsample_nearest_gradient};
 pub use norm::{moments, norm_input_gradient, norm_sums};

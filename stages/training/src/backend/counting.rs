@@ -8,8 +8,8 @@ use pipeline_kernels::{Activation, Area};
 
 use crate::layer::{
     ActivationBackend, Convolution, ConvolutionBackend, ConvolutionCall, Head, HeadBackend, MaxPoolBackend, MeanBackend,
-    NearestBackend, NormBackend, NormCall, ProbabilitiesBackend, Running, SumBackend, TransposedBackend, TransposedCall,
-    TransposedConvolution,
+    NearestBackend, NormBackend, NormCall, ProbabilitiesBackend, Running, StoredLogitsBackend, SumBackend, TransposedBackend,
+    TransposedCall, TransposedConvolution,
 };
 use crate::loss::{Loss, LossBackend, Part};
 use crate::memory::Tried;
@@ -131,6 +131,15 @@ impl ProbabilitiesBackend for Counting {
         Ok(())
     }
     fn probabilities_input(&mut self, _: &Map<()>, _: &Map<()>, _: &mut Map<()>) -> Done {
+        Ok(())
+    }
+}
+
+impl StoredLogitsBackend for Counting {
+    fn stored(&mut self, _: &Map<()>) -> Done {
+        Ok(())
+    }
+    fn stored_input(&mut self, _: &Map<()>, _: &mut Map<()>) -> Done {
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::nearest::{NearestBackend, UpsampleNearest};
 use super::norm::NormBackend;
 use super::pool::{MaxPool, MaxPoolBackend};
 use super::probabilities::{Probabilities, ProbabilitiesBackend};
+use super::stored_logits::{StoredLogits, StoredLogitsBackend};
 use super::sum::{Sum, SumBackend};
 use super::transposed::{TransposedBackend, TransposedConvolution};
 use crate::pass::Backend;
@@ -62,5 +63,6 @@ layers! {
     Sum: SumBackend,
     Head: HeadBackend,
     Probabilities: ProbabilitiesBackend,
+    StoredLogits: StoredLogitsBackend,
     MeanLogits: MeanBackend,
 }

@@ -14,6 +14,7 @@ mod nearest;
 mod norm;
 mod pool;
 mod probabilities;
+mod stored_logits;
 mod sum;
 mod transposed;
 
@@ -36,6 +37,8 @@ pub use pool::MaxPool;
 pub(crate) use pool::MaxPoolBackend;
 pub use probabilities::Probabilities;
 pub(crate) use probabilities::ProbabilitiesBackend;
+pub use stored_logits::StoredLogits;
+pub(crate) use stored_logits::StoredLogitsBackend;
 pub use sum::Sum;
 pub(crate) use sum::SumBackend;
 pub use transposed::TransposedConvolution;

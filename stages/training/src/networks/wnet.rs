@@ -1,20 +1,41 @@
 //! W-Net (Galdran et al., "State-of-the-art retinal vessel segmentation with minimalistic models", Scientific Reports 12, 6174, 2022):
 //! a minimal U-Net, then a second one on the image with the first's output behind it. The loss is the sum of both.
 
+use pipeline_contract::{OptionSpec, OptionType};
 use pipeline_kernels::{Activation, Geometry};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::kind::NetworkKind;
 use super::options::read;
 use super::size::{Size, SizeOptions};
-use crate::layer::{Convolution, Head, MaxPool, Norm, Probabilities, Sum, TransposedConvolution};
+use crate::layer::{Convolution, Head, Layer, MaxPool, Norm, Probabilities, StoredLogits, Sum, TransposedConvolution};
 use crate::network::{Builder, Heads, Network, NodeId, Supervised};
 
 pub(super) fn kind() -> NetworkKind {
-    let doc = "W-Net (Galdran 2022): two minimal U-Nets, the second on the image and the first's probabilities; 3 channels in";
-    NetworkKind::new("wnet", doc, Size::options(8, 3, "batch"), |options: &Value| {
-        Ok(network(read::<SizeOptions>(options)?.try_into()?))
+    let doc = "W-Net (Galdran 2022): two minimal U-Nets, the second on the image and the first's output; 3 channels in";
+    let mut options = Size::options(8, 3, "batch");
+    let feed = OptionType::Choice(&["probabilities", "logits"]);
+    let help = "what the second U-Net sees of the first's output; the authors' code gives it the logits";
+    options.push(OptionSpec::new("feed", feed, "probabilities", help));
+    NetworkKind::new("wnet", doc, options, |options: &Value| {
+        let Own { feed } = read(options)?;
+        Ok(network(read::<SizeOptions>(options)?.try_into()?, feed))
     })
+}
+
+/// The option beside those of the size.
+#[derive(Deserialize)]
+struct Own {
+    feed: Feed,
+}
+
+/// What the second U-Net sees of the first's output.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Feed {
+    Probabilities,
+    Logits,
 }
 
 /// One of the two U-Nets under construction.
@@ -76,12 +97,20 @@ impl Little<'_> {
     }
 }
 
-fn network(size: Size) -> Network {
+fn network(size: Size, feed: Feed) -> Network {
     let mut b = Builder::default();
     let first = Little { b: &mut b, name: "first", size }.network(&[Builder::IMAGES], 3);
-    let fed = b.layer(Probabilities, &[first]);
-    let logits = Little { b: &mut b, name: "second", size }.network(&[Builder::IMAGES, fed], 3 + size.classes);
+    let (layer, fed): (Layer, _) = match feed {
+        Feed::Probabilities => (Probabilities.into(), "probabilities"),
+        Feed::Logits => (StoredLogits.into(), "logits"),
+    };
+    let shown = b.layer(layer, &[first]);
+    let logits = Little { b: &mut b, name: "second", size }.network(&[Builder::IMAGES, shown], 3 + size.classes);
     let supervised = [logits, first].map(|node| Supervised { node, weight: 1.0 }).to_vec();
     let heads = Heads { logits, supervised, classes: size.classes };
-    b.finish(format!("W-Net of {}", size.about()), size.metadata("wnet"), heads, size.stride())
+    let mut metadata = size.metadata("wnet");
+    if fed != "probabilities" {
+        metadata.push(("feed".to_owned(), fed.to_owned()));
+    }
+    b.finish(format!("W-Net of {}, feed {fed}", size.about()), metadata, heads, size.stride())
 }

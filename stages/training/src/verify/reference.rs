@@ -51,6 +51,13 @@ struct Sizes {
     classes: usize,
     #[serde(default)]
     deep: bool,
+    /// Of a W-Net.
+    #[serde(default = "probabilities")]
+    feed: String,
+}
+
+fn probabilities() -> String {
+    "probabilities".to_owned()
 }
 
 fn one() -> usize {
@@ -59,13 +66,16 @@ fn one() -> usize {
 
 impl Config {
     fn network(&self) -> Result<Network> {
-        let Sizes { base, depth, norm, classes, deep } = &self.sizes;
+        let Sizes { base, depth, norm, classes, deep, feed } = &self.sizes;
         let mut options = json!({"base": base, "depth": depth, "norm": norm, "classes": classes});
         for (name, value) in [("groups", json!(8)), ("eps", json!(1e-5)), ("momentum", json!(0.1))] {
             options[name] = value;
         }
         if self.network == "unet" {
             options["deep_supervision"] = json!(deep);
+        }
+        if self.network == "wnet" {
+            options["feed"] = json!(feed);
         }
         networks::build(&json!({self.network.as_str(): options}))
     }

@@ -2,7 +2,7 @@
 //! No test is here.
 #![allow(dead_code, clippy::expect_used, clippy::unwrap_used, reason = "each test file uses a part; tests may panic")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -100,8 +100,18 @@ pub fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 /// The parity fixtures, where this checkout has them.
 pub fn fixtures() -> Option<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/parity");
+    let folder = match std::env::var_os("PIPELINE_PARITY") {
+        Some(folder) => folder.into(),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/parity"),
+    };
     folder.join("unet_group.safetensors").exists().then_some(folder)
+}
+
+/// The fixtures in a folder, without their ending.
+pub fn fixture_names(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let names = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".safetensors")?.to_owned()));
+    names.filter(|name| wanted(name)).collect()
 }
 
 /// The options that a kind's stage sees for `given`: with every default filled in, as the reading of a file does.

@@ -13,6 +13,7 @@ mod pool;
 mod probabilities;
 mod runtime;
 mod statistics;
+mod stored_logits;
 mod sum;
 mod transposed;
 mod values;

@@ -32,6 +32,8 @@ mod runtime;
 #[cfg(feature = "graphics")]
 mod statistics;
 #[cfg(feature = "graphics")]
+mod stored_logits;
+#[cfg(feature = "graphics")]
 mod sum;
 #[cfg(feature = "graphics")]
 mod tensors;

@@ -12,7 +12,16 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use support::{Small, checkpoints, drawn, outcome, photographs, said};
+use support::{Small, checkpoints, drawn, drawn_with, outcome, photographs, said};
+
+/// Networks beside the plain U-Net.
+const NETWORKS: [&str; 5] = [
+    "{resunet: {base: 4, depth: 3}}",
+    "{wnet: {base: 4, depth: 3}}",
+    "{wnet: {base: 4, depth: 2, norm: group, groups: 4, feed: logits}}",
+    "{frunet: {base: 2, depth: 3, norm: instance}}",
+    "{unet: {base: 4, depth: 4, deep_supervision: true}}",
+];
 
 /// Where a kill is aimed.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +107,11 @@ fn killed_at_random_moments_a_run_comes_to_the_same_bytes() {
     let kills: usize = std::env::var("PIPELINE_SOAK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let mut rng = StdRng::seed_from_u64(2026);
     soak(&drawn(), "dataset.drawn.num_workers", kills, &mut rng);
+    // Once more over all other networks.
+    for model in NETWORKS {
+        eprintln!("{model}");
+        soak(&drawn_with(model), "dataset.drawn.num_workers", kills.div_ceil(NETWORKS.len()), &mut rng);
+    }
     if let Some(photographs) = photographs() {
         soak(&photographs, "dataset.CHASE_DB1.num_workers", kills, &mut rng);
     }

@@ -32,6 +32,14 @@ pub fn drawn() -> Small {
     Small { file: "pipelines/quickstart.yml".into(), set: set.map(str::to_owned).into() }
 }
 
+/// The same with another network, on eyes of 64 x 64 for two epochs: 6 steps.
+pub fn drawn_with(model: &str) -> Small {
+    let mut small = drawn();
+    let model = format!("stages.train.with.model={model}");
+    small.set.extend([model, "dataset.drawn.image_size=64".into(), "trainer.num_epochs=2".into()]);
+    small
+}
+
 /// The photographs of CHASE_DB1, shrunk, in micro-batches of two, with momentum, a falling learning rate and a preview on the side.
 pub fn photographs() -> Option<Small> {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/CHASE_DB1");

@@ -43,12 +43,37 @@ pub(crate) fn variants() -> Vec<Variant> {
 /// The model of a file that names none: a U-Net with its defaults.
 pub(crate) fn standard() -> Value {
     let kind = unet::kind();
+    Value::Object(Map::from_iter([(kind.name.to_owned(), Value::Object(defaults(&kind)))]))
+}
+
+fn defaults(kind: &NetworkKind) -> Map<String, Value> {
     let default = |option: &OptionSpec| match &option.default {
         DefaultValue::Value(value) => Some((option.name.to_owned(), value.clone())),
         _ => None,
     };
-    let options: Map<String, Value> = kind.options.iter().filter_map(default).collect();
-    Value::Object(Map::from_iter([(kind.name.to_owned(), Value::Object(options))]))
+    kind.options.iter().filter_map(default).collect()
+}
+
+/// The network of a name and of some of its options; the others have their defaults.
+///
+/// # Errors
+/// When there is none of this name, it has no such option, or its options don't fit each other.
+pub(crate) fn build_with(name: &str, given: Map<String, Value>) -> Result<Network> {
+    let kind = find(name)?;
+    let mut options = defaults(&kind);
+    for (option, value) in given {
+        let slot = options.get_mut(&option).ok_or_else(|| StageError::new(format!("{name} has no option {option}")))?;
+        *slot = value;
+    }
+    kind.build(&Value::Object(options))
+}
+
+fn find(name: &str) -> Result<NetworkKind> {
+    let kinds = all();
+    kinds.iter().find(|network| network.name == name).cloned().ok_or_else(|| {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+        StageError::new(format!("there is no network named {name:?}")).help(format!("one of {}", names.join(", ")))
+    })
 }
 
 /// The network of a checked option `model`: its name with its options.
@@ -58,10 +83,5 @@ pub(crate) fn standard() -> Value {
 pub fn build(model: &Value) -> Result<Network> {
     let given = model.as_object().and_then(|model| model.iter().next());
     let (name, options) = given.ok_or_else(|| StageError::new("a model is a name with options"))?;
-    let kinds = all();
-    let kind = kinds.iter().find(|network| network.name == name).ok_or_else(|| {
-        let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-        StageError::new(format!("there is no network named {name:?}")).help(format!("one of {}", names.join(", ")))
-    })?;
-    kind.build(options)
+    find(name)?.build(options)
 }

@@ -9,7 +9,7 @@ use pipeline_contract::{Result, StageError};
 use pipeline_kernels::Area;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::runs::{Run, four, windows};
 use crate::loss::{self, Loss};
@@ -35,49 +35,20 @@ pub(super) struct Reference<'a> {
 #[derive(Deserialize)]
 struct Config {
     network: String,
-    sizes: Sizes,
+    /// The network's options, by name.
+    sizes: Map<String, Value>,
     loss: String,
     height: usize,
     width: usize,
     windows: Vec<Vec<usize>>,
 }
 
-#[derive(Deserialize)]
-struct Sizes {
-    base: usize,
-    depth: usize,
-    norm: String,
-    #[serde(default = "one")]
-    classes: usize,
-    #[serde(default)]
-    deep: bool,
-    /// Of a W-Net.
-    #[serde(default = "probabilities")]
-    feed: String,
-}
-
-fn probabilities() -> String {
-    "probabilities".to_owned()
-}
-
-fn one() -> usize {
-    1
-}
-
 impl Config {
     fn network(&self) -> Result<Network> {
-        let Sizes { base, depth, norm, classes, deep, feed } = &self.sizes;
-        let mut options = json!({"base": base, "depth": depth, "norm": norm, "classes": classes});
-        for (name, value) in [("groups", json!(8)), ("eps", json!(1e-5)), ("momentum", json!(0.1))] {
-            options[name] = value;
-        }
-        if self.network == "unet" {
-            options["deep_supervision"] = json!(deep);
-        }
-        if self.network == "wnet" {
-            options["feed"] = json!(feed);
-        }
-        networks::build(&json!({self.network.as_str(): options}))
+        // The reference's own word for it.
+        let name = |size: &String| if size == "deep" { "deep_supervision".to_owned() } else { size.clone() };
+        let sizes = self.sizes.iter().map(|(size, value)| (name(size), value.clone()));
+        networks::build_with(&self.network, sizes.collect())
     }
 }
 

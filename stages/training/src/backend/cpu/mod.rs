@@ -22,4 +22,4 @@ pub(super) use self::core::run;
 pub(super) use costs::CpuCosts;
 pub(super) use runtime::CpuRuntime;
 #[cfg(feature = "graphics")]
-pub(super) use values::{fit, planes, squares, tables, with};
+pub(super) use values::{fit, planes, squares, tables, with, zeros};

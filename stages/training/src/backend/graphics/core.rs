@@ -91,7 +91,7 @@ impl Graphics<'_> {
 
     /// A tensor's values in host memory. A device may report here that it had no memory for what the tensor was made of: its
     /// work is done in its own time.
-    fn download<const D: usize>(&self, tensor: Tensor<D>) -> Tried<Vec<f32>> {
+    pub(super) fn download<const D: usize>(&self, tensor: Tensor<D>) -> Tried<Vec<f32>> {
         tensor.try_into_vec_as().map_err(|error| failure(&self.ledger, &format!("{error:?}")))
     }
 }

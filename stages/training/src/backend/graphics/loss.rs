@@ -1,15 +1,17 @@
-//! The losses on a graphics device: cross-entropy and Dice by one kernel, other terms by tensors.
+//! The losses on a graphics device: cross-entropy and Dice by one kernel, other terms by tensors, and a loss with clDice on the
+//! host, by the CPU's kernels.
 
 use burn::tensor::activation::{log_softmax, relu, sigmoid};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use pipeline_contract::StageError;
-use pipeline_kernels::{Area, Term};
+use pipeline_kernels::{Area, Targets, Term};
 
 use super::core::Graphics;
 use super::costs::GraphicsCosts;
 use super::tensors::replace;
 use super::{bytes, kernels};
 use crate::backend::counting::Costs as _;
+use crate::backend::cpu::zeros;
 use crate::loss::{IGNORED, Loss, LossBackend, Part};
 use crate::memory::Tried;
 use crate::pass::{Map, Scratch};
@@ -79,8 +81,7 @@ impl Binary {
                 (loss.powf_scalar(exponent), gradient * outer)
             }
             Term::ClDice { .. } => {
-                return Err(StageError::new("the loss cldice is computed on the CPU alone so far")
-                    .help("device: cpu; or a loss without cldice"));
+                return Err(StageError::new("clDice is computed on the host"));
             }
             Term::CrossEntropy | Term::ClassDice { .. } => {
                 return Err(StageError::new("a loss over several classes on one class of logits"));
@@ -127,6 +128,24 @@ impl Graphics<'_> {
         let missing = || StageError::new("a loss without terms");
         let losses = losses.ok_or_else(missing)?.reshape([batch]);
         Ok((losses, (gradient.ok_or_else(missing)? * scale).reshape([batch, 1, height, width])))
+    }
+
+    /// The same on the host: logits come from the device, and the gradient goes back. clDice's skeletons are chains of minima and
+    /// maxima over neighbours, which burn's tensors would keep a map each of.
+    fn on_host(&self, loss: &Loss, logits: Tensor<4>, labels: &[u8], scale: f32) -> Tried<(Tensor<1>, Tensor<4>)> {
+        let dims @ [batch, classes, height, width] = logits.dims();
+        let area = Area { batch, height, width };
+        let mut values = self.download(logits)?;
+        let mut losses = vec![0.0; batch];
+        let mut workspace = zeros(pipeline_kernels::loss_workspace(&loss.terms, classes, area))?;
+        let targets = Targets { labels, classes, ignore: (classes > 1).then_some(IGNORED) };
+        pipeline_kernels::loss(&loss.terms, &mut values, targets, area, scale, &mut losses, &mut workspace);
+        let device = self.device();
+        let losses = Tensor::from_data(TensorData::new(losses, [batch]), (&device, DType::F32));
+        // Uploaded flat: rows would be padded.
+        let count = values.len();
+        let gradient = Tensor::<1>::from_data(TensorData::new(values, [count]), (&device, DType::F32));
+        Ok((losses, gradient.reshape(dims)))
     }
 
     /// The same for several classes, `[batch, classes, height, width]`.
@@ -177,7 +196,9 @@ impl LossBackend for Graphics<'_> {
     fn loss(&mut self, loss: &Loss, logits: &mut Map<Tensor<4>>, labels: &[u8], scale: f32, part: Part) -> Tried<()> {
         let (mut losses, scale, classes) = (None, scale * part.weight, logits.channels);
         replace(&mut logits.data, |logits| {
+            let on_host = loss.terms.iter().any(|weighted| matches!(weighted.term, Term::ClDice { .. }));
             let made = match classes {
+                _ if on_host => self.on_host(loss, logits, labels, scale)?,
                 1 => self.binary(loss, logits, labels, scale)?,
                 _ => self.classes(loss, logits, labels, scale)?,
             };

@@ -45,9 +45,10 @@ struct Config {
 
 impl Config {
     fn network(&self) -> Result<Network> {
-        // The reference's own word for it.
+        // Input channels are read off the samples, and deep supervision has a shorter name here.
         let name = |size: &String| if size == "deep" { "deep_supervision".to_owned() } else { size.clone() };
-        let sizes = self.sizes.iter().map(|(size, value)| (name(size), value.clone()));
+        let options = self.sizes.iter().filter(|(size, _)| *size != "cin");
+        let sizes = options.map(|(size, value)| (name(size), value.clone()));
         networks::build_with(&self.network, sizes.collect())
     }
 }

@@ -134,6 +134,8 @@ fn every_public_trait_of_the_contract_has_an_example() {
 fn only_the_training_crate_touches_a_device_and_only_one_module_names_them() {
     let outside = ["src", "stages/contract/src", "stages/images/src"].map(sources).concat();
     assert_eq!(mentions(&outside, &["burn"]), [""; 0]);
+    let others: Vec<_> = sources("stages/training/src").into_iter().filter(|(path, _)| !path.contains("src/device")).collect();
+    assert_eq!(mentions(&others, &["is_cpu"]), [""; 0], "a device has a platform");
     let inside: Vec<_> = sources("stages/training/src").into_iter().filter(|(path, _)| !path.contains("src/device")).collect();
     let tested = |(path, text): (String, String)| (path, text.split("#[cfg(test)]").next().unwrap_or("").to_owned());
     let inside: Vec<_> = inside.into_iter().map(tested).collect();

@@ -7,7 +7,7 @@ mod text;
 use pipeline_contract::events::{ByCause, PlanEvent};
 use pipeline_contract::{Result, StageError};
 use pipeline_training::Precision;
-use pipeline_training::device::{self, Opened};
+use pipeline_training::device::{self, Opened, Platform};
 use pipeline_training::memory::Cause;
 use pipeline_training::plan::{Ask, Fit, Forecast, Freedom, Job, Speed, StageView, calibrate, fit, rehearse};
 use pipeline_training::policy::Setting;
@@ -72,7 +72,7 @@ impl Plan {
     pub fn of(pipeline: &Pipeline) -> Result<Self> {
         let job = job(pipeline)?;
         let device = device::open(&job.device)?;
-        let forecast = job.forecast(job.micro_batch.0, job.setting, device::is_cpu(&device.device))?;
+        let forecast = job.forecast(job.micro_batch.0, job.setting, Platform::of(&device.device))?;
         let host = Host::of(pipeline, job.window());
         let Checkpoints { keep, ref best, .. } = pipeline.settings.checkpoints;
         let state = [Cause::Weights, Cause::Gradients, Cause::Optimizer];
@@ -130,8 +130,7 @@ impl Plan {
         };
         let (micro_batch, checkpointing) = (may("micro_batch"), may("gradient_checkpointing"));
         let freedom = Freedom { micro_batch, precisions, checkpointing };
-        let cpu = device::is_cpu(&self.device.device);
-        fit(&self.job, &freedom, budget, cpu, self)
+        fit(&self.job, &freedom, budget, Platform::of(&self.device.device), self)
     }
 
     /// The choice of a fit as overrides of the file, such as `stages.accum.with.steps=2`.
@@ -205,7 +204,7 @@ impl Plan {
 
     /// True where the device has an allocator that couldn't be asked.
     pub fn is_estimate(&self) -> bool {
-        self.reserved.is_none() && !device::is_cpu(&self.device.device)
+        self.reserved.is_none() && !Platform::of(&self.device.device).plans_exactly()
     }
 
     /// What a run records of it: the peaks, by cause.

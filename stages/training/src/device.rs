@@ -11,12 +11,15 @@ mod graphics;
 mod lost;
 mod nvml;
 mod opened;
+mod platform;
 #[cfg(feature = "graphics")]
 mod quiet;
 
 pub(crate) use lost::failed;
 pub use nvml::{Card, card_memory};
-pub use opened::{About, Opened, is_cpu};
+use opened::is_cpu;
+pub use opened::{About, Opened};
+pub use platform::Platform;
 
 #[cfg(feature = "graphics")]
 use burn::backend::{Backend as _, DTypeUsage, Dispatch};

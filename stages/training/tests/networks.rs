@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use common::{add, cpu, part, samples};
 use pipeline_contract::stage_rng;
 use pipeline_training::Precision;
+use pipeline_training::device::Platform;
 use pipeline_training::loss::Loss;
 use pipeline_training::memory::Ledger;
 use pipeline_training::network::{Checkpointing, Network};
@@ -118,7 +119,7 @@ fn the_plan_is_what_the_pass_charges() {
                     optimizer: 0,
                     evaluation: Some((2, 96, 96)),
                     loss: &loss,
-                    cpu: true,
+                    platform: Platform::Cpu,
                 };
                 let planned = forecast(&demand).expect("images that fit").peak.total;
                 let shared = trainee(network.clone(), setting);

@@ -2,19 +2,18 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::counting::Counting;
+use super::counting::{Costs, Counting};
 use super::runtime::Runtime;
 use super::work::{Site, Work};
 use super::{cpu, graphics};
-#[cfg(feature = "graphics")]
-use crate::device::is_cpu;
+use crate::device::Platform;
 use crate::memory::Tried;
 use crate::precision::Precision;
 
 /// Runs a pass on the backend of the tensors' device. Gives its output and the losses of the samples, still on the device.
 pub(crate) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
     #[cfg(feature = "graphics")]
-    if !is_cpu(site.state.device()) {
+    if Platform::of(site.state.device()) == Platform::Graphics {
         return graphics::run(site, work);
     }
     cpu::run(site, work)
@@ -23,14 +22,18 @@ pub(crate) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Ten
 /// What a device does for tensors outside of passes.
 pub(crate) fn of(device: &Device) -> &'static dyn Runtime {
     #[cfg(feature = "graphics")]
-    if !is_cpu(device) {
+    if Platform::of(device) == Platform::Graphics {
         return &graphics::GraphicsRuntime;
     }
     let _ = device;
     &cpu::CpuRuntime
 }
 
-/// The costs of a backend by itself, for plans: on the CPU or on a graphics device.
-pub(crate) fn counting(on_cpu: bool, precision: Precision) -> Counting {
-    Counting::new(if on_cpu { &cpu::CpuCosts } else { &graphics::GraphicsCosts }, precision)
+/// The costs of a backend by itself, for plans.
+pub(crate) fn counting(platform: Platform, precision: Precision) -> Counting {
+    let costs: &'static dyn Costs = match platform {
+        Platform::Cpu => &cpu::CpuCosts,
+        Platform::Graphics => &graphics::GraphicsCosts,
+    };
+    Counting::new(costs, precision)
 }

@@ -24,6 +24,6 @@ pub struct About {
 }
 
 /// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).
-pub fn is_cpu(device: &Device) -> bool {
+pub(super) fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }

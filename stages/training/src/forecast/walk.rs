@@ -4,6 +4,7 @@ use pipeline_contract::Result;
 use pipeline_kernels::Area;
 
 use crate::backend;
+use crate::device::Platform;
 use crate::loss::{Loss, Target};
 use crate::memory::{Cause, Ledger, Snapshot, Tried};
 use crate::network::Network;
@@ -26,8 +27,8 @@ pub struct Demand<'a> {
     pub evaluation: Option<(usize, usize, usize)>,
     /// What the network is trained with.
     pub loss: &'a Loss,
-    /// True on the CPU.
-    pub cpu: bool,
+    /// Where it runs.
+    pub platform: Platform,
 }
 
 /// What a setting takes.
@@ -54,7 +55,7 @@ pub fn forecast(demand: &Demand<'_>) -> Result<Forecast> {
 }
 
 fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
-    let Demand { network, micro_batch, setting, optimizer, evaluation, loss, cpu } = *demand;
+    let Demand { network, micro_batch, setting, optimizer, evaluation, loss, platform } = *demand;
     let (samples, height, width) = micro_batch;
     network.accepts(samples, height, width)?;
     let ledger = Ledger::default();
@@ -66,7 +67,7 @@ fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
         (Cause::Optimizer, trained * optimizer),
     ];
     let _held = held.map(|(cause, values)| ledger.charge(cause, 4 * values)).into_iter().collect::<Tried<Vec<_>>>()?;
-    let executor = || Executor::new(backend::counting(cpu, setting.precision), ledger.clone());
+    let executor = || Executor::new(backend::counting(platform, setting.precision), ledger.clone());
     let most = setting.samples.max(1);
     let mut work = Work::default();
     // Parts of the same size cost the same memory, but each its own work.

@@ -76,7 +76,7 @@ fn time(opened: &Opened, precision: Precision, (base, depth, size): (usize, usiz
         optimizer: 0,
         evaluation: None,
         loss: &Loss::default(),
-        cpu: crate::device::is_cpu(&opened.device),
+        platform: crate::device::Platform::of(&opened.device),
     };
     let work = forecast(&demand)?.work;
     let mut trainee = Trainee::new(network, state, Loss::default(), setting, Ledger::default())?;

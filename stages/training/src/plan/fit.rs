@@ -5,6 +5,7 @@ use pipeline_contract::Result;
 use serde::Serialize;
 
 use super::{Job, Speed};
+use crate::device::Platform;
 use crate::network::Checkpointing;
 use crate::policy::Setting;
 use crate::precision::Precision;
@@ -105,7 +106,7 @@ pub trait Ask {
 ///
 /// # Errors
 /// When the images don't fit the network, or the device fails.
-pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask) -> Result<Fit> {
+pub fn fit(job: &Job, freedom: &Freedom, budget: u64, platform: Platform, ask: &impl Ask) -> Result<Fit> {
     let (job, margin) = (&job.squeezed(), (budget as f64 * MARGIN) as u64);
     let room = budget.saturating_sub(margin);
     let (mut candidates, limit) = (Vec::new(), ask.largest_buffer());
@@ -113,7 +114,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
         let speed = ask.speed(precision)?;
         for (micro_batch, checkpointing) in combinations(job, freedom) {
             let setting = Setting { precision, checkpointing, samples: usize::MAX };
-            let forecast = job.forecast(micro_batch, setting, cpu)?;
+            let forecast = job.forecast(micro_batch, setting, platform)?;
             let accumulation = job.window() / micro_batch;
             candidates.push(Candidate {
                 micro_batch,
@@ -121,7 +122,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
                 mixed_precision: precision.name(),
                 gradient_checkpointing: checkpointing.name(),
                 peak: forecast.peak.total,
-                estimate: !cpu,
+                estimate: !platform.plans_exactly(),
                 too_large: limit.is_some_and(|limit| forecast.largest > limit),
                 seconds: speed.seconds(forecast.work) * accumulation as f64,
                 why_not: None,
@@ -151,7 +152,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, cpu: bool, ask: &impl Ask)
         smallest_budget: smallest.map(|peak| (peak as f64 / (1.0 - MARGIN)).ceil() as u64),
         largest_image: match fastest {
             Some(_) => None,
-            None => Some(largest_image(job, freedom, (room as f64 / learned) as u64, cpu)),
+            None => Some(largest_image(job, freedom, (room as f64 / learned) as u64, platform)),
         },
         candidates,
     })
@@ -229,7 +230,7 @@ fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
 }
 
 /// The largest square image, a multiple of the network's stride, that fits with the smallest settings allowed.
-fn largest_image(job: &Job, freedom: &Freedom, room: u64, cpu: bool) -> usize {
+fn largest_image(job: &Job, freedom: &Freedom, room: u64, platform: Platform) -> usize {
     let stride = job.network.stride;
     let fits = |size: usize| {
         let evaluation = job.evaluation.map(|(samples, ..)| (samples, size, size));
@@ -237,7 +238,7 @@ fn largest_image(job: &Job, freedom: &Freedom, room: u64, cpu: bool) -> usize {
         freedom.precisions.iter().any(|&precision| {
             combinations(job, freedom).into_iter().any(|(samples, checkpointing)| {
                 let setting = Setting { precision, checkpointing, samples: usize::MAX };
-                smaller.forecast(samples, setting, cpu).is_ok_and(|forecast| forecast.peak.total <= room)
+                smaller.forecast(samples, setting, platform).is_ok_and(|forecast| forecast.peak.total <= room)
             })
         })
     };
@@ -297,7 +298,7 @@ mod tests {
         fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>> {
             self.asked.set(self.asked.get() + 1);
             let Some(reserves) = self.reserves else { return Ok(None) };
-            let planned = self.job.squeezed().forecast(micro_batch, setting, false)?.peak.total;
+            let planned = self.job.squeezed().forecast(micro_batch, setting, Platform::Graphics)?.peak.total;
             let place = Checkpointing::ALL.iter().position(|&mode| mode == setting.checkpointing).expect("one of all");
             Ok(Some((planned as f64 * reserves[place]) as u64))
         }
@@ -313,7 +314,8 @@ mod tests {
         let precisions = vec![Precision::Float32, Precision::Float16];
         let freedom = Freedom { micro_batch: true, precisions, checkpointing: true };
         let device = Device { half, reserves, asked: 0.into(), job: job.clone(), largest: None };
-        let fit = fit(&job, &freedom, budget, reserves.is_none(), &device).expect("images that fit the network");
+        let platform = if reserves.is_none() { Platform::Cpu } else { Platform::Graphics };
+        let fit = fit(&job, &freedom, budget, platform, &device).expect("images that fit the network");
         (fit, device.asked.get())
     }
 
@@ -364,7 +366,7 @@ mod tests {
         let chosen = |largest| {
             let device =
                 Device { half: 1.0, reserves: Some([1.0; 3]), asked: 0.into(), job: job.clone(), largest: Some(largest) };
-            let fit = fit(&job, &freedom, 1 << 30, false, &device).expect("images that fit the network");
+            let fit = fit(&job, &freedom, 1 << 30, Platform::Graphics, &device).expect("images that fit the network");
             fit.choice().map(|choice| choice.micro_batch)
         };
         assert_eq!([map, map - 1, map / 2 - 1, map / 4 - 1].map(chosen), [Some(4), Some(1), Some(1), None]);
@@ -388,7 +390,7 @@ mod tests {
         let job = Job { steps: usize::MAX, ..job("group") };
         let freedom = Freedom { micro_batch: true, precisions: vec![Precision::Float32], checkpointing: true };
         let device = Device { half: 1.0, reserves: None, asked: 0.into(), job: job.clone(), largest: None };
-        assert!(fit(&job, &freedom, 1 << 30, true, &device).is_ok_and(|fit| fit.choice().is_some()));
+        assert!(fit(&job, &freedom, 1 << 30, Platform::Cpu, &device).is_ok_and(|fit| fit.choice().is_some()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use pipeline_contract::{Facts, Result, Role, StageError, fact};
 use serde_json::Value;
 
+use crate::device::Platform;
 use crate::forecast::{Demand, Forecast, forecast};
 use crate::loss::Loss;
 use crate::network::Network;
@@ -145,7 +146,7 @@ impl Job {
     ///
     /// # Errors
     /// When the images don't fit the network.
-    pub fn forecast(&self, samples: usize, setting: Setting, cpu: bool) -> Result<Forecast> {
+    pub fn forecast(&self, samples: usize, setting: Setting, platform: Platform) -> Result<Forecast> {
         let Self { network, loss, micro_batch: (_, height, width), optimizer, evaluation, .. } = self;
         forecast(&Demand {
             network,
@@ -154,7 +155,7 @@ impl Job {
             optimizer: *optimizer,
             evaluation: *evaluation,
             loss,
-            cpu,
+            platform,
         })
     }
 }

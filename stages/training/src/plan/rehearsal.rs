@@ -6,7 +6,7 @@ use pipeline_contract::{Result, StageError};
 use pipeline_images::Normalization;
 
 use super::{Job, size};
-use crate::device::{self, Opened};
+use crate::device::{self, Opened, Platform};
 use crate::layer::{NormKind, NormOptions};
 use crate::loss::Loss;
 use crate::memory::Ledger;
@@ -25,12 +25,13 @@ const MICRO_BATCHES: usize = 8;
 /// # Errors
 /// When the images don't fit the network, or the device fails.
 pub fn rehearse(opened: &Opened, job: &Job) -> Result<Option<u64>> {
-    if device::is_cpu(&opened.device) {
+    let platform = Platform::of(&opened.device);
+    if platform.plans_exactly() {
         return Ok(None);
     }
     // A dry run fills no page, and so isn't refused one that no device would give.
     let (largest, limit) =
-        (job.forecast(job.micro_batch.0, job.setting, false)?.largest, device::largest_buffer(&opened.device));
+        (job.forecast(job.micro_batch.0, job.setting, platform)?.largest, device::largest_buffer(&opened.device));
     if let Some(limit) = limit.filter(|&limit| largest > limit) {
         let (largest, limit) = (size(largest), size(limit));
         let message = format!("a map of {largest} is larger than {} lets a buffer be, {limit}", opened.description);

@@ -6,7 +6,7 @@ use pipeline_contract::{Events, Result, StageError};
 
 use super::Trainee;
 use super::retried::{Retry, in_words};
-use crate::device;
+use crate::device::{self, Platform};
 use crate::forecast::{self, Demand};
 use crate::memory::{Cause, Charge, Fault, OutOfMemory};
 use crate::micro_batch::MicroBatch;
@@ -116,7 +116,7 @@ impl Trainee {
             optimizer: self.optimizer_values(),
             evaluation: None,
             loss: &self.loss,
-            cpu: device::is_cpu(self.state.device()),
+            platform: Platform::of(self.state.device()),
         };
         // What an allocator holds in reserve may be of sizes that nobody asks for any more.
         device::give_back(self.state.device())?;

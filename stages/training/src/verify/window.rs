@@ -10,7 +10,7 @@ use pipeline_images::Batch;
 use pipeline_kernels::all_finite;
 
 use crate::backend;
-use crate::device;
+use crate::device::{self, Platform};
 use crate::memory::Ledger;
 use crate::network::Checkpointing;
 use crate::parameters::{Role, State};
@@ -176,8 +176,8 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     let batch = gradients(&one, job.setting, &opened.device)?;
     let plain = Setting { precision: Precision::Float32, checkpointing: Checkpointing::None, samples: usize::MAX };
     let exact = gradients(&one, plain, &opened.device)?;
-    let is_cpu = device::is_cpu(&opened.device);
-    let here = if is_cpu { exact.clone() } else { gradients(&one, plain, &device::open("cpu")?.device)? };
+    let is_reference = Platform::of(&opened.device).is_reference();
+    let here = if is_reference { exact.clone() } else { gradients(&one, plain, &device::open("cpu")?.device)? };
     let mut groups: Vec<(String, [f64; 6])> = Vec::new();
     let all = window.iter().zip(&batch).zip(exact.iter().zip(&here));
     for (spec, ((window, batch), (exact, here))) in job.network.layout.of(Role::Trained).zip(all) {
@@ -199,7 +199,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     let groups: Vec<Group> = groups
         .into_iter()
         .map(|(name, [a, b, c, d, e, f])| {
-            let device = (!is_cpu).then(|| ratio(e, f));
+            let device = (!is_reference).then(|| ratio(e, f));
             Group { name, accumulation: ratio(a, b), settings: ratio(c, d), device }
         })
         .collect();

@@ -1,0 +1,32 @@
+//! Which kernels a device runs.
+
+use burn::tensor::Device;
+
+use super::opened::is_cpu;
+
+/// The kernels that a device runs, and so what a pass costs on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// Our kernels on the CPU.
+    Cpu,
+    /// Kernels on a graphics device, also on one that is drawn by the CPU.
+    Graphics,
+}
+
+impl Platform {
+    /// The platform of an opened device.
+    pub fn of(device: &Device) -> Self {
+        if is_cpu(device) { Self::Cpu } else { Self::Graphics }
+    }
+
+    /// True where a plan counts each allocation of a run. Elsewhere an allocator rounds up and keeps pages, so a plan is an
+    /// estimate until the device has rehearsed it.
+    pub fn plans_exactly(self) -> bool {
+        self == Self::Cpu
+    }
+
+    /// True for the platform that others are compared with.
+    pub fn is_reference(self) -> bool {
+        self == Self::Cpu
+    }
+}

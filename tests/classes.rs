@@ -95,3 +95,12 @@ fn a_run_goes_on_in_the_middle_of_an_evaluation() {
         assert!(files(&out) == files(&reference), "the predictions, from {name}");
     }
 }
+
+#[test]
+fn a_metric_that_several_classes_do_not_have_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["trainer.checkpoint={best: {metric: auc}}", "dataset.drawn.test_pairs=1", "trainer.num_epochs=1"];
+    let output = three_classes().run(&folder.path().join("run"), &set, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(said(&output).matches("the evaluation gives no \"auc\" here").count(), 1, "{}", said(&output));
+}

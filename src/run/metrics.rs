@@ -153,6 +153,11 @@ impl Metrics {
         self.state().kept.evaluation()?.metric(name)
     }
 
+    /// Whether there was an evaluation.
+    pub fn is_evaluated(&self) -> bool {
+        self.state().kept.evaluation().is_some()
+    }
+
     /// What was kept, and the first failure to write.
     pub fn take(&self) -> (Kept, Option<io::Error>) {
         let mut state = self.state();

@@ -39,6 +39,8 @@ struct State {
     step: u64,
     number: u64,
     best: Option<f64>,
+    /// It was said that the evaluation doesn't give the metric of the best checkpoint.
+    warned: bool,
 }
 
 /// The result of the last one.
@@ -86,7 +88,7 @@ impl CheckpointKeeper {
             let _side = memory::enter(Side::Host);
             write_all(&folder, keep, &received, &shared);
         })?;
-        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, best });
+        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, best, warned: false });
         let writer = Mutex::new(Some(Writer { jobs, thread }));
         Ok(Self { settings, metrics, asked, chosen, state, busy, written, writer })
     }
@@ -113,6 +115,18 @@ impl CheckpointKeeper {
         state.best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
     }
 
+    /// Says once that there can be no best checkpoint: a metric that an evaluator declares may have no number on this data.
+    fn warn_unmeasured(&self, state: &mut State) {
+        let Some(Best { metric, .. }) = &self.settings.best else { return };
+        if !state.warned && self.metrics.is_evaluated() && self.metrics.metric(metric).is_none() {
+            state.warned = true;
+            tracing::warn!(
+                "the evaluation gives no {metric:?} here, so no best checkpoint is kept; name another metric in \
+                 trainer.checkpoint.best.metric"
+            );
+        }
+    }
+
     fn is_time(&self, state: &State) -> bool {
         let steps = self.metrics.step().saturating_sub(state.step);
         self.settings.every_steps.is_some_and(|every| steps >= every)
@@ -126,7 +140,8 @@ fn written(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
 
 impl Keeper for CheckpointKeeper {
     fn due(&self, moment: Moment) -> bool {
-        let state = self.state();
+        let mut state = self.state();
+        self.warn_unmeasured(&mut state);
         moment != Moment::Running
             || (!self.busy.load(Ordering::SeqCst) && (self.is_time(&state) || self.is_best(&state).is_some()))
     }

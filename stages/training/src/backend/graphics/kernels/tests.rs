@@ -5,7 +5,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Normed, activate, join, merge, norm_input, partial};
-use crate::layer::{Norm, NormKind};
+use crate::layer::{Activation, Norm, NormKind, NormOptions};
 use crate::parameters::Layout;
 
 const BATCH: usize = 2;
@@ -67,7 +67,7 @@ fn expected(norm: &Norm, slope: f64, x: &[f64], upstream: &[f64], [scale, shift]
         let count = places.len() as f64;
         let mean = places.iter().map(|&at| x[at]).sum::<f64>() / count;
         let variance = places.iter().map(|&at| (x[at] - mean).powi(2)).sum::<f64>() / count;
-        let inverse = 1.0 / (variance + Norm::EPSILON).sqrt();
+        let inverse = 1.0 / (variance + norm.eps).sqrt();
         let channel = |at: usize| at / PIXELS % channels;
         let normalized = |at: usize| (x[at] - mean) * inverse;
         let y = |at: usize| normalized(at) * scale[channel(at)] + shift[channel(at)];
@@ -106,7 +106,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// of shift are, relative L2.
 fn compared(device: &Device, kind: NormKind, parts: &[usize], slope: f32) -> [f64; 4] {
     let channels = parts.iter().sum();
-    let norm = Norm::new(&mut Layout::default(), "norm", channels, kind);
+    let norm = Norm::new(&mut Layout::default(), "norm", channels, NormOptions::new(kind), Activation::Relu);
     let maps: Vec<_> = parts.iter().zip(1..).map(|(&own, seed)| map(own, seed)).collect();
     let upstream: Vec<_> = parts.iter().zip(11..).map(|(&own, seed)| noise(BATCH * own * PIXELS, seed)).collect();
     let [scale, shift] = [21, 22].map(|seed| noise(channels, seed));
@@ -120,7 +120,7 @@ fn compared(device: &Device, kind: NormKind, parts: &[usize], slope: f32) -> [f6
     let inputs = there(&maps);
     let partials = inputs.iter().map(|map| partial(map.clone()).expect("a map"));
     let [mean, variance] = merge(&norm, &join(partials.collect()).expect("maps"));
-    let inverse = (variance + Norm::EPSILON).sqrt().recip();
+    let inverse = (variance + norm.eps).sqrt().recip();
     let (scale, shift) = (upload(&scale, [channels], device), upload(&shift, [channels], device));
     let mut start = 0;
     let normed: Vec<_> = inputs

@@ -173,7 +173,7 @@ if no_torch:
 elif len(torch) > 2:
     page.append(f"- PyTorch: {torch[0]}, on " + ("the CPU, so that its figures only show that this page works"
                                                  if cpu_peer else f"{torch[2]}, CUDA {torch[1]}"))
-if device and "drawn by the CPU" in device:
+if device and "a software renderer" in device:
     page.append("- No GPU computed this: the figures say nothing about one.")
 page += ["", "## Agreement with PyTorch", "",
          "`pipeline verify FIXTURE`: what PyTorch computed in float64, computed here. Worst is the figure nearest its tolerance.", ""]

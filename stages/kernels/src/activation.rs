@@ -5,7 +5,7 @@
 pub enum Activation {
     /// `x`
     Identity,
-    /// `max(x, 0)`; a NaN stays one.
+    /// `max(x, 0)`; NaN stays NaN.
     Relu,
     /// `x` where `x >= 0`, else `slope * x` (Maas, Hannun and Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic
     /// Models", 2013). It holds the slope.
@@ -45,8 +45,8 @@ impl Activation {
         }
     }
 
-    /// Writes the gradient of the input to `gradient`. The activation was applied to `function(x)` of each value `x`. At 0
-    /// the gradient is that of negative inputs, as PyTorch has it.
+    /// Writes the gradient of the input to `gradient`, where the activation was applied to `function(x)` of each value `x`.
+    /// At 0 the gradient is that of negative inputs, as in PyTorch.
     #[inline(always)]
     pub(crate) fn gradient(self, values: &[f32], function: impl Fn(f32) -> f32, upstream: &[f32], gradient: &mut [f32]) {
         let triples = gradient.iter_mut().zip(upstream.iter().zip(values));

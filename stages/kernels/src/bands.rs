@@ -1,5 +1,5 @@
-//! Shares a map that is to be written among threads: bands of rows, through all channels, that no two threads share; and
-//! the workspace, a part for each thread.
+//! Divides a map to be written among threads, in bands of rows through all channels that no two threads share, and divides
+//! the workspace into one part per thread.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,17 +7,17 @@ use rayon::prelude::*;
 
 use crate::Area;
 
-/// Pixels that a band has at least: fewer are not worth reading the weight for.
+/// Minimum pixels per band: for fewer, reading the weight isn't worth it.
 const FEWEST: usize = 32;
 
 /// Some rows of one sample, through all channels.
 pub(crate) struct Band<'a, E> {
     pub sample: usize,
-    /// The pixel before which the band starts, in a plane of the area.
+    /// Index of the band's first pixel, in a plane of the area.
     pub first: usize,
-    /// Pixels of the band, in a plane of the area.
+    /// Number of pixels in the band, in a plane of the area.
     pub pixels: usize,
-    /// For each channel the band's values: `pixels` times as many as the map has values for a pixel of the area.
+    /// The band's values for each channel: `pixels` times the number of values that the map has per pixel of the area.
     pub planes: Vec<&'a mut [E]>,
 }
 
@@ -42,8 +42,8 @@ pub(crate) fn bands<E>(map: &mut [E], channels: usize, area: Area, times: usize)
     bands
 }
 
-/// Runs `each` for every task, with a part of the workspace of `size` values that no other task uses meanwhile. The tasks may
-/// run in any order and must not wait for each other.
+/// Runs `each` for every task, with `size` values of the workspace that no other task uses meanwhile. The tasks may run in
+/// any order and must not wait for each other.
 pub(crate) fn run<T: Send>(tasks: Vec<T>, workspace: &mut [f32], size: usize, each: impl Fn(T, &mut [f32]) + Sync) {
     assert!(workspace.len() >= size * rayon::current_num_threads(), "the workspace is too small");
     let parts: Vec<_> = workspace.chunks_mut(size.max(1)).map(Mutex::new).collect();

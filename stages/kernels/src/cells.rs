@@ -1,4 +1,4 @@
-//! One slice that several threads write to at once, each in places of its own.
+//! One slice that several threads write to at once, each in its own places.
 #![allow(
     unsafe_code,
     reason = "the places that tiles write to interleave, so the slice can't be split among threads beforehand"
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::parallel;
 
-/// A slice whose parts are handed out for writing, also to different threads.
+/// A slice whose parts are handed out for writing, possibly to different threads.
 pub(crate) struct Cells<'a, T> {
     start: *mut T,
     length: usize,
@@ -20,18 +20,18 @@ pub(crate) struct Cells<'a, T> {
 unsafe impl<T: Send> Sync for Cells<'_, T> {}
 
 impl<'a, T> Cells<'a, T> {
-    /// Takes the slice until the cells are dropped.
+    /// Borrows the slice until the cells are dropped.
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Cells { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
     }
 
-    /// The part of so many values from `start` on.
+    /// The `length` values from `start` on.
     ///
     /// # Panics
-    /// When it doesn't lie within the slice.
+    /// When the part doesn't lie within the slice.
     ///
     /// # Safety
-    /// No part that overlaps it may be in use at the same time.
+    /// No overlapping part may be in use at the same time.
     #[allow(clippy::mut_from_ref, reason = "the caller promises that parts don't overlap")]
     pub(crate) unsafe fn part(&self, start: usize, length: usize) -> &mut [T] {
         assert!(start <= self.length && length <= self.length - start, "a part outside of its slice");
@@ -43,29 +43,29 @@ impl<'a, T> Cells<'a, T> {
 /// The same pixels of several planes, for one thread to write to.
 pub(crate) struct Strip<'a, T> {
     cells: &'a Cells<'a, T>,
-    /// Pixels of a plane.
+    /// Pixels per plane.
     pixels: usize,
-    /// Which of them.
+    /// The strip's pixels, as indices into a plane.
     range: Range<usize>,
 }
 
 impl<T: Send> Strip<'_, T> {
-    /// Its pixels' places in a plane.
+    /// The strip's pixels, as indices into a plane.
     pub(crate) fn range(&self) -> Range<usize> {
         self.range.clone()
     }
 
-    /// Its pixels of a plane.
+    /// The strip's part of plane `index`.
     ///
     /// # Panics
     /// When there is no such plane.
     pub(crate) fn plane(&mut self, index: usize) -> &mut [T] {
-        // SAFETY: strips share no pixels, and no other plane of this one is borrowed.
+        // SAFETY: strips share no pixels, and no other plane of this strip is borrowed.
         unsafe { self.cells.part(index * self.pixels + self.range.start, self.range.len()) }
     }
 }
 
-/// Works on `planes`, `[planes, pixels]`, in strips of `width` pixels, and adds up the results in order.
+/// Runs `work` on `planes`, `[planes, pixels]`, in strips of `width` pixels, and adds up the results in order.
 pub(crate) fn through_planes<T: Send, S: Copy + Default + Send>(
     planes: &mut [T],
     pixels: usize,

@@ -28,7 +28,7 @@ use pack::Kernels;
 use std::ops::Range;
 use taps::Pattern;
 
-/// Values of workspace that [`convolve`] needs on the current number of rayon threads.
+/// Number of workspace values that [`convolve`] needs with the current number of rayon threads.
 ///
 /// # Panics
 /// When the geometry isn't supported, or the stride is 2 and the area's height or width odd.
@@ -36,7 +36,7 @@ pub fn convolve_workspace(shape: ConvolutionShape) -> usize {
     forward(shape).workspace()
 }
 
-/// Values of workspace that [`convolve_input_gradient`] needs for `wanted` inputs on the current number of rayon
+/// Number of workspace values that [`convolve_input_gradient`] needs for `wanted` inputs with the current number of rayon
 /// threads.
 ///
 /// # Panics
@@ -45,7 +45,7 @@ pub fn convolve_input_gradient_workspace(shape: ConvolutionShape, wanted: usize)
     backward(shape, wanted).workspace()
 }
 
-/// Values of workspace that [`convolve_weight_gradient`] needs on the current number of rayon threads.
+/// Number of workspace values that [`convolve_weight_gradient`] needs with the current number of rayon threads.
 ///
 /// # Panics
 /// When the geometry isn't supported, or the stride is 2 and the area's height or width odd.
@@ -68,17 +68,18 @@ fn weights(shape: ConvolutionShape) -> weights::Plan {
     weights::Plan::new(Pattern::forward(shape.geometry), shape.inputs, shape.outputs, area)
 }
 
-/// The convolution, as torch.nn.Conv2d. With `x` the inputs one after the other along channels, each as its view reads it, and
-/// zero outside, `s` the stride, `d` the dilation and `p` the padding of the geometry:
+/// The convolution, as torch.nn.Conv2d. `x` is the inputs concatenated along channels, each read as its view says, and zero
+/// outside; `s` is the stride, `d` the dilation and `p` the padding of the geometry:
 ///
 /// `sum[b, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[b, i, s y + d ky - p, s x + d kx - p]`
 ///
-/// `out = activation(sum)`, applied before it is rounded. `weight` is `[outputs, inputs, size, size]`, `bias` `[outputs]`; `out`,
-/// `[batch, outputs, height / s, width / s]`, is fully overwritten. What is in `workspace` doesn't matter, and is overwritten.
+/// `out = activation(sum)`, applied before rounding. `weight` is `[outputs, inputs, size, size]`, `bias` `[outputs]`; `out`,
+/// `[batch, outputs, height / s, width / s]`, is fully overwritten. The contents of `workspace` don't matter and are
+/// overwritten.
 ///
 /// # Panics
-/// When a slice's length doesn't fit the shapes, the geometry isn't supported, the stride is 2 and the area's height or width
-/// odd, or the workspace has fewer than [`convolve_workspace`] values.
+/// When a slice's length doesn't fit the shapes, the geometry isn't supported, the stride is 2 and the area's height or
+/// width odd, or the workspace has fewer than [`convolve_workspace`] values.
 pub fn convolve<E: Element>(
     shape: ConvolutionShape,
     inputs: &[View<'_, E>],
@@ -97,18 +98,19 @@ pub fn convolve<E: Element>(
     correlate::correlate(&forward(shape), inputs, kernels, outputs, Epilogue { bias, activation }, out, workspace);
 }
 
-/// The gradient of a range of the convolution's input channels, of which the stride, dilation and padding are `s`, `d` and `p`:
+/// The gradient of a range of the input channels of a convolution with stride `s`, dilation `d` and padding `p`:
 ///
 /// `out[b, i, y, x] = sum over o, ky, kx of weight[o, wanted.start + i, ky, kx] * upstream[b, o, (y + p - d ky) / s,
-/// (x + p - d kx) / s]`, where both are whole
+/// (x + p - d kx) / s]`, over those `ky` and `kx` for which both quotients are whole
 ///
-/// `weight` is `[outputs, inputs, size, size]` for all the `inputs`; `upstream`, `[batch, outputs, height / s, width / s]`, is the
-/// gradient of the sum before the activation. It is read as it is, and zero outside. `out`,
-/// `[batch, wanted.len(), height, width]`, is fully overwritten. What is in `workspace` doesn't matter, and is overwritten.
+/// `weight` is `[outputs, inputs, size, size]` for all the `inputs`; `upstream`, `[batch, outputs, height / s, width / s]`,
+/// is the gradient of the sum before the activation. It is read as it is, and as zero outside. `out`,
+/// `[batch, wanted.len(), height, width]`, is fully overwritten. The contents of `workspace` don't matter and are
+/// overwritten.
 ///
 /// # Panics
-/// As [`convolve`] does, or when the range isn't within the inputs; the workspace has
-/// [`convolve_input_gradient_workspace`] values.
+/// As [`convolve`], or when the range isn't within the inputs; the workspace must have [`convolve_input_gradient_workspace`]
+/// values.
 pub fn convolve_input_gradient<E: Element>(
     shape: ConvolutionShape,
     upstream: &[E],
@@ -134,11 +136,11 @@ pub fn convolve_input_gradient<E: Element>(
 ///
 /// `gradient[o, i, ky, kx] += sum over b, y, x of upstream[b, o, y, x] * x[b, i, s y + d ky - p, s x + d kx - p]`
 ///
-/// `upstream`, `[batch, outputs, height / s, width / s]`, is the gradient of the sum before the activation, and is read as it is.
-/// What is in `workspace` doesn't matter, and is overwritten.
+/// `upstream`, `[batch, outputs, height / s, width / s]`, is the gradient of the sum before the activation, and is read as
+/// it is. The contents of `workspace` don't matter and are overwritten.
 ///
 /// # Panics
-/// As [`convolve`] does; the workspace has [`convolve_weight_gradient_workspace`] values.
+/// As [`convolve`]; the workspace must have [`convolve_weight_gradient_workspace`] values.
 pub fn convolve_weight_gradient<E: Element>(
     shape: ConvolutionShape,
     inputs: &[View<'_, E>],

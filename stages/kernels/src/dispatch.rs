@@ -1,11 +1,11 @@
 //! Runs a loop compiled for the widest vectors that the processor has.
 
-/// A loop, and what it works on.
+/// A loop and its data.
 pub(crate) trait Kernel {
     type Output;
 
-    /// With `FUSED`, a fused multiply and add is quick. Has to be marked `#[inline(always)]`, as must be all that is hot in
-    /// it: only what is inlined is compiled for the wide vectors.
+    /// `FUSED` means that fused multiply-add is fast. Implementations must be marked `#[inline(always)]`, as must everything
+    /// hot that they call: only inlined code is compiled for the wide vectors.
     fn run<const FUSED: bool>(self) -> Self::Output;
 }
 
@@ -13,7 +13,7 @@ pub(crate) trait Kernel {
 pub(crate) fn widest<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-        // SAFETY: the processor was just found to have what `with_features` is compiled for.
+        // SAFETY: the check above found all features that `with_features` is compiled for.
         #[allow(unsafe_code, reason = "what needs a feature may only run once it is found at run time")]
         return unsafe { with_features(kernel) };
     }

@@ -52,7 +52,7 @@ impl Element for bf16 {
         for (from, to) in from.iter().zip(to) {
             let bits = from.to_bits();
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-            // A NaN keeps its upper half and is made a quiet one, so that it stays one.
+            // A NaN keeps its upper half and is made quiet, so that it stays a NaN.
             let kept = if from.is_nan() { bits | 0x40_0000 } else { rounded };
             *to = bf16::from_bits((kept >> 16) as u16);
         }

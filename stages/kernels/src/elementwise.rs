@@ -6,11 +6,11 @@ use crate::dispatch::{Kernel, widest};
 use crate::rows::{Plane, ROW, check};
 use crate::{Activation, Area, Element, View};
 
-/// Values of a task.
+/// Values per task.
 const PART: usize = 64 * ROW;
 
-/// `out = activation(the sum of the inputs)`. With `keep`, the old content of `out` is the sum's first term. The sum is in
-/// float32 and rounded once.
+/// `out = activation(sum of the inputs)`. With `keep`, the old content of `out` is the sum's first term. The sum is computed
+/// in float32 and rounded once.
 ///
 /// `out` is `[batch, channels, height, width]`, as is each input.
 ///
@@ -61,9 +61,9 @@ impl<E: Element> Kernel for Sum<'_, E> {
     }
 }
 
-/// Writes the gradient of an activation's input over `upstream`, that of its output. The sign of `output` decides: where
-/// `output > 0` the upstream stays, else it is multiplied by 0 for [`Activation::Relu`] and by the slope, which must be
-/// positive, for [`Activation::LeakyRelu`].
+/// Replaces `upstream`, the gradient of an activation's output, with the gradient of its input. The sign of `output`
+/// decides: where `output > 0` the upstream stays, elsewhere it is multiplied by 0 for [`Activation::Relu`] and by the
+/// slope, which must be positive, for [`Activation::LeakyRelu`].
 ///
 /// # Panics
 /// When the lengths differ.
@@ -100,7 +100,7 @@ impl<E: Element> Kernel for Gradient<'_, E> {
     }
 }
 
-/// Rounds float32 values to those that maps are stored in.
+/// Rounds float32 values to the type that maps are stored in.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -1,5 +1,5 @@
-//! The network's layers on the CPU: plain functions over slices. They know no tensor library, allocate nothing, and give
-//! the same bytes for any number of threads.
+//! The network's layers on the CPU: plain functions over slices. They depend on no tensor library, allocate nothing, and
+//! return the same bytes for any number of threads.
 //!
 //! Maps are `[batch, channels, height, width]`, row after row, stored as float32, float16 or bfloat16; all arithmetic is in
 //! float32. Weights and their gradients are float32 in PyTorch's layouts.

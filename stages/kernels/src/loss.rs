@@ -1,5 +1,5 @@
-//! The losses of segmentation as a weighted sum of terms, each with the gradient of the logits. Always float32, whatever
-//! maps are stored in; sums over pixels are float64.
+//! Segmentation losses as a weighted sum of terms, each with the gradient of the logits. Always float32, whatever type maps
+//! are stored in; sums over pixels are float64.
 
 mod bce;
 mod binary;
@@ -26,12 +26,14 @@ pub use term::{Term, WeightedTerm};
 
 use crate::Area;
 
-/// Values of workspace that [`loss`] needs, on the current number of rayon threads.
+/// Number of workspace values that [`loss`] needs with the current number of rayon threads.
 ///
-/// - [`Term::Bce`], [`Term::Dice`], [`Term::Focal`], [`Term::Tversky`], [`Term::FocalTversky`], [`Term::CrossEntropy`]: none.
+/// - [`Term::Bce`], [`Term::Dice`], [`Term::Focal`], [`Term::Tversky`], [`Term::FocalTversky`], [`Term::CrossEntropy`]:
+///   none.
 /// - [`Term::ClassDice`]: two for each class.
-/// - [`Term::ClDice`]: a map of one sample (`height * width`), and for each thread `iterations + 7` tiles of at most 64 x 256
-///   pixels with a border of `2 (iterations + 2)` on each side. That is 0.9 MiB a thread for 3 iterations, 2.3 MiB for 10.
+/// - [`Term::ClDice`]: a map of one sample (`height * width`), and for each thread `iterations + 7` tiles of at most
+///   64 x 256 pixels with a border of `2 (iterations + 2)` on each side. That is 0.9 MiB per thread for 3 iterations,
+///   2.3 MiB for 10.
 pub fn loss_workspace(terms: &[WeightedTerm], classes: usize, area: Area) -> usize {
     let of = |weighted: &WeightedTerm| match weighted.term {
         Term::ClDice { iterations } => cldice::workspace(iterations, area),
@@ -41,11 +43,11 @@ pub fn loss_workspace(terms: &[WeightedTerm], classes: usize, area: Area) -> usi
     terms.iter().map(of).max().unwrap_or(0)
 }
 
-/// Writes each sample's loss, the weighted sum of `terms`, to `losses` (`[batch]`), and over the logits the gradient of
-/// `scale` times the sum of the losses.
+/// Writes each sample's loss, the weighted sum of `terms`, to `losses` (`[batch]`), and replaces the logits with the
+/// gradient of `scale` times the sum of the losses.
 ///
 /// `logits` is `[batch, classes, height, width]`. Sums and means run over one sample, never over the batch. A NaN among a
-/// sample's logits makes its loss NaN. What is in `workspace` doesn't matter, and is overwritten.
+/// sample's logits makes its loss NaN. The contents of `workspace` don't matter and are overwritten.
 ///
 /// # Panics
 /// When sizes disagree, samples are empty, a term isn't for this number of classes, there are two [`Term::ClDice`],

@@ -1,4 +1,4 @@
-//! Doubles a map's sides by nearest neighbour, and its gradient.
+//! Nearest-neighbour upsampling by 2, and its gradient.
 
 use rayon::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::{Area, Element, View};
 
 /// `out[c, y, x] = in[c, y / 2, x / 2]`, as torch.nn.Upsample(scale_factor=2, mode="nearest").
 ///
-/// `area` is the input's; `out` is `[batch, channels, 2 height, 2 width]`.
+/// `area` is the input's area; `out` is `[batch, channels, 2 height, 2 width]`.
 ///
 /// # Panics
 /// When sizes disagree, or planes are empty.
@@ -50,7 +50,8 @@ impl<E: Element> Kernel for Repeat<'_, E> {
 
 /// Overwrites `out` with the gradient of the input: the sum of each pixel's four upstream values.
 ///
-/// `area` is the input's; `upstream` is `[batch, channels, 2 height, 2 width]`, `out` `[batch, channels, height, width]`.
+/// `area` is the input's area; `upstream` is `[batch, channels, 2 height, 2 width]`, `out`
+/// `[batch, channels, height, width]`.
 ///
 /// # Panics
 /// When sizes disagree, or planes are empty.

@@ -1,5 +1,5 @@
-//! The norm's sums and gradient, plane by plane; a norm over groups or batches adds planes' sums up.
-//! Its forward pass has no kernel: an affine of a [`crate::View`] applies it.
+//! The norm's sums and gradient, plane by plane; a norm over groups or batches adds up the planes' sums. The forward pass
+//! needs no kernel: the affine of a [`crate::View`] applies it.
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::{Activation, Area, Element};
 /// `x` is `[batch, channels, height, width]`, `out` holds `[mean, sum of squares]` of each plane.
 ///
 /// # Panics
-/// When `x` has not the size of `out.len()` planes, or planes are empty.
+/// When the length of `x` isn't that of `out.len()` planes, or planes are empty.
 pub fn moments<E: Element>(x: &[E], area: Area, out: &mut [[f64; 2]]) {
     assert_eq!(x.len(), out.len() * area.pixels(), "the map's size");
     out.par_iter_mut().zip(x.par_chunks(area.pixels())).for_each(|(out, x)| {
@@ -51,12 +51,12 @@ impl<E: Element> Kernel for Moments<'_, E> {
     }
 }
 
-/// For each sample and channel `[sum g, sum g (x - mean)]`, of which the gradients of a norm are made. `g` is the gradient of
-/// the activation's input: `upstream` where `scale * x + shift > 0`, else `upstream` times 0 for [`Activation::Relu`], the
-/// slope for [`Activation::LeakyRelu`] and 1 for [`Activation::Identity`].
+/// For each sample and channel `[sum g, sum g (x - mean)]`, from which the gradients of a norm are computed. `g` is the
+/// gradient of the activation's input: `upstream` where `scale * x + shift > 0`, elsewhere `upstream` times 0 for
+/// [`Activation::Relu`], the slope for [`Activation::LeakyRelu`] and 1 for [`Activation::Identity`].
 ///
-/// `x` and `upstream` are `[batch, channels, height, width]`; `affine` (`[scale, shift]`), `means` and `out` have a value for
-/// each plane.
+/// `x` and `upstream` are `[batch, channels, height, width]`; `affine` (`[scale, shift]`), `means` and `out` have one value
+/// per plane.
 ///
 /// # Panics
 /// When sizes disagree, or planes are empty.
@@ -98,7 +98,7 @@ impl<E: Element> Kernel for Sums<'_, E> {
             let (values, from, gradient) = (&mut values[..x.len()], &mut from[..x.len()], &mut gradient[..x.len()]);
             E::widen(x, values);
             E::widen(upstream, from);
-            // A buffer of its own, as masked writes over the upstream would be slow.
+            // Uses a separate buffer, since masked writes to the upstream would be slow.
             activation.gradient(values, |x| scale * x + shift, from, gradient);
             plain += sum(gradient);
             along += sum_of_pairs(gradient, values, |g, x| g * (x - mean));
@@ -110,9 +110,9 @@ impl<E: Element> Kernel for Sums<'_, E> {
 /// The gradient of the norm's input, written over `upstream`: `factor * g - (x - mean) * along - constant`, with
 /// `[factor, along, constant]` of each plane in `coefficients` and `g` as in [`norm_sums`].
 ///
-/// A norm of variance `v` over `n` values with weight `w` has `factor = w / sqrt(v + eps)`, and with the sums of [`norm_sums`]
-/// over those values `along = factor * sum(g (x - mean)) / (n (v + eps))` and `constant = factor * sum(g) / n` (Ioffe and
-/// Szegedy, "Batch Normalization", 2015, section 3).
+/// A norm with variance `v` over `n` values and weight `w` has `factor = w / sqrt(v + eps)`, and with the sums of
+/// [`norm_sums`] over those values `along = factor * sum(g (x - mean)) / (n (v + eps))` and `constant = factor * sum(g) / n`
+/// (Ioffe and Szegedy, "Batch Normalization", 2015, section 3).
 ///
 /// # Panics
 /// When sizes disagree, or planes are empty.
@@ -155,7 +155,7 @@ impl<E: Element> Kernel for Gradient<'_, E> {
             let (values, from, gradient) = (&mut values[..x.len()], &mut from[..x.len()], &mut gradient[..x.len()]);
             E::widen(x, values);
             E::widen(upstream, from);
-            // A buffer of its own, as masked writes over the upstream would be slow.
+            // Uses a separate buffer, since masked writes to the upstream would be slow.
             activation.gradient(values, |x| scale * x + shift, from, gradient);
             for (g, x) in gradient.iter_mut().zip(&*values) {
                 *g = factor * *g - (x - mean) * along - constant;

@@ -2,53 +2,54 @@
 
 use rayon::prelude::*;
 
-/// Values of a task.
+/// Values per task.
 const PART: usize = 1 << 14;
 
-/// A step of torch.optim.Adam (Kingma and Ba, 2015) or, with decoupled decay, torch.optim.AdamW (Loshchilov and Hutter, 2019).
+/// One step of torch.optim.Adam (Kingma and Ba, 2015) or, with decoupled decay, torch.optim.AdamW (Loshchilov and Hutter,
+/// 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// How much of the running mean of the gradient is kept.
+    /// Decay rate of the running mean of the gradient.
     pub beta1: f64,
-    /// How much of the running mean of the squared gradient is kept.
+    /// Decay rate of the running mean of the squared gradient.
     pub beta2: f64,
     /// Added to the root of the mean square.
     pub eps: f64,
     /// The learning rate.
     pub lr: f64,
-    /// How strongly weights are pulled to zero.
+    /// Weight decay: how strongly weights are pulled to zero.
     pub weight_decay: f64,
-    /// True for AdamW: decay shrinks the weight itself and stays out of the running means.
+    /// True for AdamW: the decay shrinks the weight directly and stays out of the running means.
     pub decoupled: bool,
-    /// Which step it is, counted from 1.
+    /// The number of the step, counted from 1.
     pub step: u64,
-    /// The gradient is multiplied by this first.
+    /// The gradient is first multiplied by this.
     pub factor: f32,
 }
 
-/// The numbers of a step of Adam, as float32 arithmetic uses them.
+/// The coefficients of an Adam step, as float32 arithmetic uses them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamNumbers {
     /// The gradient is multiplied by this.
     pub factor: f32,
-    /// This times the weight is added to it.
+    /// The weight times this is added to the gradient.
     pub pull: f32,
     /// The weight is multiplied by this.
     pub shrink: f32,
-    /// How much of the running mean is kept, and how much of the gradient is taken.
+    /// How much of the running mean is kept, and how much of the gradient is added.
     pub first: [f32; 2],
-    /// The same of its square.
+    /// The same for the squared gradient.
     pub second: [f32; 2],
     /// The root of the mean square is divided by this.
     pub root: f32,
-    /// Added to it.
+    /// Added to that quotient.
     pub eps: f32,
-    /// The quotient is multiplied by this.
+    /// The resulting update is multiplied by this.
     pub rate: f32,
 }
 
 impl AdamStep {
-    /// Its numbers, made in float64.
+    /// The coefficients of this step, computed in float64.
     pub fn numbers(&self) -> AdamNumbers {
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         let decay = self.lr * self.weight_decay;
@@ -66,9 +67,9 @@ impl AdamStep {
     }
 }
 
-/// With `g = factor * gradient`: `first = beta1 first + (1 - beta1) g`, `second = beta2 second + (1 - beta2) g^2`,
-/// `weight -= lr / (1 - beta1^step) * first / (sqrt(second) / sqrt(1 - beta2^step) + eps)`. Decay adds `weight_decay * weight`
-/// to `g`, or decoupled multiplies the weight by `1 - lr weight_decay` before. The means start as zeros.
+/// With `g = factor * gradient`: `first = beta1 first + (1 - beta1) g`, `second = beta2 second + (1 - beta2) g^2`, `weight
+/// -= lr / (1 - beta1^step) * first / (sqrt(second) / sqrt(1 - beta2^step) + eps)`. Decay adds `weight_decay *
+/// weight` to `g`; decoupled decay multiplies the weight by `1 - lr weight_decay` beforehand. The means start as zeros.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -86,26 +87,26 @@ pub fn adam(step: &AdamStep, weight: &mut [f32], gradient: &[f32], first: &mut [
     });
 }
 
-/// A step of torch.optim.SGD.
+/// One step of torch.optim.SGD.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdStep {
     /// The learning rate.
     pub lr: f64,
-    /// How much of the last direction is kept; 0 for none.
+    /// Momentum: how much of the last direction is kept; 0 for none.
     pub momentum: f64,
-    /// Added to the gradient: this times the weight.
+    /// Weight decay: this times the weight is added to the gradient.
     pub weight_decay: f64,
-    /// Look ahead along the momentum.
+    /// Nesterov momentum: look ahead along the momentum.
     pub nesterov: bool,
-    /// The gradient is multiplied by this first.
+    /// The gradient is first multiplied by this.
     pub factor: f32,
-    /// The buffer holds nothing yet: it becomes the direction.
+    /// True while the buffer holds nothing yet: it is set to the direction.
     pub first: bool,
 }
 
-/// With `d = factor * gradient + weight_decay * weight`: `buffer = momentum * buffer + d` (at first `buffer = d`) and
-/// `weight -= lr * buffer`, or with Nesterov `weight -= lr * (d + momentum * buffer)`. Without momentum `weight -= lr * d`, and
-/// a buffer is left alone.
+/// With `d = factor * gradient + weight_decay * weight`: `buffer = momentum * buffer + d` (in the first step `buffer = d`)
+/// and `weight -= lr * buffer`, or with Nesterov `weight -= lr * (d + momentum * buffer)`. Without momentum
+/// `weight -= lr * d`, and a buffer is left alone.
 ///
 /// # Panics
 /// When the lengths differ, or there is momentum but no buffer.

@@ -1,10 +1,10 @@
-//! Work that threads fetch piece by piece, each with scratch memory of its own.
+//! Work that threads fetch item by item, each thread with its own scratch memory.
 
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `items` pieces of work on the current rayon threads: each thread fetches the next piece when it is done with one,
-/// and hands `size` values of `scratch`, its own, to each. What a piece computes mustn't depend on what is in there.
+/// Runs `items` work items on the current rayon threads: each thread fetches the next item when it finishes one, and passes
+/// its own `size` values of `scratch` to each. The result of an item mustn't depend on what the scratch memory holds.
 ///
 /// # Panics
 /// When `scratch` is shorter than `size` for each thread.
@@ -28,7 +28,7 @@ pub(crate) fn each(items: usize, scratch: &mut [f32], size: usize, work: impl Fn
     }
 }
 
-/// Results that wait on the stack.
+/// Maximum results held on the stack.
 const GROUP: usize = 64;
 
 /// Computes each of `0..parts` exactly once, and adds up the results in order: the same sum for any number of threads.

@@ -1,4 +1,4 @@
-//! The head: a convolution of 1x1 with bias and few outputs. Its output, the logits, and their gradient are always float32.
+//! The head: a 1x1 convolution with bias and few outputs. Its output, the logits, and their gradient are always float32.
 
 use rayon::prelude::*;
 
@@ -6,7 +6,7 @@ use crate::dispatch::{Kernel, widest};
 use crate::rows::{Plane, ROW, check, sum, sum_of_pairs};
 use crate::{Area, Element, View};
 
-/// Pixels of a task.
+/// Pixels per task.
 const PART: usize = 8 * ROW;
 
 /// `out[o, y, x] = bias[o] + sum_c weight[o, c] * in[c, y, x]`, as torch.nn.Conv2d of kernel 1.
@@ -37,7 +37,7 @@ struct Forward<'a, E> {
     /// The sample's first plane.
     first: usize,
     pixels: usize,
-    /// The pixel that `out` starts with.
+    /// The first pixel of `out`.
     start: usize,
     out: &'a mut [f32],
 }

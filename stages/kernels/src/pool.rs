@@ -1,4 +1,4 @@
-//! Max pooling over windows of 2x2, and its gradient.
+//! 2x2 max pooling, and its gradient.
 
 use rayon::prelude::*;
 
@@ -6,9 +6,9 @@ use crate::dispatch::{Kernel, widest};
 use crate::rows::{Plane, ROW, check};
 use crate::{Area, Element, View};
 
-/// `out[c, y, x] = max(in[c, 2y..2y+2, 2x..2x+2])`, as torch.nn.MaxPool2d(2): a NaN is the largest.
+/// `out[c, y, x] = max(in[c, 2y..2y+2, 2x..2x+2])`, as torch.nn.MaxPool2d(2): NaN counts as the largest value.
 ///
-/// `area` is the input's; `out` is `[batch, channels, height / 2, width / 2]`.
+/// `area` is the input's area; `out` is `[batch, channels, height / 2, width / 2]`.
 ///
 /// # Panics
 /// When sizes disagree, the height or width is odd, or planes are empty.
@@ -50,7 +50,7 @@ impl<E: Element> Kernel for Pool<'_, E> {
     }
 }
 
-/// Whether a value takes the place of an earlier one: ties go to the first.
+/// Whether a value replaces an earlier one: ties go to the first.
 #[inline(always)]
 fn replaces(new: f32, old: f32) -> bool {
     (new > old) | new.is_nan()
@@ -61,10 +61,10 @@ fn larger(old: f32, new: f32) -> f32 {
     if replaces(new, old) { new } else { old }
 }
 
-/// Adds the gradient of the input to `gradient`: each window's upstream goes to its first maximum in row-major order, as
-/// torch.nn.MaxPool2d's does.
+/// Adds the gradient of the input to `gradient`: each window's upstream goes to its first maximum in row-major order, as in
+/// torch.nn.MaxPool2d.
 ///
-/// `area` is the input's; `upstream` is `[batch, channels, height / 2, width / 2]`, `gradient` has the input's size.
+/// `area` is the input's area; `upstream` is `[batch, channels, height / 2, width / 2]`, `gradient` has the input's size.
 ///
 /// # Panics
 /// When sizes disagree, the height or width is odd, or planes are empty.
@@ -115,7 +115,7 @@ impl<E: Element> Kernel for Gradient<'_, E> {
     }
 }
 
-/// Adds each upstream to one of its window's four.
+/// Adds each upstream to one of the four pixels of its window.
 #[inline(always)]
 fn share((upper, lower): (&[f32], &[f32]), from: &[f32], (to_upper, to_lower): (&mut [f32], &mut [f32])) {
     let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);

@@ -1,4 +1,4 @@
-//! Probabilities of logits, as a map for another network, and their gradient.
+//! Turns logits into probabilities, as a map for another network, and their gradient.
 
 use rayon::prelude::*;
 
@@ -44,7 +44,7 @@ pub fn probabilities<E: Element>(logits: &[f32], classes: usize, area: Area, out
     });
 }
 
-/// Neither overflows nor loses small values.
+/// Computed so that it neither overflows nor loses small values.
 fn sigmoid(z: f32) -> f32 {
     let decay = (-z.abs()).exp();
     if z < 0.0 { decay / (1.0 + decay) } else { 1.0 / (1.0 + decay) }

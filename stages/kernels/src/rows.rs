@@ -2,16 +2,16 @@
 
 use crate::{Activation, Element, View};
 
-/// Values of a buffer: a few of them fit the first cache.
+/// Values per buffer: a few buffers fit the L1 cache.
 pub(crate) const ROW: usize = 512;
 
-/// Sums that run side by side.
+/// Number of sums accumulated side by side.
 const LANES: usize = 16;
 
-/// A plane of a map, and what it is read through.
+/// A plane of a map, with the norm and activation it is read through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plane<'a, E> {
-    /// Its pixels.
+    /// The plane's pixels.
     pub values: &'a [E],
     /// `[scale, shift]` before the activation.
     pub affine: Option<[f32; 2]>,
@@ -38,7 +38,7 @@ impl<'a, E: Element> Plane<'a, E> {
     }
 }
 
-/// Panics when the view has not the size that its channels and area make.
+/// Panics when the view's size doesn't match its channels and area.
 pub(crate) fn check<E>(view: &View<'_, E>, area: crate::Area) {
     assert_eq!(view.values.len(), area.values(view.channels), "the map's size");
     if let Some(affine) = view.affine {
@@ -84,7 +84,7 @@ pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32)
     total(&lanes)
 }
 
-/// Halves the lanes until one is left, which is quicker than one after the other.
+/// Adds up the lanes by halves, which is faster than one after the other.
 #[inline(always)]
 fn total(lanes: &[f32; LANES]) -> f64 {
     let mut sums = lanes.map(f64::from);

@@ -1,14 +1,14 @@
-//! Sums, sizes and scales of flat float32 values, such as all gradients together.
+//! Sums and checks of flat float32 values, such as all gradients together.
 
 use rayon::prelude::*;
 
 use crate::dispatch::{Kernel, widest};
 use crate::rows::{ROW, sum_of};
 
-/// Values of a task.
+/// Values per task.
 const PART: usize = 64 * ROW;
 
-/// The sum of squares: of what clipping compares with its limit, the square.
+/// The sum of squares: the square of the norm that clipping compares with its limit.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     let parts: Vec<f64> = x.par_chunks(PART).map(|part| widest(Squares(part))).collect();
     parts.iter().sum()

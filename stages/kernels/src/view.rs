@@ -1,8 +1,8 @@
-//! How a kernel sees a map: its size, and what is applied while it is read.
+//! How a kernel reads a map: its size, and the norm and activation applied while reading.
 
 use crate::Activation;
 
-/// The size of a map, but for its channels.
+/// The size of a map, without its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Area {
     /// Samples.
@@ -19,21 +19,21 @@ impl Area {
         self.height * self.width
     }
 
-    /// Values of a map of so many channels.
+    /// Number of values in a map with this many channels.
     pub fn values(self, channels: usize) -> usize {
         self.batch * channels * self.pixels()
     }
 }
 
-/// A map as a kernel reads it: as it is, or through a norm and an activation, which then need no map of their own.
+/// A map as a kernel reads it: as it is, or through a norm and an activation, whose result is then never stored.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a, E> {
     /// `[batch, channels, height, width]`.
     pub values: &'a [E],
-    /// Its channels.
+    /// Number of channels.
     pub channels: usize,
     /// `[scale, shift]` for each sample and channel (`batch * channels` of them): a value `x` is read as
-    /// `activation(scale * x + shift)`; without, as `activation(x)`.
+    /// `activation(scale * x + shift)`, or without an affine as `activation(x)`.
     pub affine: Option<&'a [[f32; 2]]>,
     /// Applied last.
     pub activation: Activation,

@@ -1,4 +1,4 @@
-//! The one place that maps a device's name in a file to a device of burn, and that knows how devices differ.
+//! The one place that maps a device's name in a file to a burn device, and that knows how devices differ.
 //! Nothing else in the program names a backend.
 
 #[cfg(feature = "wgpu")]
@@ -35,11 +35,11 @@ pub const NAMES: &str = "auto, cpu, wgpu, vulkan, metal, webgpu, cuda, cuda:1";
 
 /// Opens a device by its name: `auto`, `cpu`, `wgpu`, `vulkan`, `metal`, `webgpu`, `cuda` or `cuda:N`.
 ///
-/// `auto` takes the first real graphics card that this build can use, otherwise the CPU, and never a card that is drawn by
-/// the CPU (llvmpipe, SwiftShader). What was taken is said in the description.
+/// `auto` takes the first real graphics card that this build can use, otherwise the CPU. It never takes a software renderer
+/// (llvmpipe, SwiftShader). The description says which device was taken.
 ///
 /// # Errors
-/// When the name is unknown, this build doesn't hold the device, or the machine hasn't got it.
+/// When the name is unknown, this build doesn't support the device, or the machine doesn't have it.
 pub fn open(name: &str) -> Result<Opened> {
     match name.split_once(':').unwrap_or((name, "")) {
         ("auto", "") => Ok(automatic()),
@@ -47,7 +47,7 @@ pub fn open(name: &str) -> Result<Opened> {
         ("wgpu", "") => graphics::wgpu(),
         ("vulkan", "") => graphics::vulkan(),
         ("metal", "") => graphics::metal(),
-        // Outside a browser, the library that stands behind `wgpu` is what there is of WebGPU.
+        // Outside a browser, the library behind `wgpu` is the implementation of WebGPU.
         ("webgpu", "") => graphics::wgpu(),
         ("cuda", "") => graphics::cuda(0),
         ("cuda", index) => match index.parse() {
@@ -63,19 +63,19 @@ pub fn open(name: &str) -> Result<Opened> {
 pub struct Found {
     /// Its name in files, such as `wgpu` or `cuda:0`.
     pub device: String,
-    /// What it is, in words.
+    /// A readable description.
     pub description: String,
-    /// What its driver says of it.
+    /// What its driver reports.
     #[serde(flatten)]
     pub about: About,
-    /// True for a device that is drawn by the CPU.
+    /// True for a software renderer, which runs on the CPU.
     pub software: bool,
-    /// The values of `mixed_precision` that it can do.
+    /// The values of `mixed_precision` that it supports.
     pub precisions: Vec<&'static str>,
 }
 
-/// The devices that this build can open on this machine, by the names that files may give: the CPU first. Graphics devices are
-/// opened for it.
+/// The devices that this build can open on this machine, by their names in files, the CPU first. This opens the graphics
+/// devices.
 pub fn find() -> Vec<Found> {
     let cpu = ("cpu".to_owned(), Opened { device: Device::flex(), description: "cpu".into() });
     let describe = |(device, opened): (String, Opened)| {
@@ -87,14 +87,14 @@ pub fn find() -> Vec<Found> {
     std::iter::once(cpu).chain(graphics::all()).map(describe).collect()
 }
 
-/// How the allocator of a graphics device divides memory, by the names in files.
+/// The names in files for how a graphics device's allocator divides memory.
 pub const MEMORY_POOLS: &[&str] = &["adaptive", "exclusive_pages"];
 
 /// Sets the allocator of a graphics device before it is first opened: `adaptive` carves tensors out of pages as large as the
-/// largest of them, `exclusive_pages` gives each its own page. Only wgpu devices that are asked for by name can be set.
+/// largest tensor, `exclusive_pages` gives each tensor its own page. Only wgpu devices requested by name can be set.
 ///
 /// # Errors
-/// When another device is asked for, or it refuses.
+/// When another kind of device is requested, or the device refuses.
 pub fn set_memory_pool(name: &str, pool: &str) -> Result<()> {
     match (pool, name) {
         ("adaptive", _) => Ok(()),
@@ -111,12 +111,12 @@ fn unknown(name: &str) -> StageError {
     StageError::new(format!("there is no device named {name:?}")).help(format!("one of {NAMES}"))
 }
 
-/// Whether a device computes in a precision.
+/// Checks that a device supports a precision.
 ///
 /// # Errors
-/// When it can't, with what it can.
+/// When it doesn't; the help lists the precisions that it supports.
 pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
-    // On the CPU maps are stored in it and computed in float32, which every CPU can.
+    // The CPU only stores maps in the precision and computes in float32, so it supports every precision.
     let can = |precision: Precision| is_cpu(&opened.device) || opened.device.supports_dtype(precision.dtype());
     if can(precision) {
         return Ok(());
@@ -126,18 +126,18 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
     Err(StageError::new(message).help(format!("mixed_precision: {}", others.join(" or "))))
 }
 
-/// Whether a device has matrix units for a precision. This build's convolutions don't use them (burn's `autotune` is left out), only its
-/// products of matrices do.
+/// Whether a device has matrix units for a precision. This build's matrix products use them; its convolutions don't, since
+/// burn's `autotune` is left out.
 #[cfg(feature = "graphics")]
 pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
     Dispatch::dtype_usage(device.as_dispatch(), precision.dtype()).contains(DTypeUsage::Accelerated)
 }
 
-/// Bytes that the device's allocator has in use now, and that it has reserved (what it will not give to others); `None`
-/// where it doesn't say.
+/// Bytes that the device's allocator has in use now, and bytes that it has reserved (and so keeps from other programs).
+/// `None` where it doesn't report them.
 ///
-/// On the CPU that is what the device's lane has allocated in this process, as [`memory::usage`] counts it, and at most so far;
-/// `None` in a program without the counting allocator.
+/// On the CPU these are the bytes that the device's lane has allocated in this process now and at its peak so far, as
+/// counted by [`memory::usage`]; `None` in a program without the counting allocator.
 pub fn device_memory(device: &Device) -> Option<(u64, u64)> {
     if is_cpu(device) {
         return memory::usage(Side::Device).map(|usage| (usage.now, usage.peak));
@@ -145,13 +145,13 @@ pub fn device_memory(device: &Device) -> Option<(u64, u64)> {
     device.memory_pool_usage().map(|usage| (usage.bytes_in_use, usage.bytes_reserved))
 }
 
-/// Bytes that a buffer of a graphics device may have; `None` on the CPU.
+/// The largest buffer that a graphics device allows, in bytes; `None` on the CPU.
 pub fn largest_buffer(device: &Device) -> Option<u64> {
     if is_cpu(device) { None } else { graphics::largest_buffer(device) }
 }
 
-/// Bytes that are held from the system's point of view, used or not: what a device's allocator reserved; on the CPU what the
-/// process has resident (Linux says). `None` where nobody says.
+/// Bytes held from the system's point of view, used or not: on a graphics device what the allocator has reserved, on the CPU
+/// the process's resident memory (on Linux). `None` where neither is known.
 pub(crate) fn held(device: &Device) -> Option<u64> {
     if !is_cpu(device) {
         return device_memory(device).map(|(_, reserved)| reserved);
@@ -161,7 +161,7 @@ pub(crate) fn held(device: &Device) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// Gives back what a device's allocator holds without need.
+/// Returns the unused memory of a device's allocator to the system.
 ///
 /// # Errors
 /// What the device reports.
@@ -174,13 +174,13 @@ pub(crate) fn give_back(device: &Device) -> Result<()> {
     synchronize(device)
 }
 
-/// While `work` runs, graphics devices compile the kernels that they are asked for and launch none of them, on all threads; their
-/// allocators count pages and fill none.
+/// While `work` runs, graphics devices compile the requested kernels but launch none, on all threads, and their allocators
+/// count pages but don't fill them.
 pub(crate) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
     graphics::dry_run(work)
 }
 
-/// Waits for all work of the device.
+/// Waits until the device has finished all its work.
 ///
 /// # Errors
 /// What the device reports.
@@ -195,7 +195,7 @@ fn automatic() -> Opened {
     }
 }
 
-/// The card that the system (Linux) has and this build can't use, with the feature that would.
+/// Names a card that the system (Linux) has and this build can't use, with the feature that would enable it.
 fn unused() -> &'static str {
     let has = |path: &str| std::path::Path::new(path).exists();
     if cfg!(not(feature = "cuda")) && has("/dev/nvidia0") {

@@ -1,11 +1,12 @@
-//! The files that stages of this crate leave: whole or not at all, with errors that name them.
-//! What is in them is the callers' business.
+//! Writes the output files of this crate's stages, completely or not at all; errors name the file.
+//! The callers decide what is in them.
 
 use std::path::Path;
 
 use pipeline_contract::{Result, StageError, files};
 
-/// Writes a file beside `path` and moves it there when it is on the disk. Makes its folder if it isn't there.
+/// Writes a temporary file beside `path` and renames it to `path` once it is on disk. Creates the folder if it doesn't
+/// exist.
 ///
 /// # Errors
 /// When it can't be written.
@@ -14,7 +15,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     folder.and_then(|()| files::replace(path, bytes)).map_err(|error| failed(path, error))
 }
 
-/// The error of a file that can't be written.
+/// The error for a file that can't be written.
 pub(crate) fn failed(path: &Path, error: impl std::fmt::Display) -> StageError {
     StageError::new(format!("{} can't be written: {error}", path.display()))
 }

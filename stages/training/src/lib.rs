@@ -1,5 +1,5 @@
 //! The network, its devices, losses, optimizers and policies, and the stages that run them. Only this crate touches a
-//! device; it reads no images from disk and knows no graph.
+//! device; it doesn't read images from disk and doesn't know the graph.
 
 mod backend;
 pub mod device;

@@ -1,5 +1,5 @@
-//! What one forward and backward pass takes: images and masks in the host's memory, as the image stages left them.
-//! 8-bit pixels stay bytes as far as the device, where the arithmetic makes floats of them.
+//! The input of one forward and backward pass: images and masks in host memory, as the image stages produced them. 8-bit
+//! pixels stay bytes until they reach the device, which converts them to floats.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use pipeline_kernels::Area;
 use crate::loss::Target;
 use crate::pass::Images;
 
-/// Images and masks of some samples.
+/// The images and masks of some samples.
 #[derive(Debug, Clone)]
 pub struct MicroBatch {
     /// The samples' ids, in order.
@@ -22,15 +22,15 @@ pub struct MicroBatch {
     pub width: usize,
     /// The images.
     pub pixels: Pixels,
-    /// Labels, `[batch, height, width]`: nonzero where there is vessel; with several classes their numbers, 255 where a pixel is
-    /// ignored.
+    /// Labels, `[batch, height, width]`: nonzero for vessel; with several classes the class numbers, and 255 for ignored
+    /// pixels.
     pub masks: Vec<u8>,
 }
 
 /// The images of a micro-batch.
 #[derive(Debug, Clone)]
 pub enum Pixels {
-    /// 8-bit `[batch, height, width, 3]`, and how they are normalised.
+    /// 8-bit `[batch, height, width, 3]`, and their normalisation.
     Bytes(Vec<u8>, Normalization),
     /// `[batch, 3, height, width]`.
     Floats(Vec<f32>),
@@ -44,10 +44,11 @@ impl From<Batch> for MicroBatch {
 }
 
 impl MicroBatch {
-    /// Checks that the labels of a range of its samples are classes of a network of so many, or ignored. Of one class, all are.
+    /// Checks that each label in a range of samples is below `classes` or marks an ignored pixel. With one class every label
+    /// is valid.
     ///
     /// # Errors
-    /// Names the first sample whose labels aren't, the label and its place.
+    /// When a label is invalid; names the first such sample, the label and its position.
     pub(crate) fn check_labels(&self, range: Range<usize>, classes: usize) -> Result<()> {
         if classes == 1 {
             return Ok(());
@@ -71,7 +72,7 @@ impl MicroBatch {
     /// The images and masks of a range of its samples.
     ///
     /// # Errors
-    /// When the buffers don't hold what the sizes say: a bug of the stage that made them.
+    /// When the buffers don't match the sizes, which is a bug in the stage that made them.
     pub(crate) fn part(&self, range: Range<usize>) -> Result<(Images<'_>, Target<'_>, Area)> {
         let pixels = self.height * self.width;
         let (start, end) = (range.start * pixels, range.end * pixels);

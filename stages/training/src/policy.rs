@@ -1,16 +1,16 @@
-//! The memory policies of a run as values: what the passes over the network are made under.
+//! The memory policies of a run, as values: the policies that passes over the network run under.
 
 use crate::network::Checkpointing;
 use crate::precision::Precision;
 
-/// How the passes over a micro-batch are made.
+/// The policies for the passes over a micro-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Setting {
-    /// What maps are stored in.
+    /// The type that maps are stored in.
     pub precision: Precision,
-    /// What the backward pass makes again.
+    /// What the backward pass recomputes.
     pub checkpointing: Checkpointing,
-    /// At most so many samples in one pass; a larger micro-batch is worked off in parts.
+    /// Maximum samples per pass; a larger micro-batch is processed in parts.
     pub samples: usize,
 }
 
@@ -30,14 +30,14 @@ pub struct LossScale {
 }
 
 impl LossScale {
-    /// Where `torch.amp.GradScaler` starts.
+    /// The initial scale of `torch.amp.GradScaler`.
     pub const START: f64 = 65536.0;
-    /// Steps without overflow until the scale is doubled.
+    /// Consecutive steps without overflow before the scale is doubled.
     pub const INTERVAL: u64 = 2000;
-    /// A window that overflows at this scale overflows without any: halving goes no further.
+    /// The smallest scale: a window that overflows at this scale would overflow without one too.
     pub const FLOOR: f64 = 1.0;
 
-    /// A scale that starts at `start` for float16, and none (1) for the others, whose range is float32's.
+    /// A scale that starts at `start` for float16, and a constant 1 for the other precisions, whose range is float32's.
     pub fn new(precision: Precision, start: f64) -> Self {
         match precision {
             Precision::Float16 => Self { scale: start, good: 0, dynamic: true },
@@ -45,29 +45,29 @@ impl LossScale {
         }
     }
 
-    /// What losses are multiplied by now.
+    /// The current factor that losses are multiplied by.
     pub fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// How many good steps in a row there were since the scale last changed.
+    /// The number of good steps since the scale last changed.
     pub fn good_steps(&self) -> u64 {
         self.good
     }
 
-    /// Goes on where another run's scale was; a precision that has no scale stays without.
+    /// Continues with the scale of another run. A precision without a loss scale ignores it.
     pub fn resume(&mut self, scale: f64, good_steps: u64) {
         if self.dynamic {
             (self.scale, self.good) = (scale.max(Self::FLOOR), good_steps);
         }
     }
 
-    /// True where an overflow is expected now and then and costs a window.
+    /// True when an occasional overflow is expected and costs only a window.
     pub fn is_dynamic(&self) -> bool {
         self.dynamic
     }
 
-    /// After a step that was made.
+    /// Records a completed step.
     pub fn passed(&mut self) {
         if self.dynamic {
             self.good += 1;
@@ -77,7 +77,7 @@ impl LossScale {
         }
     }
 
-    /// After a window that overflowed. False when the scale is at its floor already.
+    /// Records a window that overflowed. False when the scale is already at its floor.
     #[must_use]
     pub fn overflowed(&mut self) -> bool {
         let lower = self.dynamic && self.scale > Self::FLOOR;

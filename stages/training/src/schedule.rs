@@ -1,10 +1,10 @@
-//! Learning rates over a run: constant, cosine, polynomial, each with a linear warm-up. Counted in optimizer steps.
-//! It knows how many steps there are; how that is known is the optimizer stage's business.
+//! Learning rates over a run: constant, cosine, polynomial, each with a linear warm-up. Counted in optimizer steps. It is
+//! given the total number of steps; the optimizer stage works that number out.
 
 /// How the learning rate falls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
-    /// It doesn't.
+    /// It stays at `lr`.
     Constant,
     /// Half a cosine from `lr` to `min_lr` (Loshchilov and Hutter, 2017, without restarts).
     Cosine,
@@ -20,18 +20,18 @@ pub enum Shape {
 pub struct Schedule {
     /// How it falls after the warm-up.
     pub shape: Shape,
-    /// The learning rate at the top.
+    /// The peak learning rate, after the warm-up.
     pub lr: f64,
     /// The learning rate at the end.
     pub min_lr: f64,
-    /// Steps in which it rises linearly from `lr / warmup_steps` to `lr`.
+    /// Steps over which it rises linearly from `lr / warmup_steps` to `lr`.
     pub warmup_steps: u64,
-    /// Steps of the whole run; further steps stay at the end.
+    /// Steps of the whole run; further steps keep the final learning rate.
     pub total_steps: u64,
 }
 
 impl Schedule {
-    /// The learning rate of a step, from 0.
+    /// The learning rate of a step; steps count from 0.
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return self.lr * (step + 1) as f64 / self.warmup_steps as f64;
@@ -68,7 +68,7 @@ mod tests {
         assert!((at(Shape::Polynomial { power: 0.9 }, 99) - 0.1).abs() < 1e-12);
     }
 
-    /// A file may name any number of epochs, of any number of samples.
+    /// A file may ask for any number of epochs, each with any number of samples.
     #[test]
     fn runs_of_any_length_have_a_rate() {
         for (warmup_steps, total_steps) in [(0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0), (0, 0)] {

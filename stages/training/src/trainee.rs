@@ -1,5 +1,6 @@
-//! A network in training: layers, tensors, loss, the policies of its passes and the window that is open. The stages of the
-//! device's thread share one; `verify` uses the same. It makes gradients; it never changes weights (that is the optimizer's).
+//! A network in training: layers, tensors, loss, the policies for its passes, and the open window. The stages on the
+//! device's thread share one trainee; `verify` uses the same code. It computes gradients and never changes weights, which is
+//! the optimizer's job.
 
 mod inspect;
 mod not_finite;
@@ -36,42 +37,42 @@ pub struct Trainee {
     pub state: State,
     /// The loss.
     pub loss: Loss,
-    /// How passes are made.
+    /// The policies that passes run under.
     pub setting: Setting,
-    /// How they were meant to be made, before memory was refused.
+    /// The policies that were configured, before any refusal of memory changed them.
     asked: Setting,
     /// The loss scale of float16.
     pub scale: LossScale,
-    /// What the device holds, by cause.
+    /// The device memory held, by cause.
     pub ledger: Ledger,
     window: Open,
-    /// At most so many test images in one pass.
+    /// Maximum test images per pass.
     most_evaluated: usize,
-    /// What was tried again and not told yet.
+    /// Retries that haven't been reported yet.
     retries: Vec<Retry>,
-    /// A window that wasn't finite and isn't told yet.
+    /// A window that wasn't finite and hasn't been reported yet.
     broken: Option<NotFinite>,
     _weights: Charge,
 }
 
-/// The window that is open: sums over its micro-batches so far, and what it takes to make them again.
+/// The open window: the sums over its micro-batches so far, and everything needed to recompute them.
 #[derive(Debug, Default)]
 struct Open {
     /// The gradients of the loss scale times the SUM of the samples' losses, in the order of the trained tensors.
     gradients: Vec<Tensor<1>>,
     charge: Option<Charge>,
     losses: Vec<Tensor<1>>,
-    /// The micro-batches themselves, in case they must be worked off again.
+    /// The micro-batches themselves, in case they must be processed again.
     journal: Vec<MicroBatch>,
-    /// What batch norm knew before the window.
+    /// Batch norm's running statistics and counters from before the window.
     before: (Vec<Tensor<1>>, Vec<u64>),
 }
 
 impl Trainee {
-    /// A network that has seen nothing yet.
+    /// A network that hasn't seen any samples yet.
     ///
     /// # Errors
-    /// When its tensors alone are beyond the ledger's limit.
+    /// When its tensors alone exceed the ledger's limit.
     pub fn new(network: Network, state: State, loss: Loss, setting: Setting, ledger: Ledger) -> Result<Self> {
         let values = |role| network.layout.of(role).filter_map(|spec| spec.elements()).sum::<usize>() as u64;
         let weights = ledger.charge(Cause::Weights, 4 * (values(Role::Trained) + values(Role::Statistic)))?;
@@ -93,15 +94,15 @@ impl Trainee {
         })
     }
 
-    /// Bytes that the device's allocator has in use now, and the most that it was seen to hold, used or not: now, and at each
-    /// block of each pass. `None` where it doesn't say.
+    /// Bytes that the device's allocator has in use now, and the most that it was seen to have reserved. The reserved bytes
+    /// are read now and at each block of each pass. `None` where the device doesn't report them.
     pub fn memory(&self) -> Option<(u64, u64)> {
         let (in_use, reserved) = device_memory(self.state.device())?;
         self.ledger.observe(reserved);
         Some((in_use, self.ledger.observed()))
     }
 
-    /// How many trained values there are.
+    /// The number of trained values.
     pub fn parameters(&self) -> u64 {
         self.network.layout.parameters().unwrap_or(0) as u64
     }
@@ -118,7 +119,7 @@ impl Trainee {
         self.work_off(self.window.journal.len() - 1)
     }
 
-    /// Works off all micro-batches of the open window anew, under another setting, as if the first try had not been.
+    /// Processes all micro-batches of the open window again under another setting, as if the first attempt hadn't happened.
     pub(crate) fn redo(&mut self, setting: Setting) -> Tried<()> {
         self.setting = setting;
         (self.state.statistics, self.state.counters) = self.window.before.clone();
@@ -139,7 +140,7 @@ impl Trainee {
         &self.window.gradients
     }
 
-    /// The same, to change them: how tests give an optimizer what they like.
+    /// The same gradients, mutable, so that tests can give an optimizer any values.
     pub fn gradients_mut(&mut self) -> &mut [Tensor<1>] {
         &mut self.window.gradients
     }
@@ -149,8 +150,8 @@ impl Trainee {
         &self.window.losses
     }
 
-    /// What a plan needs of the optimizer: the values that it keeps for each weight. Before its first step it has none, and
-    /// may come to have as many as Adam.
+    /// How many values the optimizer keeps for each weight, for a plan. Before the first step it keeps none yet, so the plan
+    /// assumes as many as Adam keeps.
     pub(crate) fn optimizer_values(&self) -> u64 {
         match self.ledger.now().causes.get(&Cause::Optimizer) {
             Some(held) => held / (4 * self.parameters()).max(1),
@@ -158,12 +159,12 @@ impl Trainee {
         }
     }
 
-    /// What the optimizer needs at once: weights to change, the window's gradients.
+    /// What the optimizer borrows together: the weights to change and the window's gradients.
     pub(crate) fn weights_and_gradients(&mut self) -> (&mut State, &[Tensor<1>]) {
         (&mut self.state, &self.window.gradients)
     }
 
-    /// Ends the window as if it had not been: what batch norm saw of it is forgotten.
+    /// Discards the window: batch norm's running statistics go back to what they were before it.
     ///
     /// # Errors
     /// What the device reports.
@@ -172,7 +173,7 @@ impl Trainee {
         self.close()
     }
 
-    /// Ends the window: the sums start anew with the next micro-batch.
+    /// Ends the window: the sums start from zero with the next micro-batch.
     ///
     /// # Errors
     /// What the device reports.
@@ -182,12 +183,12 @@ impl Trainee {
         self.clear()
     }
 
-    /// Sums of zero, in the memory that they have.
+    /// Sets the sums to zero in place.
     fn clear(&mut self) -> Result<()> {
         backend::of(self.state.device()).clear(&mut self.window.gradients)
     }
 
-    /// Makes the place for the window's sums where there is none yet.
+    /// Allocates the window's sums if they don't exist yet.
     fn open(&mut self) -> Tried<()> {
         if self.window.charge.is_none() {
             self.window.charge = Some(self.ledger.charge(Cause::Gradients, 4 * self.parameters())?);
@@ -199,7 +200,7 @@ impl Trainee {
     }
 }
 
-/// A network that several stages use, all on the device's thread, one after the other.
+/// A network shared by several stages, which all run on the device's thread, one after the other.
 #[derive(Debug, Clone)]
 pub struct Shared(Arc<Mutex<Trainee>>);
 
@@ -209,7 +210,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(trainee)))
     }
 
-    /// The network.
+    /// Locks the network.
     ///
     /// # Errors
     /// When a stage panicked while it changed the network.

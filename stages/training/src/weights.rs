@@ -21,41 +21,42 @@ use crate::parameters::{Layout, Role, State, TensorSpec};
 pub struct Saved {
     /// SHA-256 over all tensors in the order of their names (name, shape, bytes), in hexadecimal.
     pub sha256: String,
-    /// How many trained values there are.
+    /// The number of trained values.
     pub parameters: usize,
 }
 
-/// The longest header that is read, in bytes: some ten thousand tensors. A header takes several times its length when it is read.
+/// The longest header accepted, in bytes: about ten thousand tensors. Parsing a header takes several times its length in
+/// memory.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// Reads a whole file of at most `most` bytes.
+/// Reads a whole file, refusing one of more than `most` bytes.
 ///
 /// # Errors
-/// When it can't be read, is no regular file, or is larger.
+/// When it can't be read, isn't a regular file, or is larger.
 pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| StageError::new(format!("{} can't be read: {error}", path.display()));
-    // Asked before it is opened: opening a pipe waits for somebody to write into it, and a device never ends.
+    // Checked before opening: opening a pipe blocks until there is a writer, and a device file never ends.
     let kind = std::fs::metadata(path).map_err(failed)?;
     if !kind.is_file() {
         let what = if kind.is_dir() { "a folder" } else { "no regular file" };
         return Err(StageError::new(format!("{} can't be read: it is {what}", path.display())).help("name a .safetensors file"));
     }
     let too_large =
-        |bytes: u64| StageError::new(format!("{} has {bytes} bytes, more than the {most} that it may have", path.display()));
+        |bytes: u64| StageError::new(format!("{} has {bytes} bytes, more than the maximum of {most}", path.display()));
     if kind.len() > most {
-        return Err(too_large(kind.len()).help("is it of another network?"));
+        return Err(too_large(kind.len()).help("is this file for another network?"));
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(kind.len() as usize).map_err(|error| failed(error.into()))?;
-    // It may have grown since.
+    // The file may have grown since its length was read.
     File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if bytes.len() as u64 > most { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// Opens the bytes of a safetensors file. Names, sizes and places of all tensors are checked against its length.
+/// Parses the bytes of a safetensors file. The names, sizes and offsets of all tensors are checked against its length.
 ///
 /// # Errors
-/// When they aren't one, or its header is longer than 1 MiB.
+/// When the bytes aren't a safetensors file, or its header is longer than 1 MiB.
 pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
     let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if header > LONGEST_HEADER {
@@ -65,10 +66,10 @@ pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
     SafeTensors::deserialize(bytes).map_err(|error| StageError::new(format!("not a safetensors file: {error}")))
 }
 
-/// The tensors of a network from a file; in the file their names are preceded by `prefix` (`init.` in a reference).
+/// Loads a network's tensors from a file, where each name starts with `prefix` (`init.` in a reference).
 ///
 /// # Errors
-/// When one is missing, or of another type or shape.
+/// When a tensor is missing, or has another type or shape.
 pub fn load(layout: &Layout, file: &SafeTensors<'_>, prefix: &str, device: &Device) -> Result<State> {
     let find = |spec: &TensorSpec| tensor(file, &format!("{prefix}{}", spec.name), &spec.shape, dtype(spec.role));
     // All checks come first: a file for another network is refused before anything is moved to the device.
@@ -83,25 +84,25 @@ pub fn load(layout: &Layout, file: &SafeTensors<'_>, prefix: &str, device: &Devi
     Ok(state)
 }
 
-/// The tensors of a network from the bytes of a file, which must hold exactly these.
+/// Loads a network's tensors from the bytes of a file, which must hold these tensors and no others.
 ///
 /// # Errors
-/// When they are no safetensors file, or one of another network.
+/// When the bytes aren't a safetensors file, or hold another network.
 pub fn read(network: &Network, bytes: &[u8], device: &Device) -> Result<State> {
     let file = parse(bytes)?;
     let state = load(&network.layout, &file, "", device)?;
     let mut names = file.names();
     names.sort_unstable();
     match names.into_iter().find(|name| !network.layout.specs().iter().any(|spec| spec.name == *name)) {
-        Some(name) => Err(StageError::new(format!("the network has no tensor {name}")).help("is the file of another model?")),
+        Some(name) => Err(StageError::new(format!("the network has no tensor {name}")).help("is this file for another model?")),
         None => Ok(state),
     }
 }
 
-/// As [`read`], from the file at `path`, which is no larger than such a network's can be.
+/// Like [`read`], from the file at `path`. A file larger than this network's can be is refused.
 ///
 /// # Errors
-/// When the file can't be read, or is of another network.
+/// When the file can't be read, or holds another network.
 pub fn load_file(network: &Network, path: &Path, device: &Device) -> Result<State> {
     // A value takes 4 bytes, a counter 8.
     let values = |spec: &TensorSpec| spec.elements().map_or(u64::MAX, |count| count as u64).saturating_mul(8);
@@ -110,7 +111,8 @@ pub fn load_file(network: &Network, path: &Path, device: &Device) -> Result<Stat
     read(network, &bytes, device).map_err(|error| error.context(path.display()))
 }
 
-/// Writes the tensors of a network to `path`, replacing it only when all is on the disk, with the network's own metadata.
+/// Writes a network's tensors and metadata to `path`. An existing file is replaced only once the new one is completely on
+/// disk.
 ///
 /// # Errors
 /// When the device can't be read or the file can't be written.
@@ -141,8 +143,8 @@ pub fn save(network: &Network, state: &State, path: &Path) -> Result<Saved> {
     })
 }
 
-/// Puts the metadata of a safetensors file into the order of their keys. The format's library writes them from a hash map,
-/// in another order each time, and the same weights must be the same bytes.
+/// Sorts the metadata of a safetensors file by key. The safetensors library writes it from a hash map, in a different order
+/// each time, and equal weights must give equal bytes.
 fn order_metadata(bytes: &mut [u8]) {
     let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
     let Some(header) = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| rest.get_mut(..length)) else {
@@ -153,17 +155,17 @@ fn order_metadata(bytes: &mut [u8]) {
         metadata.sort_keys();
     }
     let ordered = serde_json::Value::Object(fields).to_string();
-    // Only the order differs, so the text is as long as it was; what follows it is the format's padding.
+    // Only the order changes, so the text keeps its length; anything after it is the format's padding.
     if let Some(text) = header.get_mut(..ordered.len()) {
         text.copy_from_slice(ordered.as_bytes());
     }
 }
 
-/// A tensor of a file, checked.
+/// Looks up a tensor in a file and checks its shape and type.
 pub(crate) fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize], dtype: Dtype) -> Result<TensorView<'a>> {
     let view = file.tensor(name).map_err(|_| StageError::new(format!("the file has no tensor {name}")))?;
     if view.shape() != shape {
-        let message = format!("{name} is of shape {:?} where the network has {shape:?}", view.shape());
+        let message = format!("{name} has shape {:?}, but the network expects {shape:?}", view.shape());
         return Err(StageError::new(message).help("the model must be the one that the file was made with"));
     }
     if view.dtype() != dtype {
@@ -172,7 +174,7 @@ pub(crate) fn tensor<'a>(file: &SafeTensors<'a>, name: &str, shape: &[usize], dt
     Ok(view)
 }
 
-/// The values of float32 bytes.
+/// Decodes little-endian float32 values.
 pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
 }

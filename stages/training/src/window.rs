@@ -1,5 +1,5 @@
-//! What flows from `train_step` to `optimizer_step`. The gradients themselves stay where they are summed, with the network;
-//! what flows says whose they are.
+//! The payloads between `train_step` and `optimizer_step`. The gradients themselves stay with the network, where they are
+//! summed; a payload names the samples and the network that they belong to.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use pipeline_contract::Payload;
 
 use crate::trainee::Shared;
 
-/// One micro-batch, whose gradients were added to the open window.
+/// One micro-batch whose gradients have been added to the open window.
 #[derive(Clone)]
 pub struct Gradients {
     /// The samples' ids, in order.
@@ -19,18 +19,18 @@ pub struct Gradients {
 impl Payload for Gradients {
     const NAME: &'static str = "gradients";
 
-    /// Nothing: the tensors are the device's memory, one set of them at a time.
+    /// Zero: the tensors are in device memory, and there is only one set of them at a time.
     fn bytes(&self) -> u64 {
         0
     }
 }
 
-/// All micro-batches of one step: the open window is complete.
+/// All micro-batches of one step, once the open window is complete.
 #[derive(Clone)]
 pub struct Window {
     /// The samples' ids, in order.
     pub samples: Vec<Arc<str>>,
-    /// How many micro-batches there were.
+    /// The number of micro-batches.
     pub micro_batches: usize,
     /// The network that they belong to.
     pub network: Shared,
@@ -39,7 +39,7 @@ pub struct Window {
 impl Payload for Window {
     const NAME: &'static str = "window";
 
-    /// Nothing: the tensors are the device's memory, one set of them at a time.
+    /// Zero: the tensors are in device memory, and there is only one set of them at a time.
     fn bytes(&self) -> u64 {
         0
     }

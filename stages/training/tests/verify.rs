@@ -57,7 +57,7 @@ fn broken_files_are_errors() {
     for (bytes, part) in [
         (Vec::new(), "not a safetensors file"),
         (vec![255; 64], "not a safetensors file"),
-        (header("{}"), "don't say base"),
+        (header("{}"), "has no base"),
         (about("x", "3", "group", "32"), "no whole number"),
         (about("8", "3", "layer", "32"), "no norm named"),
         (about("99999999", "3", "group", "32"), "out of bounds"),

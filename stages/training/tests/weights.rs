@@ -39,7 +39,7 @@ fn files_of_other_networks_are_refused_by_name() {
     let trainee = shared.lock().expect("no panic before");
     save(&trainee.network, &trainee.state, &path).expect("written");
     for (base, depth, norm, part) in [
-        (8, 2, "batch", "down.0.conv1.weight is of shape [4, 3, 3, 3] where the network has [8, 3, 3, 3]"),
+        (8, 2, "batch", "down.0.conv1.weight has shape [4, 3, 3, 3], but the network expects [8, 3, 3, 3]"),
         (4, 3, "batch", "has no tensor down.2.conv1.weight"),
         (4, 1, "batch", "head.weight"),
         (4, 2, "group", "the network has no tensor decode.0.norm1.num_batches_tracked"),

@@ -1,8 +1,8 @@
-//! The convolution itself, forward and, with its kernels turned, backward to its input.
+//! The convolution itself: forward and, with the kernels rotated, backward to the input.
 //!
-//! A piece of work is one tile and one group of outputs. The inputs come in chunks of channels: a chunk's tile is read into
-//! scratch memory, and a microkernel adds what it gives to the outputs' sums. With a stride of 2, the input gradient has the
-//! sums of four phases, which are interleaved when they are stored.
+//! A work item is one tile and one group of outputs. The inputs come in chunks of channels: a chunk's tile is read into
+//! scratch memory, and a microkernel adds its contribution to the outputs' sums. With a stride of 2, the input gradient has
+//! sums for four phases, which are interleaved when they are stored.
 
 use super::epilogue::{Epilogue, Interleave};
 use super::load::Reading;
@@ -15,7 +15,7 @@ use crate::cells::Cells;
 use crate::parallel;
 use crate::{Area, Element, View};
 
-/// How the work is cut.
+/// How the work is divided.
 pub(super) struct Plan {
     pattern: Pattern,
     cut: Cut,
@@ -28,7 +28,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `area` is that of a phase, of the map that is read and of that which is written.
+    /// `area` is the area of one phase, of the map that is read and of the map that is written.
     pub(super) fn new(pattern: Pattern, inputs: usize, outputs: usize, area: Area) -> Self {
         let parts = pattern.parts().len();
         let sizes = pattern.sizes();
@@ -49,7 +49,7 @@ impl Plan {
         self.tile + self.weights + self.sums
     }
 
-    /// Values of workspace.
+    /// Number of workspace values.
     pub(super) fn workspace(&self) -> usize {
         self.scratch() * rayon::current_num_threads()
     }
@@ -124,16 +124,16 @@ struct Target<'a, E> {
     cut: &'a Cut,
     /// Phases along a side.
     phases: usize,
-    /// How many phases have sums; the others are zero.
+    /// Number of phases that have sums; the others are zero.
     parts: usize,
-    /// Values from a phase's sums to the next one's.
+    /// Distance in values from one phase's sums to the next.
     part_sums: usize,
     outputs: usize,
     out: Cells<'a, E>,
 }
 
 impl<E: Element> Target<'_, E> {
-    /// Stores a tile of an output.
+    /// Stores a tile of one output.
     fn store(&self, tile: Tile, output: usize, epilogue: Epilogue<'_>, sums: &mut [f32]) {
         epilogue.apply(output, &mut sums[..tile.rows * self.cut.stride]);
         self.cut.sample_rows(tile, Border::NONE, |row, sample, y| {
@@ -141,7 +141,7 @@ impl<E: Element> Target<'_, E> {
         });
     }
 
-    /// Stores a tile of each of an output's four phases.
+    /// Stores a tile of each of the four phases of one output.
     fn store_phases(&self, tile: Tile, output: usize, sums: &[f32]) {
         let mut wide = [0.0; 2 * WIDEST];
         let wide = &mut wide[..2 * tile.columns];
@@ -163,7 +163,7 @@ impl<E: Element> Target<'_, E> {
         let Area { height, width, .. } = self.cut.area;
         let row = (sample * self.outputs + output) * self.phases * height + y;
         let start = (row * width + tile.left) * self.phases;
-        // SAFETY: no other piece of work has this tile and output, and rows are written one after the other.
+        // SAFETY: no other work item has this tile and output, and rows are written one after the other.
         let out = unsafe { self.out.part(start, values.len()) };
         E::narrow(values, out);
     }

@@ -1,4 +1,4 @@
-//! A function of each value of a row, computed with the widest vectors.
+//! Applies a function to each value of a row, with the widest vectors.
 
 use super::lanes::{Kernel, Lanes};
 use super::run::run;

@@ -1,4 +1,4 @@
-//! What is done with sums while they are stored.
+//! What is applied to sums while they are stored.
 
 use super::each::Wide;
 use super::lanes::{Kernel, Lanes};
@@ -7,7 +7,7 @@ use crate::Activation;
 /// Adds a bias and applies an activation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Epilogue<'a> {
-    /// A value for each output.
+    /// One value per output.
     pub(super) bias: Option<&'a [f32]>,
     pub(super) activation: Activation,
 }
@@ -16,7 +16,7 @@ impl Epilogue<'_> {
     /// Stores sums as they are.
     pub(super) const NONE: Self = Self { bias: None, activation: Activation::Identity };
 
-    /// Writes over some of an output's sums.
+    /// Applies the epilogue to some of an output's sums, in place.
     pub(super) fn apply(self, output: usize, sums: &mut [f32]) {
         match (self.bias.map(|bias| bias[output]), self.activation) {
             (Some(bias), activation) => activation.apply_after(Wide(sums), |sum| sum + bias),
@@ -26,7 +26,7 @@ impl Epilogue<'_> {
     }
 }
 
-/// Puts the even and odd columns of a row side by side.
+/// Interleaves the even and odd columns of a row.
 pub(super) struct Interleave<'a> {
     pub(super) even: &'a [f32],
     pub(super) odd: &'a [f32],

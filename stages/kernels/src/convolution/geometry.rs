@@ -1,38 +1,38 @@
-//! The geometries of convolutions that the kernels compute, and the shape of a layer.
+//! The geometries of convolutions that the kernels support, and the shape of a layer.
 
 use crate::Area;
 
-/// The geometry of a square convolution kernel. Around the input are zeros: `dilation * (size / 2)` of them for odd sizes, none
-/// for size 2.
+/// The geometry of a square convolution kernel. The input is padded with zeros: `dilation * (size / 2)` of them on each side
+/// for odd sizes, none for size 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// Rows, and columns, of the kernel.
+    /// Rows and columns of the kernel.
     pub size: usize,
-    /// From an output to the next, in pixels of the input.
+    /// Distance from one output to the next, in pixels of the input.
     pub stride: usize,
-    /// From a tap to the next, in pixels of the input.
+    /// Distance from one tap to the next, in pixels of the input.
     pub dilation: usize,
 }
 
 impl Geometry {
     /// 1x1.
     pub const ONE: Self = Self { size: 1, stride: 1, dilation: 1 };
-    /// 1x1 of stride 2: it reads a quarter of the pixels.
+    /// 1x1 with stride 2: it reads a quarter of the pixels.
     pub const ONE_STRIDE_2: Self = Self { size: 1, stride: 2, dilation: 1 };
-    /// 2x2 of stride 2.
+    /// 2x2 with stride 2.
     pub const TWO_STRIDE_2: Self = Self { size: 2, stride: 2, dilation: 1 };
     /// 3x3.
     pub const THREE: Self = Self { size: 3, stride: 1, dilation: 1 };
-    /// 3x3 of stride 2.
+    /// 3x3 with stride 2.
     pub const THREE_STRIDE_2: Self = Self { size: 3, stride: 2, dilation: 1 };
-    /// 3x3 of dilation 2: it spans 5x5 pixels.
+    /// 3x3 with dilation 2: it spans 5x5 pixels.
     pub const THREE_DILATION_2: Self = Self { size: 3, stride: 1, dilation: 2 };
 
-    /// What the kernels compute.
+    /// The geometries that the kernels support.
     pub const SUPPORTED: [Self; 6] =
         [Self::ONE, Self::ONE_STRIDE_2, Self::TWO_STRIDE_2, Self::THREE, Self::THREE_STRIDE_2, Self::THREE_DILATION_2];
 
-    /// The output's size for an input's.
+    /// The output's area for an input's area.
     ///
     /// # Panics
     /// When the stride is 2 and the height or width is odd.
@@ -42,12 +42,12 @@ impl Geometry {
         Area { height: area.height / stride, width: area.width / stride, ..area }
     }
 
-    /// Weights of one kernel.
+    /// Weights per kernel.
     pub fn taps(self) -> usize {
         self.size * self.size
     }
 
-    /// Zeros before the first row and column.
+    /// Zeros before the first row and the first column.
     pub(super) fn padding(self) -> usize {
         if self.size.is_multiple_of(2) { 0 } else { self.dilation * (self.size / 2) }
     }
@@ -58,7 +58,7 @@ impl Geometry {
 pub struct ConvolutionShape {
     /// What a kernel reads.
     pub geometry: Geometry,
-    /// Input channels, of all views together.
+    /// Input channels, over all views.
     pub inputs: usize,
     /// Output channels.
     pub outputs: usize,

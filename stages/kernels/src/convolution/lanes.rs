@@ -1,36 +1,36 @@
 //! Vectors of floats, and kernels written once for all of them.
 
-/// Some floats that are computed with at once.
+/// A vector of floats.
 pub(super) trait Lanes: Copy {
-    /// How many: a multiple of 4, at most [`MOST`].
+    /// Number of lanes: a multiple of 4, at most [`MOST`].
     const COUNT: usize;
 
-    /// The same value in all.
+    /// The same value in all lanes.
     fn splat(value: f32) -> Self;
 
-    /// The first values of a slice.
+    /// Loads the first values of a slice.
     fn load(from: &[f32]) -> Self;
 
-    /// Writes the first values of a slice.
+    /// Stores to the first values of a slice.
     fn store(self, to: &mut [f32]);
 
     /// `self + a * b`; whether it is rounded once or twice depends on the processor.
     fn plus_product(self, a: Self, b: Self) -> Self;
 
-    /// The sums of all lanes of four.
+    /// The sum over the lanes of each of the four vectors.
     fn totals(four: [Self; 4]) -> [f32; 4];
 }
 
-/// The most lanes that there are.
+/// The maximum number of lanes.
 pub(super) const MOST: usize = 16;
 
 /// A computation written over [`Lanes`].
 pub(super) trait Kernel {
-    /// Runs it. Must be `#[inline(always)]`, and so must all that it calls, to be compiled for its caller's processor.
+    /// Runs it. Must be `#[inline(always)]`, and so must everything it calls, to be compiled for its caller's processor.
     fn run<L: Lanes>(self);
 }
 
-/// What every processor can; 64-bit Arm multiplies and adds in one step.
+/// Works on every processor; 64-bit Arm multiplies and adds in one step.
 impl Lanes for [f32; 4] {
     const COUNT: usize = 4;
 

@@ -8,15 +8,15 @@ use super::tile::{Cut, Tile, WIDEST};
 use crate::{Activation, Area, Element, View};
 use std::ops::Range;
 
-/// The most columns of both borders.
+/// Maximum columns of both borders together.
 const BORDERS: usize = 4;
 
-/// What a tile is read with.
+/// How a tile is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
-    /// None, or the cut's border. It is zero outside of the map.
+    /// No border, or the cut's border. It is zero outside the map.
     pub(super) border: Border,
-    /// From a channel's or phase's run to the next.
+    /// Distance from one channel's or phase's run to the next.
     pub(super) run: usize,
 }
 
@@ -46,7 +46,8 @@ impl Cut {
         });
     }
 
-    /// Reads phases of channels of views of twice the cut's sides: all four, in a run each, or only the first.
+    /// Reads phases of channels of views whose sides are twice the cut's: all four phases, each into its own run, or only
+    /// the first.
     pub(super) fn load_phases<E: Element>(
         &self,
         tile: Tile,
@@ -70,7 +71,7 @@ impl Cut {
                     let from = (plane * height + 2 * y + lower) * width + 2 * columns.first;
                     read(view, plane, &view.values[from..][..wide.len()], wide);
                     let (even, odd) = to.split_at_mut(run);
-                    // With one phase there is no place for the odd columns.
+                    // With one phase there is nowhere to put the odd columns.
                     let odd = odd.get_mut(start..end);
                     run::run(Split { wide, even: &mut even[start..end], odd });
                 }
@@ -81,7 +82,7 @@ impl Cut {
 
     /// The columns that are read for each row of a tile.
     fn columns(&self, tile: Tile, border: Border) -> Columns {
-        // What is left and right of the tile's columns within the map.
+        // The columns left and right of the tile that lie within the map.
         let before = tile.left.min(border.before);
         let after = (self.area.width - tile.left - tile.columns).min(border.after);
         Columns { first: tile.left - before, length: before + tile.columns + after, start: border.before - before }
@@ -96,7 +97,8 @@ struct Columns {
     start: usize,
 }
 
-/// Calls for some channels of all views, with the view, the channel within it and the channel's part of the target.
+/// Calls `each` for a range of the channels of all views, with the view, the channel within it and the channel's part of the
+/// target.
 fn each_channel<'a, 't, E>(
     inputs: &[View<'a, E>],
     channels: Range<usize>,
@@ -124,7 +126,7 @@ fn read<E: Element>(view: &View<'_, E>, plane: usize, from: &[E], to: &mut [f32]
     }
 }
 
-/// Even and odd columns of a row.
+/// The even and odd columns of a row.
 struct Split<'a> {
     wide: &'a [f32],
     even: &'a mut [f32],

@@ -5,21 +5,22 @@ use super::lanes::{Kernel, Lanes};
 /// Outputs of a microkernel.
 pub(super) const HEIGHT: usize = 6;
 
-/// What one chunk of input channels adds to the sums of a tile.
+/// The contribution of one chunk of input channels to the sums of a tile.
 pub(super) struct Chunk<'a> {
     pub(super) x: &'a [f32],
-    /// For each input and tap, in this order, where the tile's first pixel reads; only of the first of neighbouring taps.
+    /// For each input and each of its taps, the offset that the tile's first pixel reads. Where taps read neighbouring
+    /// pixels, only the first of them has an offset.
     pub(super) places: &'a [usize],
-    /// How many taps in a row read neighbouring pixels: 3 or 1.
+    /// Number of consecutive taps that read neighbouring pixels: 3 or 1.
     pub(super) neighbours: usize,
     /// `[outputs / 6][inputs][taps][6]`; the last outputs may be fewer than 6.
     pub(super) weights: &'a [f32],
     pub(super) outputs: usize,
     pub(super) sums: &'a mut [f32],
-    /// From an output's sums to the next.
+    /// Distance from one output's sums to the next.
     pub(super) sums_run: usize,
     pub(super) pixels: usize,
-    /// The sums are yet to be started.
+    /// Whether this is the first chunk, which starts the sums.
     pub(super) first: bool,
 }
 
@@ -31,7 +32,7 @@ impl Kernel for Chunk<'_> {
 }
 
 impl Chunk<'_> {
-    /// All outputs and pixels, where `K` taps in a row read neighbouring pixels.
+    /// All outputs and pixels, where `K` consecutive taps read neighbouring pixels.
     #[inline(always)]
     fn blocks<const K: usize, L: Lanes>(&mut self) {
         for pixel in (0..self.pixels).step_by(2 * L::COUNT) {
@@ -51,7 +52,7 @@ impl Chunk<'_> {
         }
     }
 
-    /// `M` outputs from `output` on by 2 vectors of pixels from `pixel` on.
+    /// `M` outputs from `output` on, by 2 vectors of pixels from `pixel` on.
     #[inline(always)]
     fn block<const M: usize, const K: usize, L: Lanes>(&mut self, pixel: usize, output: usize, weights: usize) {
         let mut sums = [[L::splat(0.0); 2]; M];

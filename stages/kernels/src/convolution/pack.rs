@@ -4,15 +4,15 @@ use super::microkernel::HEIGHT;
 use super::taps::Tap;
 use std::ops::Range;
 
-/// Where the kernel of an output and an input is.
+/// Where to find the kernel for an output and an input.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels<'a> {
     pub(super) weights: &'a [f32],
-    /// From an output's first kernel to the next one's, in kernels.
+    /// Distance from one output's first kernel to the next output's, in kernels.
     pub(super) output_step: usize,
-    /// From an input's kernel to the next one's, in kernels.
+    /// Distance from one input's kernel to the next input's, in kernels.
     pub(super) input_step: usize,
-    /// Weights of a kernel.
+    /// Weights per kernel.
     pub(super) size: usize,
 }
 
@@ -60,7 +60,7 @@ fn pack_block<const M: usize, const S: usize>(
 ) {
     let to = to.as_chunks_mut::<M>().0;
     if taps.len() == S {
-        // The whole kernel, in its order or, for the input gradient, from its end.
+        // The whole kernel, in its own order or, for the input gradient, reversed.
         let turned = taps[0].weight > 0;
         for (input, to) in to.as_chunks_mut::<S>().0.iter_mut().enumerate() {
             let kernels: [&[f32; S]; M] = std::array::from_fn(|m| &from[m * output_step + input * input_step]);

@@ -2,20 +2,21 @@
 
 use super::lanes::{Kernel, Lanes};
 
-/// Outputs of a microkernel.
+/// Outputs per microkernel.
 pub(super) const HEIGHT: usize = 4;
-/// Inputs, each as a tap reads it, of a microkernel.
+/// Inputs per microkernel, each as one tap reads it.
 const WIDTH: usize = 3;
 
-/// What one tile adds to the sums of a block.
+/// The contribution of one tile to the sums of a block.
 pub(super) struct Block<'a> {
     pub(super) x: &'a [f32],
-    /// For each input and tap, in this order, where the tile's first pixel reads; only of the first of neighbouring taps.
+    /// For each input and each of its taps, the offset that the tile's first pixel reads. Where taps read neighbouring
+    /// pixels, only the first of them has an offset.
     pub(super) places: &'a [usize],
-    /// How many taps in a row read neighbouring pixels: 3 or 1.
+    /// Number of consecutive taps that read neighbouring pixels: 3 or 1.
     pub(super) neighbours: usize,
     pub(super) y: &'a [f32],
-    /// From an output to the next.
+    /// Distance from one output to the next.
     pub(super) y_run: usize,
     pub(super) pixels: usize,
     pub(super) outputs: usize,
@@ -58,7 +59,7 @@ impl Block<'_> {
         }
     }
 
-    /// `M` outputs from `output` on by all taps, of which each three read neighbouring pixels.
+    /// `M` outputs from `output` on, by all taps, where each group of three taps reads neighbouring pixels.
     #[inline(always)]
     fn adjacent<const M: usize, L: Lanes>(&mut self, output: usize) {
         let pixels = self.pixels.next_multiple_of(L::COUNT);
@@ -83,7 +84,7 @@ impl Block<'_> {
         }
     }
 
-    /// `M` outputs from `output` on by `N` taps from `first` on, which read anywhere.
+    /// `M` outputs from `output` on, by `N` taps from `first` on, which may read anywhere.
     #[inline(always)]
     fn apart<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, places: [usize; N]) {
         let pixels = self.pixels.next_multiple_of(L::COUNT);
@@ -111,7 +112,7 @@ impl Block<'_> {
         self.add(output, first, sums);
     }
 
-    /// Adds the lanes of `M` outputs from `output` on by `N` taps from `first` on.
+    /// Adds the lanes of `M` outputs from `output` on, by `N` taps from `first` on.
     #[inline(always)]
     fn add<const M: usize, const N: usize, L: Lanes>(&mut self, output: usize, first: usize, sums: [[L; M]; N]) {
         let taps = self.places.len() * self.neighbours;

@@ -1,34 +1,34 @@
 //! Which pixels a kernel's taps read, as offsets within tiles.
 //!
-//! A map of stride 2 is seen as four phases: phase `(i, j)` has the pixels `(2y + i, 2x + j)`. Then neighbouring outputs read
-//! neighbouring pixels of a phase, whatever the stride is, and a tap is a phase and a constant offset.
+//! A map of stride 2 is treated as four phases: phase `(i, j)` has the pixels `(2y + i, 2x + j)`. Then neighbouring outputs
+//! read neighbouring pixels of a phase, whatever the stride, and a tap is a phase and a constant offset.
 
 use super::geometry::Geometry;
 
 /// One tap.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tap {
-    /// Its place in the kernel's weights.
+    /// Its index in the kernel's weights.
     pub(super) weight: usize,
-    /// The phase that it reads.
+    /// The phase it reads.
     pub(super) phase: usize,
     /// Where it reads, in rows and columns from the top left corner of a tile's border.
     pub(super) row: usize,
     pub(super) column: usize,
 }
 
-/// How inputs lie in scratch memory.
+/// How inputs are laid out in scratch memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Phases of an input.
+    /// Phases per input.
     pub(super) phases: usize,
-    /// From a phase to the next.
+    /// Distance from one phase to the next.
     pub(super) run: usize,
-    /// From a row to the next.
+    /// Distance from one row to the next.
     pub(super) stride: usize,
 }
 
-/// The taps that add to one phase of the map that is written, in the order in which they are added.
+/// The taps that add to one phase of the output map, in the order in which they are added.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Taps {
     taps: [Tap; 9],
@@ -46,18 +46,18 @@ impl Taps {
     }
 }
 
-/// Where the taps of some inputs read.
+/// The offsets that the taps of a number of inputs read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Places {
     places: [usize; Self::MOST],
-    /// How many an input has.
+    /// Offsets per input.
     each: usize,
-    /// How many taps in a row read neighbouring pixels, 3 or 1. Only the first of them has a place.
+    /// Number of consecutive taps that read neighbouring pixels, 3 or 1. Only the first of them has an offset.
     pub(super) neighbours: usize,
 }
 
 impl Places {
-    /// The most inputs times taps.
+    /// Maximum of inputs times taps.
     pub(super) const MOST: usize = 9 * 48;
 
     pub(super) fn new(taps: &Taps, inputs: usize, layout: Layout) -> Self {
@@ -79,13 +79,13 @@ impl Places {
         Self { places, each, neighbours }
     }
 
-    /// For each of some inputs and of their taps, in this order, where a tile's first pixel reads.
+    /// For each of the first `inputs` inputs and each of its taps, the offset that a tile's first pixel reads.
     pub(super) fn of(&self, inputs: usize) -> &[usize] {
         &self.places[..inputs * self.each]
     }
 }
 
-/// Rows, and columns, around a tile that taps reach.
+/// Rows and columns around a tile that taps reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Border {
     pub(super) before: usize,
@@ -95,7 +95,7 @@ pub(super) struct Border {
 impl Border {
     pub(super) const NONE: Self = Self { before: 0, after: 0 };
 
-    /// What holds all of some offsets.
+    /// The smallest border that holds all the offsets.
     fn around(offsets: impl Iterator<Item = isize>) -> Self {
         offsets.fold(Self::NONE, |Self { before, after }, offset| Self {
             before: before.max((-offset).max(0) as usize),
@@ -107,27 +107,27 @@ impl Border {
         self.before + self.after
     }
 
-    /// Rows that suffice between two samples, as they share them.
+    /// Rows needed between two samples, which share them.
     pub(super) fn larger(self) -> usize {
         self.before.max(self.after)
     }
 }
 
-/// A convolution or its input gradient: each phase of the map written is a sum over taps.
+/// A convolution or its input gradient: each phase of the output map is a sum over taps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pattern {
-    /// Phases along a side of the map that is read.
+    /// Phases along a side of the input map.
     pub(super) read: usize,
-    /// How many of those phases are read, 1 or all.
+    /// How many of those phases are read: 1 or all.
     pub(super) phases: usize,
     pub(super) border: Border,
-    /// Phases along a side of the map that is written.
+    /// Phases along a side of the output map.
     pub(super) written: usize,
     parts: [Taps; 4],
 }
 
 impl Pattern {
-    /// Output `p` reads the input's pixel `stride * p + dilation * k - padding` for tap `k`, along each side.
+    /// For tap `k`, output `p` reads pixel `stride * p + dilation * k - padding` of the input, along each side.
     pub(super) fn forward(geometry: Geometry) -> Self {
         let Geometry { size, stride, dilation } = geometry;
         let reach = |k: usize| {
@@ -145,8 +145,8 @@ impl Pattern {
         Self { read: stride, phases, border, written: 1, parts: [taps, Taps::default(), Taps::default(), Taps::default()] }
     }
 
-    /// The gradient of the input's pixel `stride * p + phase` reads the upstream's `p + (phase + padding - dilation * k) / stride`
-    /// for each tap `k` where that is whole, along each side.
+    /// The gradient of the input's pixel `stride * p + phase` reads the upstream at
+    /// `p + (phase + padding - dilation * k) / stride` for each tap `k` for which that is whole, along each side.
     pub(super) fn backward(geometry: Geometry) -> Self {
         let Geometry { size, stride, dilation } = geometry;
         let reach = |k: usize, phase: usize| {
@@ -168,7 +168,7 @@ impl Pattern {
         Self { read: 1, phases: 1, border, written: stride, parts }
     }
 
-    /// The taps into the phases of the map that is written. No taps add to the phases after these, which are zero.
+    /// The taps into the phases of the output map. Phases after these get no taps and are zero.
     pub(super) fn parts(&self) -> &[Taps] {
         let filled = self.parts.iter().take_while(|taps| taps.count > 0).count();
         &self.parts[..filled]
@@ -179,7 +179,7 @@ impl Pattern {
         &self.parts[0]
     }
 
-    /// The most taps that add to a phase.
+    /// Maximum taps that add to one phase.
     pub(super) fn most_taps(&self) -> usize {
         self.parts.iter().map(|taps| taps.count).max().unwrap_or(0)
     }

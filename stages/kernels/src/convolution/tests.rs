@@ -1,4 +1,4 @@
-//! The kernels compiled for any processor against those for this one's widest vectors.
+//! Compares the kernels compiled for any processor with those for this processor's widest vectors.
 
 use super::lanes::Kernel;
 use super::run::run;
@@ -8,7 +8,7 @@ fn values(count: usize, step: usize) -> Vec<f32> {
     (0..count).map(|i| (i * step % 29) as f32 / 29.0 - 0.5).collect()
 }
 
-/// The 3x3 taps of 5 inputs of 300 values, rows 20 apart: all of them, or the first of each row.
+/// The offsets of the 3x3 taps of 5 inputs of 300 values, with rows 20 apart: of all taps, or of the first tap of each row.
 fn places(neighbours: usize) -> Vec<usize> {
     (0..5 * 9).step_by(neighbours).map(|place| place / 9 * 300 + place % 9 / 3 * 20 + place % 3).collect()
 }

@@ -1,7 +1,7 @@
 //! The gradient of the weights.
 //!
-//! A piece of work is one block of outputs by inputs, over one segment of the tiles. Blocks and segments depend on the shapes
-//! alone and segments are added in their order, so the sums are the same for any number of threads.
+//! A work item is one block of outputs by inputs, over one segment of the tiles. Blocks and segments depend only on the
+//! shapes, and segments are added in order, so the sums are the same for any number of threads.
 
 use super::load::Reading;
 use super::products::{Block, HEIGHT};
@@ -13,14 +13,14 @@ use crate::parallel;
 use crate::{Area, Element, View};
 use rayon::prelude::*;
 
-/// Pieces of work that are wanted, so that all threads have some.
+/// Number of work items to aim for, so that all threads have some.
 const PIECES: usize = 64;
 
-/// How the work is cut.
+/// How the work is divided.
 pub(super) struct Plan {
     pattern: Pattern,
     cut: Cut,
-    /// Outputs and inputs of a block.
+    /// Outputs and inputs per block.
     block: [usize; 2],
     /// Blocks along outputs and inputs.
     blocks: [usize; 2],
@@ -29,7 +29,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `area` is the output's.
+    /// `area` is the output's area.
     pub(super) fn new(pattern: Pattern, inputs: usize, outputs: usize, area: Area) -> Self {
         let (gap, taps, sizes) = (pattern.border.larger(), pattern.most_taps(), pattern.weight_sizes());
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most).max(1)).next_multiple_of(HEIGHT);
@@ -53,7 +53,7 @@ impl Plan {
         if self.segments > 1 { self.segments * self.whole } else { 0 }
     }
 
-    /// Values of workspace.
+    /// Number of workspace values.
     pub(super) fn workspace(&self) -> usize {
         self.partials() + self.scratch() * rayon::current_num_threads()
     }
@@ -102,7 +102,7 @@ pub(super) fn weight_gradient<E: Element>(
         for (place, output) in outs.enumerate() {
             let base = if segments > 1 { segment * plan.whole } else { 0 };
             let start = base + (output * channels + ins.start) * taps;
-            // SAFETY: no other piece of work has this block and segment.
+            // SAFETY: no other work item has this block and segment.
             let target = unsafe { target.part(start, ins.len() * taps) };
             let sums = sums[place / HEIGHT * ins.len() * taps..].iter().map(|sums| sums[place % HEIGHT]);
             if segments > 1 {

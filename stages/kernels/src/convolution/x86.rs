@@ -14,7 +14,7 @@ pub(super) fn avx2(kernel: impl Kernel) {
     kernel.run::<Eight>();
 }
 
-/// Only used by what runs within [`avx2`].
+/// Only used by code that runs within [`avx2`].
 #[derive(Clone, Copy)]
 struct Eight(__m256);
 
@@ -23,7 +23,7 @@ impl Lanes for Eight {
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
-        // SAFETY: the processor has AVX, as only `avx2` runs kernels with this type.
+        // SAFETY: the processor has AVX, since only `avx2` runs kernels with this type.
         Eight(unsafe { _mm256_set1_ps(value) })
     }
 
@@ -43,7 +43,7 @@ impl Lanes for Eight {
 
     #[inline(always)]
     fn plus_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the processor has FMA, as only `avx2` runs kernels with this type.
+        // SAFETY: the processor has FMA, since only `avx2` runs kernels with this type.
         Eight(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
     }
 
@@ -60,7 +60,7 @@ impl Lanes for Eight {
     }
 }
 
-/// Only used by what runs within [`avx512`].
+/// Only used by code that runs within [`avx512`].
 #[derive(Clone, Copy)]
 struct Sixteen(__m512);
 
@@ -69,7 +69,7 @@ impl Lanes for Sixteen {
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
-        // SAFETY: the processor has AVX-512, as only `avx512` runs kernels with this type.
+        // SAFETY: the processor has AVX-512, since only `avx512` runs kernels with this type.
         Sixteen(unsafe { _mm512_set1_ps(value) })
     }
 

@@ -1,8 +1,9 @@
-//! Binary cross-entropy. All such terms of a list become one weight for background and one for the mask.
+//! Binary cross-entropy. All such terms of a list are merged into one weight for the background and one for the mask.
 
 use super::{Term, WeightedTerm};
 
-/// The weights of a pixel's cross-entropy, `[background, mask]`; none without such a term. Its derivative is `p - y`.
+/// The weights of a pixel's cross-entropy, `[background, mask]`; `None` without such a term. The derivative of the
+/// cross-entropy is `p - y`.
 pub(super) fn weights(terms: &[WeightedTerm]) -> Option<[f32; 2]> {
     let of = |weighted: &WeightedTerm| match weighted.term {
         Term::Bce { pos_weight } => Some([weighted.weight, weighted.weight * pos_weight]),

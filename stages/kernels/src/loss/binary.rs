@@ -1,5 +1,5 @@
-//! The loss of a sample of one channel: one pass over the logits for the sums, one that writes the gradient. [`cldice`]
-//! adds its own.
+//! The loss of a sample with one channel: one pass over the logits for the sums, and one that writes the gradient.
+//! [`cldice`] adds its own passes.
 
 use rayon::prelude::*;
 
@@ -11,7 +11,7 @@ use super::tversky::Tversky;
 use super::{Term, WeightedTerm, bce, cldice, dice};
 use crate::Area;
 
-/// The loss; over the logits goes the gradient times `scale`.
+/// Returns the loss and replaces the logits with the gradient times `scale`.
 pub(super) fn loss(terms: &[WeightedTerm], z: &mut [f32], y: &[u8], area: Area, scale: f32, workspace: &mut [f32]) -> f64 {
     let (pixels, scale) = (z.len() as f64, f64::from(scale));
     let (weights, focal) = (bce::weights(terms), Focal::of(terms));

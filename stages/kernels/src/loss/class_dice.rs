@@ -5,8 +5,8 @@ use super::{Targets, dice};
 use crate::parallel;
 use crate::rows::{ROW, sum};
 
-/// The mean over classes, from a sample's probabilities. Adds to `slopes`, for each class, the derivative by the
-/// probability of a pixel with another label and with this one, times `scale`.
+/// The mean over classes, from a sample's probabilities. For each class, adds to `slopes` the derivative with respect to the
+/// probability of a pixel with another label and of a pixel with this label, times `scale`.
 pub(super) fn measure(p: &[f32], targets: Targets<'_>, background: bool, scale: f64, slopes: &mut [[f32; 2]]) -> f64 {
     let first = usize::from(!background);
     let counted = (targets.classes - first) as f64;

@@ -1,5 +1,5 @@
-//! The term of the centrelines. Both skeletons are made tile by tile, with a margin as wide as an erosion reaches, so that
-//! what is kept of them doesn't grow with the image.
+//! The centreline Dice term. Both skeletons are made tile by tile, with a margin as wide as the erosions reach, so that the
+//! memory they take doesn't grow with the image.
 
 use super::pixel::Pixel;
 use super::skeleton::{Adjoint, SKELETON_PLANES, Skeleton};
@@ -9,20 +9,20 @@ use crate::Area;
 use crate::dispatch::widest;
 use crate::rows::{sum, sum_of_pairs};
 
-/// Added to both sides of precision and sensitivity; the authors' code's.
+/// Added to numerator and denominator of precision and sensitivity, as in the authors' code.
 const SMOOTH: f64 = 1.0;
 
-/// How far a pixel of a skeleton sees.
+/// How far a pixel of a skeleton sees, in pixels.
 fn reach(iterations: usize) -> usize {
     iterations + 2
 }
 
-/// Values of one thread's memory.
+/// Memory per thread, in values.
 fn memory(iterations: usize, area: Area) -> usize {
     tiles::largest(2 * reach(iterations), area).adjoint(iterations)
 }
 
-/// Values of workspace.
+/// Number of workspace values.
 pub(super) fn workspace(iterations: usize, area: Area) -> usize {
     area.pixels() + tiles::workers(area) * memory(iterations, area)
 }
@@ -32,16 +32,16 @@ pub(super) fn workspace(iterations: usize, area: Area) -> usize {
 pub(super) struct ClDice {
     iterations: usize,
     area: Area,
-    /// `sum(skel(y)) + 1`, and the share of it that is predicted.
+    /// `sum(skel(y)) + 1`, and the fraction of it that is predicted.
     mask: f64,
     sensitivity: f64,
-    /// `sum(skel(p)) + 1`, and the share of it that is in the mask.
+    /// `sum(skel(p)) + 1`, and the fraction of it that lies in the mask.
     predicted: f64,
     precision: f64,
 }
 
 impl ClDice {
-    /// Leaves a map in the workspace: each pixel's probability, negative (also if 0) on the mask's skeleton.
+    /// Leaves a map in the workspace: each pixel's probability, with the sign bit set (on 0 too) on the mask's skeleton.
     pub fn measure(iterations: usize, z: &[f32], y: &[u8], area: Area, workspace: &mut [f32]) -> Self {
         let (width, size) = (area.width, memory(iterations, area));
         let (map, memory) = workspace.split_at_mut(area.pixels());
@@ -59,7 +59,7 @@ impl ClDice {
                         *map = Pixel::new(z, y).p;
                     }
                     sums[0] += sum(skeleton);
-                    // Of all pixels, with 0 too: minima and maxima may hide a NaN, this product doesn't.
+                    // Multiplied for all pixels, even by 0: minima and maxima may hide a NaN, but this product doesn't.
                     sums[1] += sum_of_pairs(skeleton, map, |skeleton, p| skeleton * p);
                     for (map, skeleton) in map.iter_mut().zip(skeleton) {
                         *map = if *skeleton > 0.0 { -*map } else { *map };
@@ -96,8 +96,8 @@ impl ClDice {
         1.0 - 2.0 * self.precision * self.sensitivity / (self.precision + self.sensitivity)
     }
 
-    /// Writes the sample's gradient, of which this term's is `scale` times its own, over the logits. The workspace is as
-    /// [`Self::measure`] left it.
+    /// Replaces the logits with the sample's gradient, to which this term contributes `scale` times its own. The workspace
+    /// is as [`Self::measure`] left it.
     pub fn write(&self, slopes: &Slopes<'_>, z: &mut [f32], y: &[u8], scale: f64, workspace: &mut [f32]) {
         let &Self { iterations, area, .. } = self;
         let (width, size) = (area.width, memory(iterations, area));
@@ -128,7 +128,7 @@ impl ClDice {
     }
 }
 
-/// The skeleton of the plane that `planes` begins with.
+/// The skeleton of the plane at the start of `planes`.
 fn skeleton(tile: Tile, iterations: usize, planes: &mut [f32]) -> &mut [f32] {
     widest(Skeleton { grid: tile.grid, iterations, planes });
     &mut planes[(SKELETON_PLANES - 1) * tile.grid.plane()..]

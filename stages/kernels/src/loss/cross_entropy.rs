@@ -1,17 +1,17 @@
-//! Cross-entropy over classes, taken while logits become probabilities.
+//! Cross-entropy over classes, computed while logits become probabilities.
 
 use super::{Targets, Term, WeightedTerm};
 use crate::cells::Strip;
 use crate::rows::ROW;
 
-/// The weight of all such terms of a list; none without one.
+/// The total weight of all such terms of a list; `None` without one.
 pub(super) fn weight(terms: &[WeightedTerm]) -> Option<f64> {
     let weights =
         terms.iter().filter(|weighted| weighted.term == Term::CrossEntropy).map(|weighted| f64::from(weighted.weight));
     weights.reduce(|a, b| a + b)
 }
 
-/// Writes softmax over the logits of a strip. Gives the sum of `-ln p[label]` over labelled pixels, if it is wanted, and
+/// Replaces the logits of a strip with their softmax. Returns the sum of `-ln p[label]` over labelled pixels, if wanted, and
 /// their number.
 pub(super) fn softmax(mut strip: Strip<'_, f32>, targets: Targets<'_>, entropy: bool) -> [f64; 2] {
     let Targets { labels, classes, ignore } = targets;
@@ -19,7 +19,8 @@ pub(super) fn softmax(mut strip: Strip<'_, f32>, targets: Targets<'_>, entropy: 
     let mut sums = [0.0; 2];
     for (part, labels) in labels.chunks(ROW).enumerate() {
         let (place, n) = (part * ROW..part * ROW + labels.len(), labels.len());
-        // The largest logit and its class, the label's logit, and the sum of exponentials but for the largest's, which is 1.
+        // The largest logit and its class, the label's logit, and the sum of all exponentials except the largest logit's,
+        // which is 1.
         let (mut largest, mut class_of, mut own, mut rest) = ([f32::NEG_INFINITY; ROW], [0; ROW], [0.0; ROW], [0.0; ROW]);
         for class in 0..classes {
             let z = &strip.plane(class)[place.clone()];

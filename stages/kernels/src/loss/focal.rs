@@ -8,7 +8,7 @@ use super::{Term, WeightedTerm};
 pub(super) struct Focal<'a>(&'a [WeightedTerm]);
 
 impl<'a> Focal<'a> {
-    /// None without such a term.
+    /// `None` without such a term.
     pub fn of(terms: &'a [WeightedTerm]) -> Option<Self> {
         terms.iter().any(|weighted| matches!(weighted.term, Term::Focal { .. })).then_some(Self(terms))
     }
@@ -42,7 +42,7 @@ impl<'a> Focal<'a> {
     }
 }
 
-/// `m^gamma` for `wrong = -ln m`; the paper's gamma of 2 without another exponential.
+/// `m^gamma` for `wrong = -ln m`; for the paper's gamma of 2 without another exponential.
 #[inline(always)]
 fn power(miss: f32, wrong: f32, gamma: f32) -> f32 {
     if gamma == 2.0 { miss * miss } else { (-gamma * wrong).exp() }

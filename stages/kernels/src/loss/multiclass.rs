@@ -1,12 +1,12 @@
-//! The loss of a sample of several classes: a pass that turns logits into probabilities, one over each class for Dice, and
-//! one that turns probabilities into the gradient.
+//! The loss of a sample with several classes: one pass that turns logits into probabilities, one over each class for Dice,
+//! and one that turns probabilities into the gradient.
 
 use super::part::PART;
 use super::{Targets, Term, WeightedTerm, class_dice, cross_entropy};
 use crate::cells::{Strip, through_planes};
 use crate::rows::ROW;
 
-/// The loss; over the logits goes the gradient times `scale`.
+/// Returns the loss and replaces the logits with the gradient times `scale`.
 pub(super) fn loss(terms: &[WeightedTerm], z: &mut [f32], targets: Targets<'_>, scale: f32, workspace: &mut [f32]) -> f64 {
     let (pixels, scale) = (targets.labels.len(), f64::from(scale));
     let known = |label: u8| (usize::from(label) < targets.classes) | (Some(label) == targets.ignore);
@@ -30,19 +30,20 @@ pub(super) fn loss(terms: &[WeightedTerm], z: &mut [f32], targets: Targets<'_>, 
     loss
 }
 
-/// What the gradient of a sample is made of.
+/// The components of a sample's gradient.
 #[derive(Debug, Clone, Copy)]
 struct Slopes<'a> {
-    /// Of `p - t`.
+    /// Factor of `p - t`.
     entropy: f32,
-    /// By the probability of a class, where the label is another and where it is this one.
+    /// Derivative with respect to the probability of a class, where the label is another class and where it is this one.
     dice: Option<&'a [[f32; 2]]>,
 }
 
 impl Slopes<'_> {
-    /// From probabilities to the gradient: with `g` the derivative by the probabilities, `p_c (g_c - sum_k p_k g_k)`.
+    /// Turns probabilities into the gradient: with `g` the derivative with respect to the probabilities,
+    /// `p_c (g_c - sum_k p_k g_k)`.
     ///
-    /// The sum is taken over `g_k - g_m`, with `m` the most probable class: where `p_m` is nearly 1, nothing cancels.
+    /// The sum is taken over `g_k - g_m`, with `m` the most probable class, so that nothing cancels where `p_m` is nearly 1.
     fn write(self, mut strip: Strip<'_, f32>, targets: Targets<'_>) {
         let Targets { labels, classes, ignore } = targets;
         let labels = &labels[strip.range()];

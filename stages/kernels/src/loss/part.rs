@@ -1,4 +1,4 @@
-//! How a sample is cut for threads.
+//! How a sample is divided among threads.
 
-/// Pixels of a task.
+/// Pixels per task.
 pub(super) const PART: usize = 4096;

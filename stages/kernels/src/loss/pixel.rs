@@ -1,6 +1,6 @@
-//! What the binary terms know of a pixel.
+//! The values that the binary terms need for a pixel.
 
-/// A logit and what follows from it: nothing overflows or cancels.
+/// A logit and the values derived from it, without overflow or cancellation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pixel {
     /// The logit.
@@ -33,16 +33,16 @@ impl Pixel {
     /// `-ln` of the probabilities of the true class and of the wrong one.
     #[inline(always)]
     pub fn entropies(self) -> [f32; 2] {
-        // Not `f32::max`, and no product left out: what isn't finite has to reach the loss.
+        // Not `f32::max`, and no product is skipped: non-finite values have to reach the loss.
         let above = if self.z < 0.0 { 0.0 } else { self.z };
         let (y, rest) = (self.of([0.0, 1.0]), self.decay.ln_1p());
         [above - self.z * y + rest, above - self.z * (1.0 - y) + rest]
     }
 
-    /// A value for background and for the mask: the one that holds here.
+    /// Picks from a pair, for background and for the mask, the value that applies to this pixel.
     #[inline(always)]
     pub fn of(self, pair: [f32; 2]) -> f32 {
-        // No branch: masks have no pattern that a processor could learn.
+        // No branch: masks have no pattern that a branch predictor could learn.
         pair[usize::from(self.on)]
     }
 }

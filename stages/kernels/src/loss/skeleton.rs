@@ -1,7 +1,7 @@
-//! The soft skeleton of a small plane, and its adjoint. What is outside of the plane doesn't count.
+//! The soft skeleton of a small plane, and its adjoint. Pixels outside the plane don't count.
 //!
-//! A plane has a border of one pixel that repeats its edge: that changes neither a minimum nor a maximum, and leaves loops
-//! without cases.
+//! A plane has a border of one pixel that repeats its edge: this changes neither minima nor maxima, and spares the loops
+//! special cases.
 
 mod adjoint;
 
@@ -9,14 +9,14 @@ pub(super) use adjoint::Adjoint;
 
 use crate::dispatch::Kernel;
 
-/// Size of a plane without its border.
+/// The size of a plane without its border.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grid {
     pub height: usize,
     pub width: usize,
 }
 
-/// Planes that [`Skeleton`] works on.
+/// Number of planes that [`Skeleton`] works on.
 pub(super) const SKELETON_PLANES: usize = 4;
 
 impl Grid {
@@ -24,17 +24,17 @@ impl Grid {
         self.width + 2
     }
 
-    /// Values of a plane with its border.
+    /// Values per plane, including its border.
     pub fn plane(self) -> usize {
         (self.height + 2) * self.stride()
     }
 
-    /// Values that [`Adjoint`] works on.
+    /// Number of values that [`Adjoint`] works on.
     pub fn adjoint(self, iterations: usize) -> usize {
         (iterations + 7) * self.plane() + 3 * (self.width + 4)
     }
 
-    /// A row without its border.
+    /// The range of row `y`, without its border.
     pub fn row(self, y: usize) -> std::ops::Range<usize> {
         let start = (y + 1) * self.stride() + 1;
         start..start + self.width
@@ -67,7 +67,7 @@ impl Grid {
         }
     }
 
-    /// `to` = minimum over the pixel and its four neighbours, with its border.
+    /// `to` = minimum over the pixel and its four neighbours; the border is written too.
     #[inline(always)]
     fn erode(self, from: &[f32], to: &mut [f32]) {
         let (stride, n) = (self.stride(), self.width);
@@ -83,7 +83,7 @@ impl Grid {
         self.pad(to);
     }
 
-    /// `to` = maximum over the pixel and its left and right neighbours, for the border's rows too.
+    /// `to` = maximum over the pixel and its left and right neighbours, in the border's rows too.
     #[inline(always)]
     fn row_maxima(self, from: &[f32], to: &mut [f32]) {
         let (stride, n) = (self.stride(), self.width);
@@ -112,8 +112,8 @@ fn rows(plane: &[f32], grid: Grid, y: usize) -> [&[f32]; 3] {
     [y - 1, y, y + 1].map(|y| &plane[y * grid.stride() + 1..][..grid.width])
 }
 
-/// Makes the soft skeleton: `planes` holds the plane, of which only the rows must be filled, then three for work. The
-/// skeleton is left in the last.
+/// Makes the soft skeleton. `planes` holds the plane, of which only the rows must be filled, followed by three work planes.
+/// The skeleton is left in the last one.
 pub(super) struct Skeleton<'a> {
     pub grid: Grid,
     pub iterations: usize,

@@ -1,16 +1,16 @@
-//! The gradient of a sample of one channel.
+//! The gradient of a sample with one channel.
 
 use super::focal::Focal;
 use super::pixel::Pixel;
 
-/// What the gradient of a sample is made of. Pairs are for background and for the mask.
+/// The components of a sample's gradient. Pairs are for the background and for the mask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slopes<'a> {
-    /// Of `p - y`.
+    /// Factor of `p - y`.
     pub entropy: [f32; 2],
-    /// By the probability: of `p (1 - p)`.
+    /// Derivative with respect to the probability: the factor of `p (1 - p)`.
     pub probability: [f32; 2],
-    /// With its factor.
+    /// The focal terms and their factor.
     pub focal: Option<(Focal<'a>, f32)>,
 }
 
@@ -23,7 +23,7 @@ impl Slopes<'_> {
         }
     }
 
-    /// As [`Self::write`], with a further derivative by each pixel's probability.
+    /// As [`Self::write`], with an additional derivative with respect to each pixel's probability.
     pub fn write_with(&self, z: &mut [f32], y: &[u8], extra: &[f32]) {
         for ((z, &y), extra) in z.iter_mut().zip(y).zip(extra) {
             let pixel = Pixel::new(*z, y);

@@ -1,4 +1,4 @@
-//! The sums over a sample of one channel, in one pass over its logits.
+//! The sums over a sample with one channel, in one pass over its logits.
 
 use super::focal::Focal;
 use super::part::PART;
@@ -9,15 +9,15 @@ use crate::parallel;
 /// Sums over a sample's pixels.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sums {
-    /// Of cross-entropy and focal loss, with their weights.
+    /// Sum of cross-entropy and focal loss, with their weights.
     pub pointwise: f64,
-    /// Of `p y`.
+    /// Sum of `p y`.
     pub overlap: f64,
-    /// Of `p + y`.
+    /// Sum of `p + y`.
     pub total: f64,
-    /// Of `p (1 - y)`; this and the next only where a term needs them.
+    /// Sum of `p (1 - y)`; this and the next are computed only where a term needs them.
     pub false_positives: f64,
-    /// Of `(1 - p) y`.
+    /// Sum of `(1 - p) y`.
     pub false_negatives: f64,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn sums(terms: &[WeightedTerm], z: &[f32], y: &[u8]) -> Sums {
     }
 }
 
-/// A loop for each case: the choice costs a seventh of the time where it is made for each pixel.
+/// One loop per case: choosing for each pixel would cost a seventh of the time.
 fn sums_with(terms: &[WeightedTerm], z: &[f32], y: &[u8], pointwise: impl Fn(Pixel) -> f32 + Sync) -> Sums {
     let errors = terms.iter().any(|weighted| matches!(weighted.term, Term::Tversky { .. } | Term::FocalTversky { .. }));
     let part = |index: usize| {

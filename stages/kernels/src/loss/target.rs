@@ -1,9 +1,9 @@
-//! The target of a head whose map is smaller than the labels.
+//! The target of a head whose map is smaller than the label map.
 
 use crate::Area;
 
-/// Writes the labels at the size of a coarser head: of each cell the pixel at its centre, `floor((i + 1/2) * factor)`, as
-/// `torch.nn.functional.interpolate(mode="nearest-exact")`. Masks and class numbers stay what they are.
+/// Writes the labels at the size of a coarser head: for each cell the pixel at its centre, `floor((i + 1/2) * factor)`, as
+/// `torch.nn.functional.interpolate(mode="nearest-exact")`. Masks and class numbers keep their values.
 ///
 /// `labels` is `[batch, height, width]`; `out` is `[batch, size[0], size[1]]`.
 ///

@@ -1,12 +1,12 @@
-//! What a loss compares logits with.
+//! What a loss compares the logits with.
 
 /// What the logits are compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
-    /// `[batch, height, width]`: class numbers; with one class a mask, 1 where not zero.
+    /// `[batch, height, width]`: class numbers, or with one class a mask, where any nonzero value counts as 1.
     pub labels: &'a [u8],
     /// Channels of the logits: 1 for binary terms, 2 or more for multi-class terms.
     pub classes: usize,
-    /// The label of pixels that multi-class terms leave out, usually 255. Binary terms don't read it.
+    /// The label of pixels that multi-class terms ignore, usually 255. Binary terms don't read it.
     pub ignore: Option<u8>,
 }

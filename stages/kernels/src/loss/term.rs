@@ -1,59 +1,59 @@
-//! The terms that a loss is made of, and what each computes.
+//! The terms of a loss and their formulas.
 
 /// A term of a loss. Its formula is for one sample; sums and means run over the sample's pixels.
 ///
 /// The first six are binary: `z` are the logits of one channel, `p = sigmoid(z)`, and `y` is the mask of 0 and 1. The last
-/// two are multi-class: `p = softmax(z)` over the channels, and pixels whose label is ignored are left out.
+/// two are multi-class: `p = softmax(z)` over the channels, and pixels with an ignored label are left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Term {
     /// Binary cross-entropy with logits, `mean(-(w y ln p + (1 - y) ln(1 - p)))` with `w = pos_weight`
     /// (`torch.nn.BCEWithLogitsLoss`).
     Bce {
-        /// Weight of the mask's pixels; 1 is plain cross-entropy.
+        /// Weight of the mask's pixels; 1 gives plain cross-entropy.
         pos_weight: f32,
     },
-    /// Soft Dice, `1 - (2 sum(p y) + eps) / (sum(p) + sum(y) + eps)` with `eps = 1e-5` (Milletari et al. 2016, V-Net, without
-    /// squares; MONAI `DiceLoss(sigmoid=True)`).
+    /// Soft Dice, `1 - (2 sum(p y) + eps) / (sum(p) + sum(y) + eps)` with `eps = 1e-5` (Milletari et al. 2016, V-Net,
+    /// without squares; MONAI `DiceLoss(sigmoid=True)`).
     Dice,
     /// Focal loss, `mean(-a (1 - q)^gamma ln q)` with `q` the probability of the true class (Lin et al. 2017, equations 4
-    /// and 5; MONAI `FocalLoss`, `torchvision.ops.sigmoid_focal_loss`). Lin et al. divide by the number of objects, these by
-    /// the number of pixels.
+    /// and 5; MONAI `FocalLoss`, `torchvision.ops.sigmoid_focal_loss`). Lin et al. divide by the number of objects, the
+    /// implementations by the number of pixels.
     Focal {
-        /// How strongly pixels that are already right are discounted; 0 is cross-entropy, the paper takes 2.
+        /// How strongly pixels that are already right are discounted; 0 gives cross-entropy, the paper uses 2.
         gamma: f32,
-        /// With it `a` is `alpha` on the mask and `1 - alpha` elsewhere, without it 1.
+        /// If set, `a` is `alpha` on the mask and `1 - alpha` elsewhere; otherwise it is 1.
         alpha: Option<f32>,
     },
     /// Tversky loss, `1 - (TP + eps) / (TP + alpha FP + beta FN + eps)` with `TP = sum(p y)`, `FP = sum(p (1 - y))`,
-    /// `FN = sum((1 - p) y)`, `eps = 1e-5` (Salehi et al. 2017; MONAI `TverskyLoss(sigmoid=True)`). With 0.5 and 0.5 it is
-    /// Dice but for `eps`.
+    /// `FN = sum((1 - p) y)`, `eps = 1e-5` (Salehi et al. 2017; MONAI `TverskyLoss(sigmoid=True)`). With 0.5 and 0.5 it
+    /// equals Dice except for `eps`.
     Tversky {
         /// Weight of false positives.
         alpha: f32,
         /// Weight of false negatives.
         beta: f32,
     },
-    /// Focal Tversky loss, the Tversky loss to the power of `1 / gamma` (Abraham and Khan 2019, who take 4/3).
+    /// Focal Tversky loss, the Tversky loss to the power of `1 / gamma` (Abraham and Khan 2019, who use 4/3).
     ///
-    /// `alpha` and `beta` are those of [`Term::Tversky`]; the paper has them the other way round. Code that calls the
-    /// exponent itself gamma means `1 / gamma`.
+    /// `alpha` and `beta` are as in [`Term::Tversky`]; the paper swaps them. Code that calls the exponent itself gamma means
+    /// `1 / gamma`.
     FocalTversky {
         /// Weight of false positives.
         alpha: f32,
         /// Weight of false negatives.
         beta: f32,
-        /// The exponent's inverse, above 0.
+        /// The inverse of the exponent, above 0.
         gamma: f32,
     },
     /// Centreline Dice, `1 - 2 P S / (P + S)` with `P = (sum(skel(p) y) + 1) / (sum(skel(p)) + 1)` and
     /// `S = (sum(skel(y) p) + 1) / (sum(skel(y)) + 1)` (Shit et al. 2021, algorithms 1 and 2; MONAI `SoftclDiceLoss`). The
-    /// paper's combined loss is a list: [`Term::Dice`] of weight `1 - alpha` and this of weight `alpha`.
+    /// paper's combined loss is a list of [`Term::Dice`] with weight `1 - alpha` and this term with weight `alpha`.
     ///
-    /// `skel` is the soft skeleton: with `open(x)` the maximum over 3x3 pixels of `erode(x)`, and `erode(x)` the minimum over
-    /// the pixel and its four neighbours, `s = relu(x - open(x))`, and then `iterations` times `x = erode(x)`,
-    /// `d = relu(x - open(x))`, `s = s + d (1 - s)`. What is outside of the image doesn't count.
+    /// `skel` is the soft skeleton: with `open(x)` the maximum over 3x3 pixels of `erode(x)`, and `erode(x)` the minimum
+    /// over the pixel and its four neighbours, `s = relu(x - open(x))`, and then `iterations` times `x = erode(x)`,
+    /// `d = relu(x - open(x))`, `s = s + d (1 - s)`. Pixels outside the image don't count.
     ClDice {
-        /// Erosions: at least half the width in pixels of the thickest vessel.
+        /// Erosions: at least half the width of the thickest vessel in pixels.
         iterations: usize,
     },
     /// Cross-entropy, the mean of `-ln p[label]` over the labelled pixels, 0 where there are none
@@ -63,23 +63,23 @@ pub enum Term {
     /// the label is the class and `eps = 1e-5` (MONAI `DiceLoss(softmax=True, to_onehot_y=True)`; with
     /// [`Term::CrossEntropy`] nnU-Net's `DC_and_CE_loss`).
     ClassDice {
-        /// Whether class 0 counts: MONAI's default. nnU-Net leaves it out.
+        /// Whether class 0 counts, as it does by default in MONAI. nnU-Net leaves it out.
         background: bool,
     },
 }
 
 impl Term {
-    /// Whether it needs two or more classes; the others need exactly one.
+    /// Whether the term needs two or more classes; the others need exactly one.
     pub fn is_multiclass(self) -> bool {
         matches!(self, Self::CrossEntropy | Self::ClassDice { .. })
     }
 }
 
-/// A term of a loss with its factor.
+/// A term of a loss with its weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightedTerm {
-    /// What is computed.
+    /// The term.
     pub term: Term,
-    /// What it is multiplied by.
+    /// What the term is multiplied by.
     pub weight: f32,
 }

@@ -1,15 +1,15 @@
-//! An image in bands of rows for threads, and a band in tiles that fit a processor's cache.
+//! Divides an image into bands of rows for threads, and a band into tiles that fit a processor's cache.
 
 use rayon::prelude::*;
 
 use super::skeleton::Grid;
 use crate::Area;
 
-/// Rows of a band, and columns of a tile.
+/// Rows per band, and columns per tile.
 const ROWS: usize = 64;
 const COLUMNS: usize = 256;
 
-/// Bands whose results wait on the stack.
+/// Maximum bands whose results are held on the stack.
 const GROUP: usize = 64;
 
 /// A rectangle of an image.
@@ -29,7 +29,7 @@ impl Tile {
         (0..area.width).step_by(COLUMNS).map(tile)
     }
 
-    /// With a margin on each side, within the image.
+    /// The tile with a margin on each side, clipped to the image.
     pub fn grown(self, margin: usize, area: Area) -> Self {
         let (top, left) = (self.top.saturating_sub(margin), self.left.saturating_sub(margin));
         let height = (self.top + self.grid.height + margin).min(area.height) - top;
@@ -43,14 +43,14 @@ impl Tile {
         start..start + self.grid.width
     }
 
-    /// Where this tile's row `y` lies in a plane of `outer`, which it is a part of.
+    /// Where row `y` of this tile lies in a plane of `outer`, the tile that contains it.
     pub fn row_within(self, outer: Self, y: usize) -> std::ops::Range<usize> {
         let row = outer.grid.row(self.top - outer.top + y);
         let start = row.start + self.left - outer.left;
         start..start + self.grid.width
     }
 
-    /// Fills the rows of a plane from a map's.
+    /// Fills the rows of a plane from those of a map.
     #[inline(always)]
     pub fn load<T: Copy>(self, map: &[T], width: usize, plane: &mut [f32], value: impl Fn(T) -> f32) {
         for y in 0..self.grid.height {
@@ -66,13 +66,13 @@ pub(super) fn largest(margin: usize, area: Area) -> Grid {
     Grid { height: (ROWS + 2 * margin).min(area.height), width: (COLUMNS + 2 * margin).min(area.width) }
 }
 
-/// Bands that are worked on at once.
+/// Number of bands that are processed at once.
 pub(super) fn workers(area: Area) -> usize {
     rayon::current_num_threads().min(GROUP).min(area.height.div_ceil(ROWS))
 }
 
-/// Calls `work` with each band's number, its part of `out` (a map of the image) and memory of its own: `size` values of
-/// `memory`, which holds that for each of [`workers`]. Adds up the results in order.
+/// Calls `work` with each band's number, its part of `out` (a map of the image) and its own scratch memory: `size` values of
+/// `memory`, which must hold that for each of the [`workers`]. Adds up the results in order.
 pub(super) fn each<T: Send, const N: usize>(
     out: &mut [T],
     area: Area,

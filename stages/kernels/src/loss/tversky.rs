@@ -1,9 +1,9 @@
-//! The Tversky loss of a sample, and its power, the focal Tversky loss, from the sample's sums.
+//! The Tversky loss and its power, the focal Tversky loss, from a sample's sums.
 
 use super::dice::EPSILON;
 use super::sums::Sums;
 
-/// `1 - index`, which is `errors / total`.
+/// One minus the Tversky index, which is `errors / total`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tversky {
     /// Weight of false positives.
@@ -12,7 +12,7 @@ pub(super) struct Tversky {
     beta: f64,
     /// `TP + eps`.
     hits: f64,
-    /// `alpha FP + beta FN`: summed by itself, so that a small loss doesn't cancel.
+    /// `alpha FP + beta FN`: summed separately, so that a small loss isn't lost to cancellation.
     errors: f64,
 }
 
@@ -27,7 +27,7 @@ impl Tversky {
         self.errors / (self.hits + self.errors)
     }
 
-    /// The derivative by the probability of a pixel of the background and of the mask, times `scale`.
+    /// The derivative with respect to the probability of a background pixel and of a mask pixel, times `scale`.
     pub fn slopes(self, scale: f64) -> [f32; 2] {
         let scale = scale / (self.hits + self.errors).powi(2);
         [scale * self.alpha * self.hits, -scale * (self.errors + self.beta * self.hits)].map(|slope| slope as f32)
@@ -38,7 +38,8 @@ impl Tversky {
         self.value().powf(1.0 / f64::from(gamma))
     }
 
-    /// As [`Self::slopes`], of [`Self::focal_value`]. It has no derivative at 0, where the masks are equal: 0 is taken.
+    /// As [`Self::slopes`], for [`Self::focal_value`], which has no derivative at 0, where the masks are equal: 0 is used
+    /// there.
     pub fn focal_slopes(self, gamma: f32, scale: f64) -> [f32; 2] {
         let (value, exponent) = (self.value(), 1.0 / f64::from(gamma));
         if value == 0.0 { [0.0; 2] } else { self.slopes(scale * exponent * value.powf(exponent - 1.0)) }

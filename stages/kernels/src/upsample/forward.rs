@@ -9,8 +9,8 @@ use crate::{Area, Element, View};
 /// `out[o, 2y + i, 2x + j] = bias[o] + sum_c weight[c, o, i, j] * in[c, y, x]`, as torch.nn.ConvTranspose2d of kernel 2 and
 /// stride 2: a matrix product, as windows do not overlap.
 ///
-/// `area` is the input's; `weight` is `[inputs, outputs, 2, 2]`, `bias` `[outputs]`, `out` `[batch, outputs, 2 height, 2 width]`.
-/// The workspace has [`super::upsample_workspace`] values.
+/// `area` is the input's area; `weight` is `[inputs, outputs, 2, 2]`, `bias` `[outputs]`, `out`
+/// `[batch, outputs, 2 height, 2 width]`. The workspace has [`super::upsample_workspace`] values.
 ///
 /// # Panics
 /// When sizes disagree, the workspace is too small, or planes are empty.
@@ -69,7 +69,7 @@ impl<E: Element> Kernel for WriteBand<'_, E> {
                     }
                 },
                 |first, panel| {
-                    // A last panel with fewer rows keeps what it held; nothing reads what comes of it.
+                    // A last panel with fewer rows keeps its old values; nothing reads the results of those rows.
                     let rows = ROWS.min(cut.rows - first);
                     for (to, weight) in panel.iter_mut().zip(layer.weight.chunks(cut.rows)) {
                         to[..rows].copy_from_slice(&weight[first..][..rows]);

@@ -1,4 +1,4 @@
-//! The transposed convolution's gradient of the input.
+//! The input gradient of the transposed convolution.
 
 use super::tile::{Cut, ROWS};
 use super::windows::windows;
@@ -10,8 +10,8 @@ use crate::{Area, Element};
 /// Overwrites `out` with the gradient of the input:
 /// `out[c, y, x] = sum_{o, i, j} weight[c, o, i, j] * upstream[o, 2y + i, 2x + j]`.
 ///
-/// `area` is the input's; `upstream` is `[batch, outputs, 2 height, 2 width]`, `weight` `[inputs, outputs, 2, 2]`, `out`
-/// `[batch, inputs, height, width]`. The workspace has [`super::upsample_workspace`] values.
+/// `area` is the input's area; `upstream` is `[batch, outputs, 2 height, 2 width]`, `weight` `[inputs, outputs, 2, 2]`,
+/// `out` `[batch, inputs, height, width]`. The workspace has [`super::upsample_workspace`] values.
 ///
 /// # Panics
 /// When sizes disagree, the workspace is too small, or planes are empty.
@@ -73,7 +73,7 @@ impl<E: Element> Kernel for WriteBand<'_, E> {
                 },
                 |first, panel| {
                     for row in 0..ROWS {
-                        // A last panel with fewer rows repeats one; nothing reads what comes of it.
+                        // A last panel with fewer rows repeats one; nothing reads the results of those rows.
                         let weight = &layer.weight[(first + row).min(cut.rows - 1) * cut.depth..][..cut.depth];
                         for (to, weight) in panel.iter_mut().zip(weight) {
                             to[row] = *weight;

@@ -1,4 +1,4 @@
-//! The transposed convolution of 2x2 and stride 2 that doubles a map's sides, and its gradients.
+//! The 2x2 transposed convolution with stride 2, which doubles a map's sides, and its gradients.
 
 mod forward;
 mod input;
@@ -12,7 +12,7 @@ pub use weight::upsample_weight_gradient;
 
 use crate::Area;
 
-/// Values of the workspace of [`upsample`] and its gradients in a pool of as many threads as the current one's.
+/// Number of workspace values that [`upsample`] and its gradients need in a pool with as many threads as the current one.
 pub fn upsample_workspace(inputs: usize, outputs: usize, _area: Area) -> usize {
     let cuts = [tile::Cut::new(inputs, outputs * 4), tile::Cut::new(outputs * 4, inputs)];
     let most = cuts.iter().map(|cut| cut.workspace()).fold(weight::workspace(), usize::max);

@@ -1,4 +1,4 @@
-//! The matrix product beneath the transposed convolution: a tile of pixels at a time, in float32 that fits the second cache.
+//! The matrix product of the transposed convolution: one tile of pixels at a time, in float32, sized to fit the L2 cache.
 
 use crate::dispatch::multiply_add;
 use crate::rows::ROW;
@@ -10,20 +10,21 @@ pub(super) const COLUMNS: usize = 16;
 /// Rows of a block are a multiple of this: whole panels, and whole outputs of four positions.
 const UNIT: usize = 12;
 
-/// The most values of a tile's right side and of a block of its left side.
+/// Maximum values of a tile's right side and of a block of its left side.
 const RIGHT: usize = 96 * 1024;
 const LEFT: usize = 32 * 1024;
 
-/// How a product `[rows, depth] x [depth, pixels]` is cut. No sum depends on it: each runs over the whole depth in order.
+/// How a product `[rows, depth] x [depth, pixels]` is divided. No sum depends on it: each runs over the whole depth in
+/// order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
-    /// Terms of each sum.
+    /// Number of terms in each sum.
     pub depth: usize,
-    /// Rows in all.
+    /// Total number of rows.
     pub rows: usize,
-    /// Rows of a block, a multiple of `UNIT`.
+    /// Rows per block, a multiple of `UNIT`.
     pub block: usize,
-    /// Pixels of a tile, a multiple of `COLUMNS` and at most `ROW`.
+    /// Pixels per tile, a multiple of `COLUMNS` and at most `ROW`.
     pub pixels: usize,
 }
 
@@ -34,7 +35,7 @@ impl Cut {
         Self { depth, rows, block, pixels: fit(RIGHT, COLUMNS, ROW) }
     }
 
-    /// Values of the workspace of one thread.
+    /// Workspace values per thread.
     pub fn workspace(self) -> usize {
         self.left() + self.right() + self.block * self.pixels
     }
@@ -47,8 +48,9 @@ impl Cut {
         self.depth * self.pixels
     }
 
-    /// Multiplies for one tile of `count` pixels. `right` writes the tile's right side with [`Right::put`]; `left(start, panel)`
-    /// writes rows `start..` of the left side as `[depth, ROWS]`; `write(start, rows, stride)` gets rows `start..` of the product.
+    /// Computes the product for one tile of `count` pixels. `right` writes the tile's right side with [`Right::put`];
+    /// `left(start, panel)` writes rows `start..` of the left side as `[depth, ROWS]`; `write(start, rows, stride)` gets
+    /// rows `start..` of the product.
     #[inline(always)]
     pub fn multiply<const FUSED: bool>(
         self,
@@ -103,7 +105,7 @@ pub(super) struct Right<'a> {
 }
 
 impl Right<'_> {
-    /// Writes a row of the right side, one value for each pixel of the tile.
+    /// Writes a row of the right side, one value per pixel of the tile.
     #[inline(always)]
     pub fn put(&mut self, row: usize, pixels: &[f32]) {
         let (full, rest) = pixels[..self.count].as_chunks::<COLUMNS>();

@@ -1,4 +1,4 @@
-//! The transposed convolution's gradients of weight and bias.
+//! The weight and bias gradients of the transposed convolution.
 
 use super::windows::windows;
 use crate::bands::run;
@@ -6,7 +6,7 @@ use crate::dispatch::{Kernel, multiply_add, widest};
 use crate::rows::{Plane, ROW, check};
 use crate::{Area, Element, View, channel_sums};
 
-/// Inputs and outputs of a task, pixels that it holds at a time.
+/// Inputs and outputs of a task, and pixels that it holds at a time.
 const INPUTS: usize = 63;
 const OUTPUTS: usize = 32;
 const PIXELS: usize = ROW;
@@ -15,7 +15,7 @@ const PIXELS: usize = ROW;
 const SIDE: usize = 3;
 const LANES: usize = 8;
 
-/// Values of the workspace of one thread.
+/// Workspace values per thread.
 pub(super) fn workspace() -> usize {
     (INPUTS + 4 * OUTPUTS) * PIXELS
 }
@@ -23,8 +23,8 @@ pub(super) fn workspace() -> usize {
 /// Adds the gradients of weight and bias: `weight[c, o, i, j] += sum in[c, y, x] * upstream[o, 2y + i, 2x + j]` and
 /// `bias[o] += sum upstream[o, y, x]`, over samples and pixels.
 ///
-/// `area` is the input's; `upstream` is `[batch, outputs, 2 height, 2 width]`, `weight` `[inputs, outputs, 2, 2]`, `bias`
-/// `[outputs]`. The workspace has [`super::upsample_workspace`] values.
+/// `area` is the input's area; `upstream` is `[batch, outputs, 2 height, 2 width]`, `weight` `[inputs, outputs, 2, 2]`,
+/// `bias` `[outputs]`. The workspace has [`super::upsample_workspace`] values.
 ///
 /// # Panics
 /// When sizes disagree, the workspace is too small, or planes are empty.
@@ -66,7 +66,7 @@ struct Layer<'a, E> {
     area: Area,
 }
 
-/// A block of the weight: of some inputs the rows, and of them the part of some outputs.
+/// A block of the weight: the rows of some inputs, limited to some outputs.
 struct Block<'a> {
     input: usize,
     output: usize,
@@ -120,7 +120,7 @@ fn add_products<const FUSED: bool>(left: &[f32], right: &[f32], count: usize, ro
         for (output, right) in right.chunks(4 * PIXELS).take(outputs).enumerate() {
             let positions: [&[[f32; LANES]]; 4] = std::array::from_fn(|row| right[row * PIXELS..][..count].as_chunks().0);
             let sums = kernel::<FUSED>(side, positions);
-            // Rows beyond the last hold what an earlier block left; no weight takes what comes of them.
+            // Rows beyond the last hold values from an earlier block; their results reach no weight.
             for (row, sums) in rows.iter_mut().zip(&sums) {
                 for (to, lanes) in row[4 * output..][..4].iter_mut().zip(sums) {
                     *to += total(lanes);
@@ -136,7 +136,7 @@ fn kernel<const FUSED: bool>(left: [&[[f32; LANES]]; SIDE], right: [&[[f32; LANE
     let count = left[0].len();
     let (left, right) = (left.map(|row| &row[..count]), right.map(|row| &row[..count]));
     for step in 0..count {
-        // An order in which sixteen registers suffice.
+        // In this order, sixteen registers suffice.
         let side: [[f32; LANES]; SIDE] = std::array::from_fn(|row| left[row][step]);
         for position in 0..4 {
             let right = right[position][step];

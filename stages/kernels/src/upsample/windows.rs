@@ -1,9 +1,10 @@
-//! The 2x2 windows of a map of twice the sides.
+//! The 2x2 windows of a map with twice the height and width.
 
 use crate::Element;
 use crate::rows::ROW;
 
-/// Reads one row of the windows of some pixels, `start` and on, of a plane twice as wide and high: the left and right values.
+/// Reads one row of the windows of the pixels from `start` on, in a plane twice as wide and high: the left and the right
+/// values.
 #[inline(always)]
 pub(super) fn windows<E: Element>(plane: &[E], width: usize, lower: usize, start: usize, left: &mut [f32], right: &mut [f32]) {
     let mut row = [0.0; 2 * ROW];

@@ -1,5 +1,5 @@
-//! The backend that computes nothing: maps without values. On it a pass over a network only changes the ledger, so a plan is the
-//! same walk as a pass.
+//! The backend that computes nothing: its maps have no values. A pass over a network on it only changes the ledger, so a plan is
+//! the same walk as a pass.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::memory::Tried;
 use crate::pass::{Backend, Images, Input, Map, Pass, Scratch, Shape};
 use crate::precision::Precision;
 
-/// What a backend's operations take besides their inputs and results.
+/// The memory that a backend's operations need besides their inputs and results.
 pub(crate) trait Costs: Sync {
     fn images(&self, precision: Precision, area: Area) -> Scratch;
     fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch;
@@ -24,7 +24,7 @@ pub(crate) trait Costs: Sync {
     fn loss(&self, loss: &Loss, classes: usize, area: Area) -> Scratch;
 }
 
-/// Counts by the costs of another backend.
+/// Counts with the costs of another backend.
 #[derive(Clone, Copy)]
 pub(crate) struct Counting {
     costs: &'static dyn Costs,

@@ -1,4 +1,4 @@
-//! The backends: our kernels on the CPU, kernels on graphics devices, and counting, which computes nothing.
+//! The backends: our kernels on the CPU, kernels on graphics devices, and a counting backend that computes nothing.
 
 mod counting;
 mod cpu;

@@ -1,4 +1,4 @@
-//! Which backend a device has. Nothing else asks.
+//! Selects the backend for a device. This is the only place that decides it.
 
 use burn::tensor::{Device, Tensor};
 
@@ -10,7 +10,7 @@ use crate::device::Platform;
 use crate::memory::Tried;
 use crate::precision::Precision;
 
-/// Runs a pass on the backend of the tensors' device. Gives its output and the losses of the samples, still on the device.
+/// Runs a pass on the backend of the tensors' device. Returns its output and the losses of the samples, still on the device.
 pub(crate) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
     #[cfg(feature = "graphics")]
     if Platform::of(site.state.device()) == Platform::Graphics {
@@ -19,7 +19,7 @@ pub(crate) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Ten
     cpu::run(site, work)
 }
 
-/// What a device does for tensors outside of passes.
+/// What a device does with tensors outside of passes.
 pub(crate) fn of(device: &Device) -> &'static dyn Runtime {
     #[cfg(feature = "graphics")]
     if Platform::of(device) == Platform::Graphics {
@@ -29,7 +29,7 @@ pub(crate) fn of(device: &Device) -> &'static dyn Runtime {
     &cpu::CpuRuntime
 }
 
-/// The costs of a backend by itself, for plans.
+/// The costs of a backend alone, for plans.
 pub(crate) fn counting(platform: Platform, precision: Precision) -> Counting {
     let costs: &'static dyn Costs = match platform {
         Platform::Cpu => &cpu::CpuCosts,

@@ -1,4 +1,4 @@
-//! Tensors of a device in a checkpoint and back, to the last bit. What they are for is the callers' business.
+//! Saves a device's tensors in a checkpoint and restores them bit for bit. What they are used for is up to the callers.
 
 use burn::tensor::{Device, Tensor};
 use pipeline_contract::memory::{self, Side};
@@ -7,7 +7,7 @@ use pipeline_contract::{Buffer, Result, Saved, StageError};
 use super::select::of;
 use crate::parameters::upload;
 
-/// Keeps tensors as `NAME.0`, `NAME.1`, ... and how many there are.
+/// Stores tensors as `NAME.0`, `NAME.1`, ... and their number.
 ///
 /// # Errors
 /// What the device reports.
@@ -21,20 +21,20 @@ pub(crate) fn keep(saved: &mut Saved, name: &str, tensors: &[Tensor<1>], device:
     Ok(())
 }
 
-/// The tensors that [`keep`] kept.
+/// The tensors that [`keep`] stored.
 ///
 /// # Errors
-/// When there are none of this name.
+/// When there are none with this name.
 pub(crate) fn take(saved: &mut Saved, name: &str, device: &Device) -> Result<Vec<Tensor<1>>> {
     let count: usize = saved.get(name)?;
-    // Copied, so that they are allocated where they will be used: the device's memory is counted by who allocates it.
+    // Copied on the thread that will use it: the counting allocator charges memory to the side of the allocating thread.
     (0..count).map(|at| Ok(upload(saved.take_floats(&format!("{name}.{at}"))?.to_vec(), device))).collect()
 }
 
-/// The same, of the lengths of `like`: weights for weights.
+/// The same, with the lengths of `like`: for example weights for weights.
 ///
 /// # Errors
-/// When they are others.
+/// When the lengths differ.
 pub(crate) fn take_like(saved: &mut Saved, name: &str, like: &[Tensor<1>], device: &Device) -> Result<Vec<Tensor<1>>> {
     let taken = take(saved, name, device)?;
     let lengths = |tensors: &[Tensor<1>]| tensors.iter().map(|tensor| tensor.dims()[0]).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! A pass as work for any backend, and the tensors that it works on.
+//! A pass as work for any backend, and the tensors it works on.
 
 use burn::tensor::Tensor;
 use pipeline_images::Normalization;
@@ -10,13 +10,13 @@ use crate::parameters::State;
 use crate::pass::Executor;
 use crate::precision::Precision;
 
-/// The normalisation by which a device's floats of 8-bit pixels are compared with the CPU's: that of ImageNet.
+/// The normalisation used to compare a device's floats for 8-bit pixels with the CPU's: ImageNet's.
 pub(crate) const NORMALIZATION: Normalization = Normalization { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 /// The tensors that a pass works on.
 pub(crate) struct Site<'a> {
     pub state: &'a mut State,
-    /// The window's sums, in the order of the trained tensors; empty where no backward pass is made.
+    /// The window's sums, in the order of the trained tensors; empty if there is no backward pass.
     pub gradients: &'a mut [Tensor<1>],
     pub precision: Precision,
     pub ledger: Ledger,

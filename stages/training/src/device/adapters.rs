@@ -1,4 +1,5 @@
-//! What graphics drivers say of their cards: asked of them directly, since the library behind the devices doesn't pass it on.
+//! What graphics drivers report about their cards. The drivers are asked directly, since the library behind the devices
+//! doesn't pass it on.
 
 #![allow(unsafe_code, reason = "the interface to a driver is a C one")]
 
@@ -7,7 +8,8 @@ use burn::cubecl::wgpu::wgpu::{self, Adapter, Backends, Instance, InstanceDescri
 
 use super::opened::About;
 
-/// What the drivers say of a card of this name. Where several reach it, as the library prefers them: Vulkan, Metal, DirectX.
+/// What the drivers report about the card with this name. If several drivers reach it, they are tried in the library's order
+/// of preference: Vulkan, Metal, DirectX.
 pub(super) fn about(name: &str) -> About {
     let mut found = all().into_iter().filter(|adapter| adapter.get_info().name == name).collect::<Vec<_>>();
     found.sort_by_key(|adapter| match adapter.get_info().backend {
@@ -32,14 +34,14 @@ fn all() -> Vec<Adapter> {
     block_on(instance.enumerate_adapters(Backends::PRIMARY))
 }
 
-/// Bytes of the heaps that are a card's own, where Vulkan says.
+/// Bytes in the card's device-local heaps, where Vulkan reports them.
 fn memory(adapter: &Adapter) -> Option<u64> {
-    // SAFETY: the adapter's handles are read while it lives, and nothing of it is destroyed.
+    // SAFETY: the adapter's handles are only read while the adapter lives, and none of them is destroyed.
     let properties = unsafe {
         let vulkan = adapter.as_hal::<hal::api::Vulkan>()?;
         vulkan.shared_instance().raw_instance().get_physical_device_memory_properties(vulkan.raw_physical_device())
     };
-    // The flag that a heap is the device's own is the first.
+    // The lowest flag bit marks a device-local heap.
     let own =
         properties.memory_heaps.iter().take(properties.memory_heap_count as usize).filter(|heap| heap.flags.as_raw() & 1 != 0);
     Some(own.map(|heap| heap.size).sum()).filter(|&bytes| bytes > 0)

@@ -1,5 +1,5 @@
-//! A build with the CPU alone: every graphics device is refused with the feature that would hold it.
-//! The counterpart with devices is `graphics`.
+//! A CPU-only build: every graphics device is refused, with the feature that would add it.
+//! The counterpart for builds with graphics devices is `graphics`.
 
 use burn::tensor::Device;
 
@@ -30,7 +30,7 @@ pub(super) fn all() -> Vec<(String, Opened)> {
 }
 
 fn absent(name: &str) -> Result<Opened> {
-    Err(StageError::new(format!("this build holds no {name} device")).help(format!("build with `--features {name}`")))
+    Err(StageError::new(format!("this build has no {name} support")).help(format!("build with `--features {name}`")))
 }
 
 pub(super) fn wgpu() -> Result<Opened> {

@@ -1,5 +1,5 @@
-//! The graphics devices of a build that holds some: how they are found, opened and described.
-//! Not compiled into a build with the CPU alone.
+//! Finds, opens and describes the graphics devices of a build that supports some.
+//! Not compiled into a CPU-only build.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::quiet::Quiet;
 
 pub(super) const NONE: &str = "no graphics card was found";
 
-/// The first real card: CUDA before the graphics interfaces, which are in burn's order (discrete cards first).
+/// The first real card: CUDA first, then the graphics interfaces, each in burn's order (discrete cards first).
 pub(super) fn best() -> Option<Opened> {
     let kinds = [
         #[cfg(feature = "cuda")]
@@ -40,7 +40,7 @@ fn keep_kernels() {
             .or_else(|| folder("XDG_CACHE_HOME").or_else(|| folder("LOCALAPPDATA")).map(|path| path.join("pipeline")))
             .or_else(|| folder("HOME").map(|home| home.join(".cache/pipeline")))
             .unwrap_or_else(|| std::env::temp_dir().join("pipeline"));
-        // The configuration, when it is first read, would set its own folder.
+        // Read the configuration now: its first read sets a folder of its own, which would replace ours.
         let _configured = <burn::cubecl::config::CubeClRuntimeConfig as burn::cubecl::config::RuntimeConfig>::get();
         burn::cubecl::environment::set_root(cache.join("kernels"));
     });
@@ -51,7 +51,7 @@ pub(super) fn dry_run<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Each that can be opened by a name, with it.
+/// Every device that can be opened, with its name.
 pub(super) fn all() -> Vec<(String, Opened)> {
     let named = [("metal", metal()), ("vulkan", vulkan()), ("wgpu", wgpu())];
     let cards = (0..devices_of_cuda()).map(|index| (format!("cuda:{index}"), cuda(index)));
@@ -69,7 +69,8 @@ fn devices_of_cuda() -> usize {
     0
 }
 
-/// Some backends panic where a driver is missing: then `None`, without a word. Nothing of ours is changed meanwhile.
+/// Returns `None`, without printing anything, where a backend panics because a driver is missing. `work` changes none of our
+/// state, so unwinding is safe.
 fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
     keep_kernels();
     super::lost::watch();
@@ -85,7 +86,7 @@ fn devices(kind: DeviceType) -> Vec<Device> {
     attempt(|| Device::enumerate(kind).into_vec()).unwrap_or_default()
 }
 
-/// Bytes that a buffer may have.
+/// The largest buffer that the device allows, in bytes.
 pub(super) fn largest_buffer(device: &Device) -> Option<u64> {
     match device.as_dispatch() {
         DispatchDevice::Cube(device) => attempt(|| device.client().properties().memory.max_page_size),
@@ -93,7 +94,7 @@ pub(super) fn largest_buffer(device: &Device) -> Option<u64> {
     }
 }
 
-/// What the driver of a device says of it, and whether it is drawn by the CPU.
+/// What a device's driver reports about it, and whether it is a software renderer on the CPU.
 pub(super) fn about(name: &str, device: &Device) -> (About, bool) {
     if is_cpu(device) {
         return (About::default(), false);
@@ -123,19 +124,19 @@ fn adapter(_: &str) -> About {
     About::default()
 }
 
-/// Only a real card has a place on a bus: burn gives software rasterizers none.
+/// True for a real card: only those have a bus address, and burn gives software rasterizers none.
 fn real(opened: &Opened) -> bool {
     opened.device.identity().is_some_and(|identity| identity.physical.is_some())
 }
 
-/// Opens the device, and describes it by its own name.
+/// Opens the device and describes it by its card's name.
 fn named(name: &str, device: Device) -> Result<Opened> {
     let identity = attempt(|| device.identity()).ok_or_else(|| unopened(name))?;
     let (card, software) = match identity {
         Some(identity) => (identity.name, identity.physical.is_none()),
         None => ("unnamed".into(), false),
     };
-    let note = if software { ", drawn by the CPU: for tests only, slow" } else { "" };
+    let note = if software { ", a software renderer: slow, for tests only" } else { "" };
     Ok(Opened { device, description: format!("{name} ({card}{note})") })
 }
 
@@ -148,12 +149,12 @@ pub(super) fn cuda(index: usize) -> Result<Opened> {
     let count = devices(DeviceType::Cuda).len();
     if index >= count {
         return Err(StageError::new(format!("there is no cuda device {index}: the driver reports {count}"))
-            .help("`device: auto` takes what there is"));
+            .help("`device: auto` uses whatever is available"));
     }
     one("cuda", move || Device::cuda(index))
 }
 
-/// Registers the device with pages of their own for each allocation, once: an open device can't be changed.
+/// Registers the device with a separate page for each allocation. This happens once, since an open device can't be changed.
 #[cfg(feature = "wgpu")]
 pub(super) fn exclusive_pages(name: &str) -> Result<()> {
     use burn::tensor::wgpu::{MemoryConfiguration, WgpuBackend};
@@ -197,7 +198,7 @@ pub(super) fn metal() -> Result<Opened> {
 
 #[cfg(not(all(feature = "cuda", feature = "vulkan", feature = "metal")))]
 fn absent(name: &str) -> Result<Opened> {
-    Err(StageError::new(format!("this build holds no {name} device")).help(format!("build with `--features {name}`")))
+    Err(StageError::new(format!("this build has no {name} support")).help(format!("build with `--features {name}`")))
 }
 
 #[cfg(not(feature = "cuda"))]

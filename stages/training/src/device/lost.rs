@@ -1,17 +1,18 @@
-//! What a device's failures mean, and a device that is gone for good.
+//! Turns a device's failures into errors, and recognises a device that is lost for good.
 
 use pipeline_contract::{StageError, lost};
 
-/// The words by which the libraries behind devices speak of a lost one.
+/// Phrases in which the libraries behind devices report a lost device.
 const LOST: [&str; 2] = ["device is lost", "device was lost"];
 
-/// The error that a device's words are. Once a device was lost all that is asked of it fails, in whatever words, and that is why.
+/// The error for a device's message. Once a device is lost, every request to it fails with some message, so the loss is
+/// reported instead.
 pub(crate) fn failed(words: &str) -> StageError {
     hear(words);
     lost::told().cloned().unwrap_or_else(|| StageError::new(format!("the device failed: {words}")))
 }
 
-/// Tells of the loss, for the whole process, where the words are of one.
+/// Reports the loss to the whole process if the message describes one.
 fn hear(words: &str) -> bool {
     let lower = words.to_lowercase();
     let heard = LOST.iter().any(|lost| lower.contains(lost));
@@ -22,7 +23,8 @@ fn hear(words: &str) -> bool {
     heard
 }
 
-/// From now on, panics of libraries' threads are heard: whoever waits for such a thread is never woken.
+/// From now on, panics on the libraries' threads are checked for a lost device, because whoever waits for such a thread is
+/// never woken.
 #[cfg(feature = "graphics")]
 pub(super) fn watch() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -41,7 +43,7 @@ pub(super) fn watch() {
 mod tests {
     use super::*;
 
-    /// One test, as what is lost is lost for the whole process.
+    /// A single test, because a loss is recorded for the whole process.
     #[test]
     fn what_fails_after_a_loss_fails_of_it() {
         assert_eq!(failed("a kernel can't be compiled").to_string(), "the device failed: a kernel can't be compiled");

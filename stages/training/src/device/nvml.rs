@@ -1,15 +1,15 @@
-//! What NVIDIA's driver says of its cards' memory, through NVML, which is looked for when the program runs.
+//! What NVIDIA's driver reports about its cards' memory, through NVML, which is loaded at run time.
 
 use serde::Serialize;
 
-/// A card, and bytes of its memory.
+/// A card and its memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Card {
     /// Its name, such as `NVIDIA H200`.
     pub name: String,
-    /// Bytes that it has.
+    /// Total bytes.
     pub total: u64,
-    /// Bytes that all programs on it have in use together.
+    /// Bytes in use by all programs together.
     pub used: u64,
 }
 
@@ -47,7 +47,7 @@ fn read() -> Option<Vec<Card>> {
 mod tests {
     use super::*;
 
-    /// Whatever the machine has: no panic, and figures that can be true.
+    /// Whatever the machine has, this doesn't panic and gives plausible figures.
     #[test]
     fn cards_use_no_more_than_they_have() {
         for Card { name, total, used } in card_memory().unwrap_or_default() {

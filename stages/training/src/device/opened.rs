@@ -1,29 +1,29 @@
-//! A device that was opened, and what its driver says about it.
+//! An opened device, and what its driver reports about it.
 
 use burn::tensor::Device;
 use serde::Serialize;
 
-/// A device and what it is, in words.
+/// An opened device and its description.
 #[derive(Debug, Clone)]
 pub struct Opened {
     /// The device, without autodiff.
     pub device: Device,
-    /// What was taken, such as `cpu (auto: this build holds no other device)`.
+    /// The device that was taken, in words, such as `cpu (auto: this build holds no other device)`.
     pub description: String,
 }
 
-/// What a driver says of its device; `None` where nobody says.
+/// What a driver reports about its device; `None` where nothing is reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct About {
-    /// The interface by which the device is reached, such as `vulkan` or `cuda`.
+    /// The interface through which the device is reached, such as `vulkan` or `cuda`.
     pub interface: Option<String>,
     /// The driver's name and version.
     pub driver: Option<String>,
-    /// Bytes of memory of its own.
+    /// Bytes of the device's own memory.
     pub memory: Option<u64>,
 }
 
-/// True for the CPU's own backend (not for a graphics card that is drawn by the CPU).
+/// True for the CPU backend (not for a software renderer, which is a graphics device on the CPU).
 pub(super) fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }

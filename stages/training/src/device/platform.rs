@@ -1,15 +1,15 @@
-//! Which kernels a device runs.
+//! Which kernels a device runs (CPU or graphics).
 
 use burn::tensor::Device;
 
 use super::opened::is_cpu;
 
-/// The kernels that a device runs, and so what a pass costs on it.
+/// The set of kernels that a device runs, which determines what a pass costs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
     /// Our kernels on the CPU.
     Cpu,
-    /// Kernels on a graphics device, also on one that is drawn by the CPU.
+    /// Kernels on a graphics device, including a software renderer on the CPU.
     Graphics,
 }
 
@@ -19,8 +19,8 @@ impl Platform {
         if is_cpu(device) { Self::Cpu } else { Self::Graphics }
     }
 
-    /// True where a plan counts each allocation of a run. Elsewhere an allocator rounds up and keeps pages, so a plan is an
-    /// estimate until the device has rehearsed it.
+    /// True where a plan counts every allocation of a run. On other platforms an allocator rounds up and keeps pages, so a
+    /// plan is an estimate until the device has rehearsed it.
     pub fn plans_exactly(self) -> bool {
         self == Self::Cpu
     }

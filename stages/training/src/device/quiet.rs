@@ -1,13 +1,13 @@
-//! Libraries panic where a machine lacks the driver that they look for. While devices are looked for, such panics are an answer
-//! and aren't printed.
+//! Silences library panics during device look-up. Libraries panic where the machine lacks a driver; during a look-up that
+//! only means "not found", so it isn't printed.
 
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many look-ups are under way, on any thread: libraries look on threads of their own.
+/// The number of look-ups under way on any thread; libraries look for drivers on threads of their own.
 static LOOKING: AtomicUsize = AtomicUsize::new(0);
 
-/// Libraries' panics aren't printed until this is dropped.
+/// While this guard lives, panics in the libraries aren't printed.
 pub(super) struct Quiet(());
 
 impl Quiet {
@@ -23,12 +23,12 @@ impl Drop for Quiet {
     }
 }
 
-/// Whether a panic is a library's answer to a look-up.
+/// Whether a panic only means that a library's look-up found nothing.
 pub(super) fn is_answer(panic: &PanicHookInfo<'_>) -> bool {
     LOOKING.load(Ordering::SeqCst) > 0 && panic.location().is_some_and(|place| is_library(place.file()))
 }
 
-/// Whether a source file is one of the libraries behind devices.
+/// Whether a source file belongs to one of the libraries behind devices.
 fn is_library(file: &str) -> bool {
     let folders = file.split(['/', '\\']);
     folders.into_iter().any(|folder| ["burn-", "cubecl-", "wgpu-", "cudarc-"].iter().any(|name| folder.starts_with(name)))

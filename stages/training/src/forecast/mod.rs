@@ -1,5 +1,5 @@
-//! What a network takes before anything runs: the walk of a pass on the counting backend, charged to a ledger of its own; and
-//! which setting comes next when memory is refused.
+//! Forecasts the memory and work of a network before anything runs, by walking a pass on the counting backend with its own
+//! ledger; and picks the next setting when memory is refused.
 
 mod recovery;
 mod walk;

@@ -1,4 +1,4 @@
-//! The device's memory and the work of one setting, from the network's structure and the policies alone.
+//! Computes the device memory and the work of one setting from the network's structure and the policies alone.
 
 use pipeline_contract::Result;
 use pipeline_kernels::Area;
@@ -12,33 +12,33 @@ use crate::parameters::Role;
 use crate::pass::{Executor, Images, Pass, Work};
 use crate::policy::Setting;
 
-/// What is to be planned.
+/// The training to forecast.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
     /// The network.
     pub network: &'a Network,
-    /// Samples of a micro-batch, height and width in pixels.
+    /// The micro-batch: number of samples, height and width in pixels.
     pub micro_batch: (usize, usize, usize),
-    /// How passes are made.
+    /// The policies that passes run under.
     pub setting: Setting,
     /// float32 values that the optimizer keeps for each weight.
     pub optimizer: u64,
-    /// The same three of the test images, where there are any.
+    /// The same three numbers for the test images, if there are any.
     pub evaluation: Option<(usize, usize, usize)>,
-    /// What the network is trained with.
+    /// The loss that the network is trained with.
     pub loss: &'a Loss,
-    /// Where it runs.
+    /// The platform that it runs on.
     pub platform: Platform,
 }
 
-/// What a setting takes.
+/// The memory and work of a setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// What is held at the peak, and where that is.
+    /// The memory held at the peak, and where in the network the peak is.
     pub peak: Snapshot,
     /// The work of one micro-batch.
     pub work: Work,
-    /// Bytes of the largest map, which a graphics device must let a buffer have.
+    /// Bytes of the largest map, which must fit a graphics device's largest buffer.
     pub largest: u64,
 }
 

@@ -1,13 +1,13 @@
-//! Activations that are applied to a map as it is made, by the layer that makes it. (Those after a norm are the norm's.)
+//! Activations that a layer applies to its own output before storing it. (An activation after a norm belongs to the norm.)
 
 use pipeline_kernels::Activation;
 
 use crate::memory::Tried;
 use crate::pass::{Backend, Cost, Executor, Made, Map};
 
-/// What a backend does for such an activation.
+/// What a backend implements for such an activation.
 pub(crate) trait ActivationBackend: Backend {
-    /// From the gradient behind the activation to that before it, in place; the sign of the activation's `output` decides.
+    /// From the gradient after the activation to the gradient before it, in place; the sign of the activation's `output` decides.
     fn activation_gradient(
         &mut self,
         activation: Activation,
@@ -16,7 +16,7 @@ pub(crate) trait ActivationBackend: Backend {
     ) -> Tried<()>;
 }
 
-/// The gradient before an activation.
+/// The gradient before the activation.
 pub(super) fn before<B: ActivationBackend>(
     activation: Activation,
     e: &mut Executor<B>,

@@ -1,5 +1,5 @@
-//! The convolution (torch.nn.Conv2d): 1x1, 2x2 or 3x3, also of stride 2 or dilation 2, with or without bias. Several inputs are
-//! concatenated along channels without being copied; an activation is applied to what it makes before it is stored.
+//! The convolution (torch.nn.Conv2d): 1x1, 2x2 or 3x3, optionally with stride 2 or dilation 2, with or without bias. Several
+//! inputs are concatenated along channels without being copied; an activation is applied to the output before it is stored.
 
 use std::ops::Range;
 
@@ -16,15 +16,15 @@ use crate::pass::{Cost, Executor, Input, Made, Map, Scratch, Shape, Work};
 pub struct Convolution {
     /// Slot of the weight `[outputs, inputs, size, size]`.
     pub weight: usize,
-    /// Slot of the bias, where there is one.
+    /// Slot of the bias, if any.
     pub bias: Option<usize>,
-    /// Channels in, over all inputs.
+    /// Input channels, over all inputs.
     pub inputs: usize,
-    /// Channels out.
+    /// Output channels.
     pub outputs: usize,
     /// Size, stride and dilation.
     pub geometry: Geometry,
-    /// Applied to what it makes.
+    /// Activation applied to the output.
     pub activation: Activation,
 }
 
@@ -34,7 +34,7 @@ impl Convolution {
         Self::of(layout, name, [inputs, outputs], Geometry::THREE)
     }
 
-    /// Declares the tensors of any convolution without bias. `channels` are those in and out.
+    /// Declares the tensors of any convolution without bias. `channels` are the input and output channels.
     pub fn of(layout: &mut Layout, name: &str, channels: [usize; 2], geometry: Geometry) -> Self {
         let [inputs, outputs] = channels;
         let init = Init::Uniform { fan_in: inputs * geometry.taps() };
@@ -43,7 +43,7 @@ impl Convolution {
         Self { weight, bias: None, inputs, outputs, geometry, activation: Activation::Identity }
     }
 
-    /// Declares a bias beside the weight, and an activation.
+    /// Declares a bias next to the weight, and an activation.
     #[must_use]
     pub fn with_bias(self, layout: &mut Layout, name: &str, activation: Activation) -> Self {
         let init = Init::Uniform { fan_in: self.inputs * self.geometry.taps() };
@@ -51,13 +51,13 @@ impl Convolution {
         Self { bias, activation, ..self }
     }
 
-    /// The shape that kernels take, for an input of a size.
+    /// The shape that the kernels take, for an input of this area.
     pub(crate) fn shape(&self, area: Area) -> ConvolutionShape {
         let &Self { inputs, outputs, geometry, .. } = self;
         ConvolutionShape { geometry, inputs, outputs, area }
     }
 
-    /// Work of a pass that reads or writes maps of so many channels in and out.
+    /// Work of a pass that reads or writes maps with this many input and output channels.
     fn work(&self, inputs: usize, area: Area) -> Work {
         let pixels = |area: Area| (area.batch * area.pixels()) as f64;
         let (read, written) = (pixels(area), pixels(self.geometry.output(area)));
@@ -67,10 +67,10 @@ impl Convolution {
     }
 }
 
-/// One call of a convolution's arithmetic, by which a backend tells its cost. Areas are those of the input.
+/// One operation of a convolution, from which a backend computes its cost. Areas are those of the input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ConvolutionCall {
-    /// `parts` inputs; `normed`: the channels of the widest of them that is read through a norm.
+    /// `parts` is the number of inputs; `normed`, the channels of the widest input that is read through a norm.
     Forward {
         shape: ConvolutionShape,
         parts: usize,
@@ -86,7 +86,7 @@ pub(crate) enum ConvolutionCall {
     },
 }
 
-/// What a backend does for a convolution. Areas are those of the input.
+/// What a backend implements for a convolution. Areas are those of the input.
 pub(crate) trait ConvolutionBackend: ActivationBackend {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Self::Data>;
 

@@ -1,4 +1,4 @@
-//! The 1x1 convolution with bias that turns features into logits, which are float32 whatever the maps are stored in.
+//! The 1x1 convolution with bias that turns features into logits, which are float32 whatever type maps are stored in.
 
 use pipeline_kernels::Area;
 
@@ -14,9 +14,9 @@ pub struct Head {
     pub weight: usize,
     /// Slot of the bias.
     pub bias: usize,
-    /// Channels in.
+    /// Input channels.
     pub inputs: usize,
-    /// Channels out.
+    /// Output channels.
     pub outputs: usize,
 }
 
@@ -40,7 +40,7 @@ impl Head {
     }
 }
 
-/// What a backend does for a head.
+/// What a backend implements for a head.
 pub(crate) trait HeadBackend: Backend {
     /// Logits, float32.
     fn head(&mut self, layer: &Head, input: Input<'_, Self>) -> Tried<Self::Data>;

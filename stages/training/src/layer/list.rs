@@ -1,4 +1,4 @@
-//! The list of the layers that make maps. (A norm makes none, and stands by itself.)
+//! The list of all layers that produce maps. (A norm produces none and stands by itself.)
 
 use super::convolution::{Convolution, ConvolutionBackend};
 use super::differentiable::{Differentiable, Rules};
@@ -15,7 +15,7 @@ use crate::pass::Backend;
 
 macro_rules! layers {
     ($($layer:ident: $backend:ident),+ $(,)?) => {
-        /// Any layer that makes a map.
+        /// Any layer that produces a map.
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub enum Layer {
             $(
@@ -25,7 +25,7 @@ macro_rules! layers {
         }
 
         impl Layer {
-            /// What is known of it without running it.
+            /// What is known about the layer without running it.
             pub(crate) fn rules(&self) -> &dyn Rules {
                 match self {
                     $(Self::$layer(layer) => layer,)+
@@ -48,7 +48,7 @@ macro_rules! layers {
             }
         )+
 
-        /// A backend with all layers.
+        /// A backend that implements all layers.
         pub(crate) trait LayerBackend: Backend + NormBackend $(+ $backend)+ {}
 
         impl<B: Backend + NormBackend $(+ $backend)+> LayerBackend for B {}

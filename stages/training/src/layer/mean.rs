@@ -7,11 +7,11 @@ use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Shape};
 /// The mean of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeanLogits {
-    /// How many inputs.
+    /// Number of inputs.
     pub count: usize,
 }
 
-/// What a backend does for it.
+/// What a backend implements for the mean.
 pub(crate) trait MeanBackend: Backend {
     /// `factor` times the sum of float32 maps.
     fn scaled_sum(&mut self, maps: &[&Map<Self::Data>], factor: f32) -> Tried<Self::Data>;

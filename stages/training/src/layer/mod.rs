@@ -1,8 +1,8 @@
-//! The layers. Each file is one layer's room: which tensors it has, which shape it makes, what it costs, what its backward pass
-//! keeps, and what a backend must be able to do for it. How a backend does that stands in a file of the same name in
-//! `backend/cpu`, `backend/graphics` and `backend/counting`.
+//! The layers. Each file holds all of one layer: its tensors, its output shape, its cost, what its backward pass keeps, and what
+//! a backend must implement for it. Each backend implements it in a file of the same name in `backend/cpu`, `backend/graphics`
+//! and `backend/counting`.
 //!
-//! To add a layer: write its file here, list it in `list.rs`, and add its function to each backend.
+//! To add a layer: write its file here, list it in `list.rs`, and implement it in each backend.
 
 mod activation;
 mod convolution;

@@ -1,4 +1,4 @@
-//! Upsampling to twice the height and width by nearest neighbour (torch.nn.Upsample(scale_factor=2)).
+//! Nearest-neighbour upsampling to twice the height and width (torch.nn.Upsample(scale_factor=2)).
 
 use pipeline_kernels::Area;
 
@@ -10,11 +10,11 @@ use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Shape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpsampleNearest;
 
-/// What a backend does for it.
+/// What a backend implements for nearest-neighbour upsampling.
 pub(crate) trait NearestBackend: Backend {
     fn nearest(&mut self, input: Input<'_, Self>) -> Tried<Self::Data>;
 
-    /// The gradient of the input, of the given (small) area: the sums over 2x2.
+    /// The gradient of the input, which has the given (small) area: sums over 2x2 pixels.
     fn nearest_input(&mut self, upstream: &Map<Self::Data>, area: Area) -> Tried<Self::Data>;
 }
 

@@ -1,9 +1,9 @@
-//! The norms with their activation. A norm makes no map: from its input it takes statistics, and whoever reads the input
-//! through the norm applies `activation(scale * x + shift)` on the way.
+//! The norms with their activation. A norm makes no map: it takes statistics from its input, and whoever reads the input through
+//! the norm applies `activation(scale * x + shift)` while reading.
 //!
-//! Statistics come in four steps: partial sums of each map, merged over what shares them, finished into mean and deviation,
-//! applied by readers. So partial sums may also come from elsewhere: from the operation that made the map, from other
-//! micro-batches of a window, or from another machine.
+//! Statistics are computed in four steps: partial sums of each map, merged over everything that shares statistics, finished into
+//! mean and deviation, and applied by readers. Partial sums may therefore also come from elsewhere: from the operation that made
+//! the map, from other micro-batches of a window, or from another machine.
 
 use pipeline_contract::{Result, StageError};
 use pipeline_kernels::Activation;
@@ -12,27 +12,27 @@ use crate::memory::Tried;
 use crate::parameters::{Init, Layout, Role};
 use crate::pass::{Backend, Cost, Executor, Map, Pass};
 
-/// Which pixels share a mean and a variance.
+/// Which values share a mean and a variance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
-    /// A sample's channels in groups (Wu and He, 2018).
+    /// Groups of a sample's channels (Wu and He, 2018).
     Group,
-    /// A channel over the whole batch; running statistics in evaluation (Ioffe and Szegedy, 2015).
+    /// One channel over the whole batch; running statistics in evaluation (Ioffe and Szegedy, 2015).
     Batch,
-    /// A channel of a sample (Ulyanov et al., 2016).
+    /// One channel of one sample (Ulyanov et al., 2016).
     Instance,
 }
 
 impl NormKind {
-    /// Their names in files.
+    /// The names of the kinds in files.
     pub const NAMES: &'static [&'static str] = &["group", "batch", "instance"];
 
-    /// The kind of a name in a file.
+    /// The kind with this name in files.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Group, Self::Batch, Self::Instance].into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Its name in files: `group`, `batch` or `instance`.
+    /// The kind's name in files: `group`, `batch` or `instance`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Group => "group",
@@ -49,30 +49,30 @@ pub struct Running {
     pub mean: usize,
     /// Slot of the (unbiased) variance.
     pub variance: usize,
-    /// Slot of the counter of batches.
+    /// Slot of the batch counter.
     pub batches: usize,
 }
 
-/// The options of a norm, as files give them.
+/// The options of a norm, as given in files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormOptions {
-    /// Which pixels share their statistics.
+    /// Which values share their statistics.
     pub kind: NormKind,
-    /// Group norm: into how many groups channels are divided, at most as many as there are channels.
+    /// Group norm: the number of groups that channels are divided into, at most the number of channels.
     pub groups: usize,
     /// Added to the variance.
     pub eps: f64,
-    /// Batch norm: the weight of a batch's statistics in the running ones.
+    /// Batch norm: the weight of a batch's statistics when they update the running ones.
     pub momentum: f64,
 }
 
 impl NormOptions {
-    /// A kind of norm as PyTorch has it by default, with 8 groups.
+    /// A kind of norm with PyTorch's defaults, and 8 groups.
     pub fn new(kind: NormKind) -> Self {
         Self { kind, groups: 8, eps: 1e-5, momentum: 0.1 }
     }
 
-    /// Checks that channels divide into whole groups.
+    /// Checks that the channels divide into whole groups.
     ///
     /// # Errors
     /// When they don't.
@@ -90,23 +90,23 @@ impl NormOptions {
 /// shift)`, with the biased variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Norm {
-    /// Which pixels share their statistics.
+    /// Which values share their statistics.
     pub kind: NormKind,
-    /// Groups of channels, of group norm.
+    /// Number of channel groups, for group norm.
     pub groups: usize,
     /// Added to the variance.
     pub eps: f64,
-    /// The weight of a batch's statistics in the running ones.
+    /// The weight of a batch's statistics when they update the running ones.
     pub momentum: f64,
-    /// Applied to what is normed.
+    /// Applied to the normalised value.
     pub activation: Activation,
-    /// Channels, over all inputs.
+    /// Number of channels, over all inputs.
     pub channels: usize,
     /// Slot of the scale.
     pub scale: usize,
     /// Slot of the shift.
     pub shift: usize,
-    /// Of batch norm.
+    /// The running statistics, for batch norm.
     pub running: Option<Running>,
 }
 
@@ -133,41 +133,41 @@ impl Norm {
         }
     }
 
-    /// How many values share a mean, in maps of so many samples and pixels.
+    /// How many values share a mean, in maps with this many samples and pixels.
     pub fn sharers(&self, batch: usize, pixels: usize) -> usize {
         let samples = if self.kind == NormKind::Batch { batch } else { 1 };
         self.members().saturating_mul(pixels).saturating_mul(samples)
     }
 }
 
-/// The maps that a norm is over, one after the other along channels.
+/// The maps that a norm covers, concatenated along channels.
 pub(crate) struct NormCall<'a, B: Backend> {
     pub norm: &'a Norm,
     pub maps: &'a [&'a Map<B::Data>],
 }
 
-/// What a backend does for a norm.
+/// What a backend implements for a norm.
 pub(crate) trait NormBackend: Backend {
-    /// Sums over one map from which statistics can be merged: each channel's count, mean and squared deviations.
+    /// Sums over one map, from which statistics can be merged: count, mean and squared deviations of each channel.
     type Partial;
 
-    /// Mean and biased variance of what shares them.
+    /// Mean and biased variance over all values that share them.
     type Merged;
 
     /// The partial statistics of one map.
     fn partial(&mut self, map: &Map<Self::Data>) -> Tried<Self::Partial>;
 
-    /// Statistics over all values that share them, from the partial ones of each of the norm's inputs.
+    /// Statistics over all values that share them, from the partial statistics of each of the norm's inputs.
     fn merge(&mut self, call: &NormCall<'_, Self>, partials: Vec<Self::Partial>) -> Tried<Self::Merged>;
 
-    /// What readers apply. With `Pass::Train` the running statistics move.
+    /// What readers apply. With `Pass::Train` the running statistics are updated.
     fn finish(&mut self, call: &NormCall<'_, Self>, merged: Self::Merged, pass: Pass) -> Tried<Self::Statistics>;
 
-    /// What readers apply in evaluation, from running statistics.
+    /// What readers apply in evaluation, computed from the running statistics.
     fn running(&mut self, call: &NormCall<'_, Self>, running: &Running) -> Tried<Self::Statistics>;
 
-    /// Adds the gradients of scale and shift to the window's sums, and turns the gradients behind norm and activation (one
-    /// for each input) into those of the inputs, in place.
+    /// Adds the gradients of scale and shift to the window's sums, and turns the gradients after norm and activation (one per
+    /// input) into the gradients of the inputs, in place.
     fn norm_gradient(
         &mut self,
         call: &NormCall<'_, Self>,
@@ -195,7 +195,7 @@ impl Norm {
         })
     }
 
-    /// The gradients of the norm's inputs, in place of those behind it.
+    /// The gradients of the norm's inputs, replacing those after the norm.
     pub(crate) fn backward<B: NormBackend>(
         &self,
         e: &mut Executor<B>,
@@ -209,7 +209,7 @@ impl Norm {
     }
 }
 
-/// The cost of so many passes over some maps.
+/// The cost of this many passes over the maps.
 fn cost<D>(passes: f64, maps: &[&Map<D>]) -> Cost {
     let values: u64 = maps.iter().map(|map| map.shape().values()).sum();
     Cost::moving(passes * values as f64)

@@ -1,4 +1,4 @@
-//! 2x2 max pooling of stride 2 (torch.nn.MaxPool2d(2)): a gradient goes to the first maximum of its window.
+//! 2x2 max pooling with stride 2 (torch.nn.MaxPool2d(2)): a gradient goes to the first maximum of its window.
 
 use pipeline_kernels::Area;
 
@@ -10,7 +10,7 @@ use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Shape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool;
 
-/// What a backend does for max pooling.
+/// What a backend implements for max pooling.
 pub(crate) trait MaxPoolBackend: Backend {
     fn pool(&mut self, input: Input<'_, Self>) -> Tried<Self::Data>;
 

@@ -1,16 +1,16 @@
-//! Probabilities of logits, as a map that further layers read: a sigmoid of one class, a softmax over several.
+//! Turns logits into probabilities, as a map that further layers read: a sigmoid for one class, a softmax over several.
 
 use super::differentiable::{Differentiable, Keeps, Rules, Wanted, missing};
 use crate::memory::Tried;
 use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Shape};
 
-/// Probabilities of the logits of a head.
+/// The probabilities of a head's logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probabilities;
 
-/// What a backend does for it.
+/// What a backend implements for probabilities.
 pub(crate) trait ProbabilitiesBackend: Backend {
-    /// A map in the precision of the pass, of float32 logits.
+    /// A map in the precision of the pass, from float32 logits.
     fn probabilities(&mut self, logits: &Map<Self::Data>) -> Tried<Self::Data>;
 
     /// Adds the gradient of the logits to `sum`, which is float32.

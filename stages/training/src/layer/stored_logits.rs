@@ -4,13 +4,13 @@ use super::differentiable::{Differentiable, Keeps, Rules, Wanted};
 use crate::memory::Tried;
 use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Shape};
 
-/// The logits of a head, stored as maps are.
+/// The logits of a head, stored in the type of the maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredLogits;
 
-/// What a backend does for it.
+/// What a backend implements for stored logits.
 pub(crate) trait StoredLogitsBackend: Backend {
-    /// A map in the precision of the pass, of float32 logits.
+    /// A map in the precision of the pass, from float32 logits.
     fn stored(&mut self, logits: &Map<Self::Data>) -> Tried<Self::Data>;
 
     /// Adds the gradient of the logits to `sum`, which is float32.

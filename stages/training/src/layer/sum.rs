@@ -1,4 +1,4 @@
-//! The sum of maps of one shape, and an activation on it: where residual connections join.
+//! The sum of maps of the same shape, with an activation: where residual connections join.
 
 use pipeline_kernels::Activation;
 
@@ -10,13 +10,13 @@ use crate::pass::{Cost, Executor, Input, Made, Map, Shape};
 /// The sum of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sum {
-    /// Applied to the sum.
+    /// Activation applied to the sum.
     pub activation: Activation,
 }
 
-/// What a backend does for a sum.
+/// What a backend implements for a sum.
 pub(crate) trait SumBackend: ActivationBackend {
-    /// `activation(into + sum of the inputs)`, in place of `into` where there is one.
+    /// `activation(into + sum of the inputs)`, in place of `into` if given.
     fn sum(
         &mut self,
         inputs: &[Input<'_, Self>],

@@ -1,4 +1,4 @@
-//! The 2x2 transposed convolution of stride 2, with or without bias (torch.nn.ConvTranspose2d), which doubles height and width.
+//! The 2x2 transposed convolution with stride 2, with or without bias (torch.nn.ConvTranspose2d), which doubles height and width.
 
 use pipeline_kernels::Area;
 
@@ -7,16 +7,16 @@ use crate::memory::Tried;
 use crate::parameters::{Init, Layout};
 use crate::pass::{Backend, Cost, Executor, Input, Made, Map, Scratch, Shape, Work};
 
-/// A 2x2 transposed convolution of stride 2.
+/// A 2x2 transposed convolution with stride 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransposedConvolution {
     /// Slot of the weight `[inputs, outputs, 2, 2]`.
     pub weight: usize,
-    /// Slot of the bias, where there is one.
+    /// Slot of the bias, if any.
     pub bias: Option<usize>,
-    /// Channels in.
+    /// Input channels.
     pub inputs: usize,
-    /// Channels out.
+    /// Output channels.
     pub outputs: usize,
 }
 
@@ -34,7 +34,7 @@ impl TransposedConvolution {
         Self { weight, bias: None, inputs, outputs }
     }
 
-    /// PyTorch takes the fan of a transposed convolution from its second dimension, the outputs.
+    /// PyTorch takes the fan-in of a transposed convolution from its second dimension, the outputs.
     fn init(outputs: usize) -> Init {
         Init::Uniform { fan_in: outputs * 4 }
     }
@@ -46,7 +46,7 @@ impl TransposedConvolution {
     }
 }
 
-/// One call of a transposed convolution's arithmetic, by which a backend tells its cost.
+/// One operation of a transposed convolution, from which a backend computes its cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum TransposedCall {
     Forward,
@@ -54,7 +54,7 @@ pub(crate) enum TransposedCall {
     Input,
 }
 
-/// What a backend does for a transposed convolution. Areas are those of the (small) input.
+/// What a backend implements for a transposed convolution. Areas are those of the (small) input.
 pub(crate) trait TransposedBackend: Backend {
     fn upsample(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>) -> Tried<Self::Data>;
 

@@ -1,5 +1,5 @@
-//! The losses: a weighted list of terms, with the gradient of the logits. Always float32, whatever maps are stored in. Each sample
-//! has its own loss; the mean over a window's samples is the optimizer's business.
+//! The losses: a weighted list of terms, with the gradient of the logits. Always float32, whatever type maps are stored in. Each
+//! sample has its own loss; averaging over a window's samples is up to the optimizer.
 
 mod options;
 mod target;
@@ -13,7 +13,7 @@ use pipeline_kernels::{Area, Term, WeightedTerm};
 use crate::memory::Tried;
 use crate::pass::{Backend, Cost, Executor, Made, Map, Scratch, Work};
 
-/// The label of pixels that no loss and no figure of several classes counts.
+/// The label of pixels that multi-class losses and metrics ignore.
 pub const IGNORED: u8 = 255;
 
 /// A loss between logits and masks: the sum of its terms, each times its weight.
@@ -31,15 +31,15 @@ impl Default for Loss {
 }
 
 impl Loss {
-    /// Terms of weight 1.
+    /// Terms with weight 1.
     pub fn of(terms: impl IntoIterator<Item = Term>) -> Self {
         Self { terms: terms.into_iter().map(|term| WeightedTerm { term, weight: 1.0 }).collect() }
     }
 
-    /// Checks that the loss is one for so many classes: 1 for a sigmoid, more for a softmax.
+    /// Checks that the loss fits this number of classes: 1 for a sigmoid, more for a softmax.
     ///
     /// # Errors
-    /// Which term is not.
+    /// When a term doesn't fit.
     pub fn suits(&self, classes: usize) -> Result<()> {
         let misfit = self.terms.iter().find(|weighted| weighted.term.is_multiclass() != (classes > 1));
         match misfit {
@@ -57,21 +57,21 @@ impl Loss {
 pub(crate) struct Part {
     /// What the head's loss is multiplied by.
     pub weight: f32,
-    /// True for the first head; the losses of others are added to its.
+    /// True for the first head; the losses of the others are added to its loss.
     pub first: bool,
 }
 
-/// What a backend does for a loss.
+/// What a backend implements for a loss.
 pub(crate) trait LossBackend: Backend {
-    /// From logits to the gradient of `scale` times the sum of the samples' losses, in place; the losses go to the backend's
-    /// list. `labels` are of the logits' size.
+    /// Replaces the logits with the gradient of `scale` times the sum of the samples' losses; the losses go to the backend's
+    /// list. `labels` have the size of the logits.
     fn loss(&mut self, loss: &Loss, logits: &mut Map<Self::Data>, labels: &[u8], scale: f32, part: Part) -> Tried<()>;
 
     fn loss_scratch(&self, loss: &Loss, classes: usize, area: Area) -> Scratch;
 }
 
 impl Loss {
-    /// The gradient of `scale` times a head's share of the loss, in place of its logits.
+    /// The gradient of `scale` times a head's share of the loss, replacing its logits.
     pub(crate) fn gradient<B: LossBackend>(
         &self,
         e: &mut Executor<B>,

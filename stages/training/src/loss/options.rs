@@ -1,4 +1,4 @@
-//! The option `loss` of a file: a name, or terms with weights and options of their own.
+//! The option `loss` of a file: a name, or terms with weights and their own options.
 
 use pipeline_contract::{OptionSpec, OptionType, Result, StageError};
 use pipeline_kernels::{Term, WeightedTerm};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Loss;
 
-/// The losses that have a name: every term by itself, and the usual sums.
+/// The losses that have a name: every single term, and the usual sums.
 const NAMES: &[&str] = &["bce_dice", "bce", "dice", "focal", "tversky", "focal_tversky", "cldice", "ce_dice", "cross_entropy"];
 
 /// The type of the option.
@@ -60,10 +60,10 @@ struct Given {
     background: Option<bool>,
 }
 
-/// The loss of a checked option, for a model of so many classes.
+/// The loss for a checked option, for a model with this many classes.
 ///
 /// # Errors
-/// When it has no term, or a term for another number of classes.
+/// When it has no terms, or a term for a different number of classes.
 pub(crate) fn parse(value: &Value, classes: usize) -> Result<Loss> {
     let loss = match value {
         Value::String(name) => named(name, classes)?,

@@ -1,17 +1,17 @@
-//! Why work on the device stopped: for want of memory, which a smaller setting mends, or for good.
+//! Why work on the device stopped: out of memory, which a smaller setting can fix, or another failure.
 
 use std::fmt;
 
 use pipeline_contract::StageError;
 
-/// A tensor that couldn't be had.
+/// An allocation that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutOfMemory {
-    /// What was asked for, in bytes; 0 when the device didn't say.
+    /// Bytes requested; 0 when the device didn't report it.
     pub asked: u64,
-    /// What was held then, in bytes, as the ledger counts.
+    /// Bytes held at that moment, as counted by the ledger.
     pub held: u64,
-    /// Where in the network it was.
+    /// Where in the network it happened.
     pub place: String,
     /// Who refused: the budget, the device, or a test.
     pub refused_by: String,
@@ -20,14 +20,14 @@ pub struct OutOfMemory {
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { asked, held, place, refused_by } = self;
-        write!(f, "out of device memory in {place}: {asked} bytes more than the {held} held were refused by {refused_by}")
+        write!(f, "out of device memory in {place}: {refused_by} refused {asked} bytes on top of the {held} held")
     }
 }
 
 /// Why a pass over the network stopped.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// For want of memory: the same samples can be tried again with less.
+    /// Out of memory: the same samples can be tried again with a smaller setting.
     Memory(OutOfMemory),
     /// Anything else.
     Failed(StageError),
@@ -37,7 +37,7 @@ pub enum Fault {
 pub type Tried<T> = std::result::Result<T, Fault>;
 
 impl Fault {
-    /// The system gave no block of so many bytes. Who held what, and where it was, the ledger adds.
+    /// The system refused a block of `bytes`. The ledger fills in how much was held and where.
     pub fn refused(bytes: usize) -> Self {
         let refused_by = "the system".to_owned();
         Self::Memory(OutOfMemory { asked: bytes as u64, held: 0, place: String::new(), refused_by })

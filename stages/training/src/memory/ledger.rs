@@ -1,5 +1,5 @@
-//! The ledger itself: what is held now, what was held at the peak and where that was, and the limit that a charge may not
-//! pass. It knows no tensor: who makes one charges it, and drops the charge with it.
+//! The ledger: the bytes held now, the bytes held at the peak and where that was, and the limit for charges. It doesn't know
+//! tensors: the code that allocates a tensor takes a charge and drops it with the tensor.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use pipeline_contract::events::ByCause;
 
 use super::{Cause, Fault, OutOfMemory, Tried};
 
-/// The sums of one device, shared by all who charge it. Cloning gives another handle to the same sums.
+/// The memory sums of one device, shared by everything that allocates on it. Cloning gives another handle to the same sums.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Mutex<Book>>);
 
@@ -18,11 +18,11 @@ struct Book {
     peak: Snapshot,
     place: String,
     limit: Option<u64>,
-    /// The most that the device's own allocator was seen to have reserved.
+    /// The most bytes that the device's own allocator was seen to have reserved.
     observed: u64,
-    /// The largest piece that was needed in one.
+    /// The largest single allocation.
     largest: u64,
-    /// How many charges until one is refused on purpose.
+    /// The number of charges before one is refused on purpose.
     refuse_in: Option<u64>,
 }
 
@@ -30,25 +30,25 @@ struct Book {
 struct Sums {
     total: u64,
     causes: BTreeMap<Cause, u64>,
-    /// Of what is saved, how much for each block.
+    /// Bytes of saved activations by block.
     blocks: BTreeMap<Arc<str>, u64>,
 }
 
-/// What was held at one moment, in bytes.
+/// The bytes held at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// All of it.
+    /// Total bytes.
     pub total: u64,
     /// By cause; causes that hold nothing are left out.
     pub causes: BTreeMap<Cause, u64>,
     /// The saved activations by block.
     pub blocks: BTreeMap<Arc<str>, u64>,
-    /// Where in the network it was, such as `decode.3 backward`.
+    /// Where in the network that moment was, such as `decode.3 backward`.
     pub place: String,
 }
 
 impl Snapshot {
-    /// The bytes of each cause, by the causes' names in files.
+    /// The bytes by cause, under the causes' names in files.
     pub fn by_cause(&self) -> ByCause {
         self.causes.iter().map(|(cause, bytes)| (cause.name(), *bytes)).collect()
     }
@@ -65,21 +65,21 @@ pub struct Charge {
 
 impl Ledger {
     fn book(&self) -> MutexGuard<'_, Book> {
-        // The sums stay right whatever panicked meanwhile: they are changed in one go.
+        // The sums stay right even if a thread panicked, because each change is made in one go.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses charges beyond so many bytes in all, or none.
+    /// Sets the limit on the total bytes; with `None` no charge is refused.
     pub fn set_limit(&self, limit: Option<u64>) {
         self.book().limit = limit;
     }
 
-    /// Refuses the charge after so many more, once: how tests run out of memory.
+    /// Refuses one charge after this many more succeed, so that tests can run out of memory.
     pub fn refuse_in(&self, charges: Option<u64>) {
         self.book().refuse_in = charges;
     }
 
-    /// Says where in the network the following charges are.
+    /// Sets the place in the network for the following charges.
     pub fn enter(&self, place: impl FnOnce(&mut String)) {
         let mut book = self.book();
         book.place.clear();
@@ -89,7 +89,7 @@ impl Ledger {
     /// Holds `bytes` until the charge is dropped.
     ///
     /// # Errors
-    /// [`OutOfMemory`] beyond the limit; nothing is held then.
+    /// [`OutOfMemory`] if the charge would exceed the limit; nothing is held then.
     pub(crate) fn charge(&self, cause: Cause, bytes: u64) -> Tried<Charge> {
         let mut book = self.book();
         let refused_by = match (book.refuse_in, book.limit) {
@@ -109,39 +109,39 @@ impl Ledger {
         Ok(Charge { ledger: self.clone(), cause, block: None, bytes })
     }
 
-    /// A refusal by somebody who doesn't know what is held and where in the network it was.
+    /// Describes a refusal by a caller that doesn't know how many bytes are held and where in the network it happened.
     pub(crate) fn refusal(&self, asked: u64, refused_by: String) -> OutOfMemory {
         self.book().refusal(asked, refused_by)
     }
 
-    /// Notes what the device's own allocator says that it has reserved, in bytes.
+    /// Records the bytes that the device's own allocator reports as reserved.
     pub(crate) fn observe(&self, reserved: u64) {
         let mut book = self.book();
         book.observed = book.observed.max(reserved);
     }
 
-    /// The most that was noted.
+    /// The most reserved bytes recorded by `observe`.
     pub(crate) fn observed(&self) -> u64 {
         self.book().observed
     }
 
-    /// Notes that so many bytes are needed in one piece.
+    /// Records that an allocation of `bytes` is needed in one piece.
     pub(crate) fn need(&self, bytes: u64) {
         let mut book = self.book();
         book.largest = book.largest.max(bytes);
     }
 
-    /// The most that was needed in one piece, in bytes.
+    /// The largest single allocation needed, in bytes.
     pub fn largest(&self) -> u64 {
         self.book().largest
     }
 
-    /// What is held now.
+    /// The bytes held now.
     pub fn now(&self) -> Snapshot {
         self.book().snapshot()
     }
 
-    /// What was held when it was most.
+    /// The bytes held at the peak.
     pub fn peak(&self) -> Snapshot {
         self.book().peak.clone()
     }
@@ -161,12 +161,12 @@ impl Book {
 }
 
 impl Charge {
-    /// From now on this is kept for the backward pass of a block.
+    /// From now on the bytes count as saved for the backward pass of a block.
     pub fn save(&mut self, block: &Arc<str>) {
         self.become_(Cause::Saved, Some(block.clone()));
     }
 
-    /// From now on this is in use.
+    /// From now on the bytes count as working memory.
     pub fn work(&mut self) {
         self.become_(Cause::Working, None);
     }

@@ -1,5 +1,5 @@
-//! The device's memory by cause: every tensor of the device's thread is charged here before it is made.
-//! A plan charges the same causes in the same order without making a tensor; so the two can be held against each other.
+//! The device's memory by cause: every tensor on the device's thread is charged here before it is allocated.
+//! A plan charges the same causes in the same order without allocating tensors, so the two can be compared.
 
 mod fault;
 mod ledger;
@@ -10,7 +10,7 @@ pub use ledger::{Charge, Ledger, Snapshot};
 /// What device memory is held for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
-    /// The network's tensors, trained and statistics. float32.
+    /// The network's tensors: trained weights and running statistics. float32.
     Weights,
     /// The gradients of the window, summed over its micro-batches. float32.
     Gradients,
@@ -27,7 +27,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All, in the order in which they are listed.
+    /// All causes, in the order in which they are listed.
     pub const ALL: [Self; 7] =
         [Self::Weights, Self::Gradients, Self::Optimizer, Self::Batch, Self::Saved, Self::Working, Self::Workspace];
 

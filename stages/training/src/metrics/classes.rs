@@ -1,36 +1,36 @@
 //! Figures of a segmentation into several classes: each class against all others, pooled and image by image.
-//! Pixels whose label is no class, such as 255, count nowhere.
+//! Pixels whose label isn't a class, such as 255, aren't counted.
 
 use super::{Confusion, MeanDice};
 
 /// One class against all others.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct OneClass {
-    /// The pixels of all images.
+    /// The counts over the pixels of all images.
     pub pooled: Confusion,
     /// The mean over images of each image's Dice.
     pub dice: MeanDice,
 }
 
-/// The figures of each class, in the order of their numbers; class 0 is the background.
+/// The figures of each class, in the order of the class numbers; class 0 is the background.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerClass(Vec<OneClass>);
 
 impl PerClass {
-    /// Of so many classes, before the first image.
+    /// Figures for `classes` classes, before the first image.
     pub fn new(classes: usize) -> Self {
         Self(vec![OneClass::default(); classes])
     }
 
-    /// Goes on with the figures of each class.
+    /// Continues with saved figures of each class.
     pub fn resume(classes: Vec<OneClass>) -> Self {
         Self(classes)
     }
 
-    /// Adds an image: class numbers, `[height, width]` each. Pixels whose label is no class are left out.
+    /// Adds an image, given as class numbers, `[height, width]` each. Pixels whose label isn't a class are left out.
     pub fn add(&mut self, predicted: &[u8], labels: &[u8]) {
         let count = self.0.len();
-        // Of each class: pixels that are found, that are predicted, that are labelled.
+        // For each class: pixels found (predicted and labelled), predicted, labelled.
         let mut pixels = vec![[0_u64; 3]; count];
         let mut all = 0;
         for (&predicted, &label) in predicted.iter().zip(labels) {
@@ -54,32 +54,32 @@ impl PerClass {
         }
     }
 
-    /// Each class's figures.
+    /// The figures of each class.
     pub fn classes(&self) -> &[OneClass] {
         &self.0
     }
 
-    /// How many images there were.
+    /// The number of images.
     pub fn images(&self) -> u64 {
         self.0.first().map_or(0, |class| class.dice.images())
     }
 
-    /// The share of the labelled pixels that were given their class; `None` where there is no such pixel.
+    /// The share of the labelled pixels that were predicted correctly; `None` without labelled pixels.
     pub fn accuracy(&self) -> Option<f64> {
         let all = self.0.first()?.pooled.pixels();
         let right: u64 = self.0.iter().map(|class| class.pooled.true_positive).sum();
         (all > 0).then(|| right as f64 / all as f64)
     }
 
-    /// The mean of a figure over the classes but the background; where it isn't defined for a class, over the others.
+    /// The mean of a figure over all classes except the background and those for which it is undefined.
     pub fn mean(&self, figure: impl Fn(&OneClass) -> Option<f64>) -> Option<f64> {
         let values: Vec<f64> = self.0.iter().skip(1).filter_map(figure).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 }
 
-/// The class with the largest logit at each pixel, the first of several that are equal. `logits` is `[classes, height, width]` with at
-/// most 256 classes, the result `[height, width]`.
+/// The class with the largest logit at each pixel; of equal logits, the first. `logits` is `[classes, height, width]` with
+/// at most 256 classes, the result `[height, width]`.
 pub fn argmax(logits: &[f32], classes: usize) -> Vec<u8> {
     let pixels = logits.len() / classes.max(1);
     let mut planes = logits.chunks_exact(pixels.max(1));
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn each_class_is_counted_against_the_rest() {
         let mut figures = PerClass::new(3);
-        //                           found: 0, 1, 2, 2; the 255 counts nowhere
+        // found: 0, 1, 2, 2; the 255 isn't counted
         figures.add(&[0, 1, 2, 2, 1, 0, 1], &[0, 1, 2, 2, 2, 1, 255]);
         let confusions: Vec<[u64; 4]> = figures
             .classes()
@@ -123,7 +123,8 @@ mod tests {
         figures.add(&[1, 1, 0, 0], &[1, 1, 0, 0]);
         figures.add(&[1, 0, 0, 0], &[0, 1, 0, 0]);
         assert_eq!((figures.images(), figures.classes()[1].dice.value()), (2, Some(0.5)));
-        // Class 2 is in no image: its Dice is 0, as a binary mask's without vessel, and it has no intersection over union.
+        // Class 2 is in no image: its Dice is 0, like that of a binary mask without vessel, and its intersection over union
+        // is undefined.
         assert_eq!((figures.classes()[2].dice.value(), figures.classes()[2].pooled.iou()), (Some(0.0), None));
         assert_eq!(figures.mean(|class| class.dice.value()), Some(0.25));
         assert_eq!(figures.mean(|class| class.pooled.iou()), Some(0.5));

@@ -1,4 +1,4 @@
-//! Pixels counted by prediction and truth, pooled over all images, and the ratios that come from the counts.
+//! Pixels counted by prediction and truth, pooled over all images, and the ratios derived from the counts.
 //! A ratio whose denominator is zero is undefined, not zero.
 
 /// Counts of pixels.
@@ -37,8 +37,8 @@ impl Confusion {
         self.true_negative += other.true_negative;
     }
 
-    /// Dice, `2 TP / (2 TP + FP + FN)`. Where neither mask nor prediction has vessel it is 0, as in
-    /// `2 i / max(t, 1)` of the PyTorch peer, so that the figures compare.
+    /// Dice, `2 TP / (2 TP + FP + FN)`. Where neither mask nor prediction has vessel it is 0, as with `2 i / max(t, 1)` in
+    /// the PyTorch peer, so that the figures are comparable.
     pub fn dice(&self) -> f64 {
         let total = 2 * self.true_positive + self.false_positive + self.false_negative;
         2.0 * self.true_positive as f64 / total.max(1) as f64
@@ -64,7 +64,7 @@ impl Confusion {
         ratio(self.true_positive + self.true_negative, self.pixels())
     }
 
-    /// All pixels that were counted.
+    /// The number of counted pixels.
     pub fn pixels(&self) -> u64 {
         self.true_positive + self.false_positive + self.false_negative + self.true_negative
     }

@@ -1,9 +1,9 @@
-//! The mean over images of each image's Dice: what papers call Dice, as opposed to the pooled one.
-//! The Dice of one image is `Confusion`'s.
+//! The mean over images of each image's Dice, which papers usually call Dice, as opposed to Dice over pooled pixels.
+//! `Confusion` computes the Dice of one image.
 
 use super::Confusion;
 
-/// The mean over images of Dice.
+/// The mean Dice over images.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MeanDice {
     sum: f64,
@@ -17,17 +17,17 @@ impl MeanDice {
         self.images += 1;
     }
 
-    /// Goes on with the sum over so many images.
+    /// Continues with a saved sum over `images` images.
     pub fn resume(sum: f64, images: u64) -> Self {
         Self { sum, images }
     }
 
-    /// The sum over the images.
+    /// The sum of Dice over the images.
     pub fn sum(&self) -> f64 {
         self.sum
     }
 
-    /// How many images there were.
+    /// The number of images.
     pub fn images(&self) -> u64 {
         self.images
     }

@@ -1,5 +1,5 @@
-//! Figures of a segmentation against its masks, gathered image by image in bounded memory, on the CPU.
-//! They take probabilities, logits or classes; they know no network.
+//! Figures that compare segmentations with their masks, gathered image by image in bounded memory on the CPU.
+//! They take probabilities, logits or classes and don't depend on a network.
 
 mod classes;
 mod confusion;

@@ -1,15 +1,15 @@
 //! The area under the ROC curve over all pixels of all images, in the memory of two histograms.
-//! It takes logits: their order is that of the probabilities, but they don't crowd at 0 and 1.
+//! It takes logits, which have the same order as probabilities but don't crowd at 0 and 1.
 
-/// Bins; together with the two outermost they cover all logits.
+/// Number of bins; the two outermost cover all logits beyond the limit.
 const BINS: usize = 1 << 16;
 /// Logits beyond this (probabilities within 1e-7 of 0 or 1) share the outermost bins.
 const LIMIT: f32 = 16.0;
 
 /// The area under the ROC curve: the chance that a vessel pixel scores above a background pixel, ties counting half.
 ///
-/// Logits are counted in bins of width 2^-11, so it is exact but for pairs that share a bin, which count half instead of 0
-/// or 1: [`RocAuc::bound`] says how much that can be.
+/// Logits are counted in bins of width 2^-11, so the area is exact except for pairs that share a bin, which count half
+/// instead of 0 or 1. [`RocAuc::bound`] bounds that error.
 #[derive(Debug, Clone)]
 pub struct RocAuc {
     positive: Vec<u64>,
@@ -23,12 +23,13 @@ impl Default for RocAuc {
 }
 
 impl RocAuc {
-    /// What was counted: the bins of vessel, then those of background.
+    /// The counts: the bins for vessel, then those for background.
     pub fn counts(&self) -> Vec<u64> {
         [&self.positive[..], &self.negative].concat()
     }
 
-    /// Goes on with what was counted; `None` where there are not as many bins, or more pixels than could be counted on.
+    /// Continues with saved counts; `None` if the number of bins is wrong, or there are too many pixels to count further
+    /// (2^53 or more).
     pub fn from_counts(mut counts: Vec<u64>) -> Option<Self> {
         let pixels = counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count))?;
         if counts.len() != 2 * BINS || pixels >= 1 << 53 {
@@ -42,7 +43,7 @@ impl RocAuc {
     pub fn add(&mut self, logit: f32, truth: bool) {
         let place = (logit.clamp(-LIMIT, LIMIT) + LIMIT) * (BINS as f32 / (2.0 * LIMIT));
         let bins = if truth { &mut self.positive } else { &mut self.negative };
-        // A cast of a float saturates, and takes NaN to 0.
+        // A cast from float saturates and turns NaN into 0.
         bins[(place as usize).min(BINS - 1)] += 1;
     }
 

@@ -1,5 +1,5 @@
-//! The backward pass: nodes in reverse order, each when all readers of it have given their part of its gradient. Maps go as soon
-//! as nobody needs them; what checkpointing dropped is computed again, a block at a time.
+//! The backward pass: nodes in reverse order, each once all its readers have contributed to its gradient. Maps are freed as soon
+//! as nothing needs them; maps that checkpointing dropped are recomputed, one block at a time.
 
 use super::checkpointing::Checkpointing;
 use super::graph::Network;
@@ -10,19 +10,19 @@ use crate::layer::{LayerBackend, Upstream, Wanted, missing};
 use crate::memory::Tried;
 use crate::pass::{Executor, Map, Pass, Shape};
 
-/// A backward pass under way.
+/// A backward pass in progress.
 pub(super) struct Backward<'a, B: LayerBackend> {
     network: &'a Network,
     e: &'a mut Executor<B>,
     tape: Tape<B>,
     mode: Checkpointing,
-    /// The gradients of nodes as far as they are known: one a node, or one for each input of a norm.
+    /// The gradients of nodes accumulated so far: one per node, or one per input of a norm.
     gradients: Vec<Vec<Option<Map<B::Data>>>>,
-    /// How many readers of a node have still to give their part.
+    /// How many readers of each node have yet to contribute to its gradient.
     left: Vec<usize>,
-    /// Which blocks were computed again.
+    /// Which blocks were recomputed.
     remade: Vec<bool>,
-    /// The shapes of all nodes' maps, which may be gone.
+    /// The shapes of all nodes' maps, which may already be freed.
     shapes: Vec<Shape>,
 }
 
@@ -35,7 +35,7 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         Self { network, e, tape, mode, gradients, left, remade, shapes }
     }
 
-    /// Adds the gradients of all trained tensors to the window's sums, given those of the logits of the supervised heads.
+    /// Adds the gradients of all trained tensors to the window's sums, given the gradients of the supervised heads' logits.
     pub fn run(mut self, upstreams: Vec<(NodeId, Map<B::Data>)>) -> Tried<()> {
         for (head, upstream) in upstreams {
             self.gradients[head][0] = Some(upstream);
@@ -50,8 +50,8 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         Ok(())
     }
 
-    /// The backward pass of a node whose gradient is complete. A node that nobody reads has none, and gives none; one that was
-    /// done before has given its own away.
+    /// The backward pass of a node whose gradient is complete. A node that nothing reads has no gradient and passes none on; a
+    /// node that was already done has passed its own on.
     fn node(&mut self, node: NodeId, block: usize) -> Tried<()> {
         if self.gradients[node].iter().any(Option::is_none) {
             return if self.gradients[node].iter().all(Option::is_none) { Ok(()) } else { Err(missing("a gradient")) };
@@ -73,7 +73,7 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
                 };
                 self.tape.statistics[node] = None;
                 self.free(node);
-                // Last to first, as nodes free the maps that only earlier nodes would still read.
+                // Last to first, since nodes free the maps that only earlier nodes would still read.
                 for (&input, upstream) in inputs.iter().zip(upstream).rev() {
                     let sum = self.gradients[input][0].take();
                     self.gradients[input][0] = Some(self.e.add(sum, upstream)?);
@@ -97,13 +97,13 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         let shape = |map: NodeId| self.shapes[map];
         let shapes: Vec<Vec<Shape>> =
             inputs.iter().map(|&input| maps_of(&network.nodes, input).into_iter().map(shape).collect()).collect();
-        // What reads maps for the gradient of its inputs as well holds them until the end.
+        // A layer that also reads maps for its input gradients holds them until the end.
         let holds = keeps.inputs_for_gradient || keeps.output;
         if !holds {
             self.free(node);
         }
         let trained = |input: &NodeId| network.liveness.is_trained[*input];
-        // The first input whose gradient is wanted is the last to get one, and takes the upstream with it.
+        // The first input that wants a gradient gets it last and takes over the upstream.
         let first = inputs.iter().position(trained);
         let (mut upstream, mut end) = (Some(upstream), shapes.iter().flatten().map(|shape| shape.channels).sum());
         for (position, (&input, shapes)) in inputs.iter().zip(&shapes).enumerate().rev() {
@@ -136,8 +136,8 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         Ok(())
     }
 
-    /// Notes that a reader has given a node its part. One in the same block that is complete is worked off at once, so that its
-    /// gradient doesn't wait beside others.
+    /// Records that a reader has contributed to a node's gradient. A complete node in the same block is processed at once, so
+    /// that its gradient isn't held alongside others.
     fn given(&mut self, node: NodeId, block: usize) -> Tried<()> {
         self.left[node] -= 1;
         if self.left[node] == 0 && self.network.block_of(node) == Some(block) { self.node(node, block) } else { Ok(()) }
@@ -150,8 +150,8 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         }
     }
 
-    /// Makes the maps that the backward pass of a node reads, where checkpointing dropped them: the first time with all others
-    /// that its block's backward pass still reads.
+    /// Recomputes the maps that a node's backward pass reads and that checkpointing dropped: the first time, together with all
+    /// others that its block's backward pass will still read.
     fn ensure(&mut self, node: NodeId, block: usize) -> Tried<()> {
         let (network, live) = (self.network, &self.network.liveness);
         let absent = |tape: &Tape<B>, map: NodeId| tape.maps[map].is_none();
@@ -162,7 +162,7 @@ impl<'a, B: LayerBackend> Backward<'a, B> {
         let readers = if std::mem::replace(&mut self.remade[block], true) { node..node + 1 } else { own.start..node + 1 };
         let wanted: Vec<NodeId> =
             readers.flat_map(|reader| live.backward[reader].iter().copied()).filter(|&map| absent(&self.tape, map)).collect();
-        // What is wanted, and what it is made of.
+        // The maps that are wanted, and those they are computed from.
         let mut made = vec![false; own.end];
         wanted.iter().for_each(|&map| made[map] = true);
         for map in own.clone().rev().filter(|&map| map <= node) {

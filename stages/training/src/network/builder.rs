@@ -1,4 +1,4 @@
-//! How a network is put together: blocks are opened one after the other, layers and norms are added to the one that is open.
+//! How a network is built: blocks are opened one after the other, and layers and norms are added to the open block.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::parameters::Layout;
 
 /// A network under construction.
 ///
-/// Tensors are declared in the order in which layers are made (PyTorch's `state_dict()` order), nodes in the order in which they
-/// are added (that of the forward pass).
+/// Tensors are declared in the order in which layers are created (PyTorch's `state_dict()` order), nodes in the order in which
+/// they are added (the order of the forward pass).
 #[derive(Debug)]
 pub struct Builder {
-    /// The tensors so far.
+    /// The tensors declared so far.
     pub layout: Layout,
     nodes: Vec<Node>,
     blocks: Vec<Block>,
@@ -32,18 +32,18 @@ impl Builder {
     /// The images, `[batch, 3, height, width]`.
     pub const IMAGES: NodeId = 0;
 
-    /// Opens a block of a name, to which the following nodes belong.
+    /// Opens a named block, to which the following nodes belong.
     pub fn block(&mut self, name: &str) {
         let start = self.nodes.len();
         self.blocks.push(Block { name: name.into(), nodes: start..start });
     }
 
-    /// Adds a layer that reads some nodes.
+    /// Adds a layer that reads the given nodes.
     pub fn layer(&mut self, layer: impl Into<Layer>, inputs: &[NodeId]) -> NodeId {
         self.push(Node::Layer { layer: layer.into(), inputs: inputs.to_vec() })
     }
 
-    /// Adds a norm over some maps.
+    /// Adds a norm over the given maps.
     pub fn norm(&mut self, norm: Norm, inputs: &[NodeId]) -> NodeId {
         self.push(Node::Norm { norm, inputs: inputs.to_vec() })
     }
@@ -75,7 +75,7 @@ impl Builder {
         self.nodes.len() - 1
     }
 
-    /// The network. `logits` is the node of the prediction; `stride` divides the sides of images that fit.
+    /// Finishes the network. `logits` is the node of the prediction; images fit if `stride` divides their height and width.
     pub fn finish(self, about: String, metadata: Vec<(String, String)>, heads: Heads, stride: usize) -> Network {
         let Self { layout, nodes, blocks } = self;
         let Heads { logits, supervised, classes } = heads;
@@ -89,14 +89,14 @@ impl Builder {
 pub struct Heads {
     /// The node of the prediction.
     pub logits: NodeId,
-    /// The heads that the loss is taken of.
+    /// The heads that the loss is computed on.
     pub supervised: Vec<Supervised>,
     /// Classes: 1 for a sigmoid, more for a softmax.
     pub classes: usize,
 }
 
 impl Heads {
-    /// One head that is prediction and loss alike.
+    /// A single head for both prediction and loss.
     pub fn single(logits: NodeId, classes: usize) -> Self {
         Self { logits, supervised: vec![Supervised { node: logits, weight: 1.0 }], classes }
     }

@@ -11,8 +11,8 @@ use crate::memory::Tried;
 use crate::pass::{Executor, Made, Map, Pass};
 
 impl Network {
-    /// Logits `[batch, classes, height, width]` of images. In evaluation nothing is kept: a map goes with its last reader. In
-    /// training batch norm uses the batch's statistics.
+    /// The logits `[batch, classes, height, width]` of images. In evaluation nothing is kept: a map is freed after its last
+    /// reader. In training batch norm uses the batch's statistics.
     pub(crate) fn predict<B: LayerBackend>(&self, e: &mut Executor<B>, images: Map<B::Data>, pass: Pass) -> Made<B> {
         let (live, mut tape) = (&*self.liveness, Tape::new(self, images));
         for block in &self.blocks {
@@ -28,7 +28,7 @@ impl Network {
         tape.take(self.logits)
     }
 
-    /// The forward pass of training: keeps what the backward pass reads under a checkpointing mode.
+    /// The forward pass of training: keeps what the backward pass reads under the checkpointing mode.
     fn forward<B: LayerBackend>(&self, e: &mut Executor<B>, images: Map<B::Data>, mode: Checkpointing) -> Tried<Tape<B>> {
         let (live, mut tape) = (&*self.liveness, Tape::new(self, images));
         for block in &self.blocks {
@@ -36,7 +36,7 @@ impl Network {
             for node in block.nodes.clone().filter(|&node| live.is_run[node]) {
                 let none = mode == Checkpointing::None;
                 let kept = |map: NodeId| if none { live.is_saved[map] } else { live.is_output[map] };
-                // Behind its own block a map is read by others, or by the backward pass, or by nobody.
+                // Outside its own block a map is read by other blocks, by the backward pass, or not at all.
                 let done = |&map: &NodeId| !live.is_head[map] && !kept(map) && !live.is_output[map];
                 let mut gone: Vec<NodeId> = live.free_in_block[node].iter().copied().filter(done).collect();
                 if none {

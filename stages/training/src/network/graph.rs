@@ -1,4 +1,4 @@
-//! A network: its structure, and which images fit it. It holds no tensors.
+//! A network: its structure, and which image sizes fit it. It holds no tensors.
 
 use std::sync::Arc;
 
@@ -11,26 +11,26 @@ use crate::layer::{Norm, NormKind};
 use crate::parameters::Layout;
 use crate::pass::Shape;
 
-/// A network: what the rest of the program knows of any of them.
+/// A network: all that the rest of the program knows about it.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// What it is, in words: `U-Net of base 32, depth 5, group norm`.
+    /// A description: `U-Net of base 32, depth 5, group norm`.
     pub about: String,
-    /// What a file of its weights says about it: keys and values.
+    /// What a weights file says about the network: keys and values.
     pub metadata: Vec<(String, String)>,
     /// Its tensors.
     pub layout: Layout,
     /// Its nodes, in the order of the forward pass.
     pub nodes: Vec<Node>,
-    /// Its blocks; together they hold all nodes but the images.
+    /// Its blocks; together they hold all nodes except the images.
     pub blocks: Vec<Block>,
     /// The node whose logits are the prediction.
     pub logits: NodeId,
-    /// The heads that the loss is taken of.
+    /// The heads that the loss is computed on.
     pub supervised: Vec<Supervised>,
     /// Classes: 1 for a sigmoid, more for a softmax.
     pub classes: usize,
-    /// Height and width of images must be multiples of this.
+    /// Image height and width must be multiples of this.
     pub stride: usize,
     pub(super) liveness: Arc<Liveness>,
 }
@@ -41,13 +41,13 @@ impl Network {
         self.nodes.iter().filter_map(|node| if let Node::Norm { norm, .. } = node { Some(norm) } else { None })
     }
 
-    /// True where the gradient of a sample depends on the other samples of its micro-batch: parts of a batch are another
-    /// training than the whole.
+    /// True if a sample's gradient depends on the other samples of its micro-batch: training on parts of a batch then differs
+    /// from training on the whole batch.
     pub fn depends_on_batch(&self) -> bool {
         self.norms().any(|norm| norm.kind == NormKind::Batch)
     }
 
-    /// The shape of every node's map for images of a size; that of a norm is its inputs' together.
+    /// The shape of every node's map for images of this area; a norm's shape is that of its inputs together.
     pub(crate) fn shapes(&self, area: Area) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
@@ -61,10 +61,11 @@ impl Network {
         shapes
     }
 
-    /// Checks that images of a size fit: height and width are multiples of the stride, and every norm sees more than one value.
+    /// Checks that images of this size fit: height and width are multiples of the stride, and every norm sees more than one
+    /// value.
     ///
     /// # Errors
-    /// What doesn't fit, and the nearest sizes that do.
+    /// What doesn't fit, and the nearest sizes that would.
     pub fn accepts(&self, batch: usize, height: usize, width: usize) -> Result<()> {
         let stride = self.stride;
         for (name, size) in [("height", height), ("width", width)] {
@@ -75,7 +76,7 @@ impl Network {
                 return Err(StageError::new(message).help(format!("resize to {nearest}")));
             }
         }
-        // Sizes from a file may be any number. What is larger than this sees more than one value anyway.
+        // Sizes from a file may be arbitrarily large. Above this limit norms see more than one value anyway.
         let side = |size: usize| size.min(4 * stride);
         let shapes = self.shapes(Area { batch: batch.clamp(1, 2), height: side(height), width: side(width) });
         let lonely = self.nodes.iter().zip(&shapes).find_map(|(node, shape)| match node {
@@ -91,7 +92,7 @@ impl Network {
         }
     }
 
-    /// The block of a node; the images have none.
+    /// The block that a node belongs to; `None` for the images.
     pub(super) fn block_of(&self, node: NodeId) -> Option<usize> {
         self.blocks.iter().position(|block| block.nodes.contains(&node))
     }

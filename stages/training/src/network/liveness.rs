@@ -1,8 +1,8 @@
-//! How long each map of a network is needed: which node reads it last, forward and backward. Found once from the structure.
+//! How long each map of a network is needed: which node reads it last, forward and backward. Computed once from the structure.
 
 use super::node::{Block, Node, NodeId, Supervised};
 
-/// When maps may go. All lists are indexed by node.
+/// When maps can be freed. All lists are indexed by node.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     /// Maps whose last reader in their own block's forward pass is this node.
@@ -13,25 +13,25 @@ pub(super) struct Liveness {
     pub free_evaluation: Vec<Vec<NodeId>>,
     /// Maps that the backward pass of this node reads.
     pub backward: Vec<Vec<NodeId>>,
-    /// Maps that no backward pass reads after that of this node.
+    /// Maps that no backward pass reads after this node's.
     pub free_backward: Vec<Vec<NodeId>>,
-    /// True for a map that some backward pass reads.
+    /// True for a map that a backward pass reads.
     pub is_saved: Vec<bool>,
     /// True for a map that another block reads.
     pub is_output: Vec<bool>,
-    /// True for logits of a head.
+    /// True for the logits of a head.
     pub is_head: Vec<bool>,
     /// True for a node that the prediction or a supervised head depends on.
     pub is_run: Vec<bool>,
     /// True for a node that the prediction depends on.
     pub is_predicting: Vec<bool>,
-    /// True for a node whose gradient is wanted: something before it is trained.
+    /// True for a node whose gradient is wanted, because something before it is trained.
     pub is_trained: Vec<bool>,
-    /// How many reads of a node give it a gradient.
+    /// How many times a node is read by nodes that contribute to its gradient.
     pub readers: Vec<usize>,
 }
 
-/// The maps behind a node: its own, or those that a norm is over.
+/// The maps behind a node: its own, or those that a norm covers.
 pub(super) fn maps_of(nodes: &[Node], node: NodeId) -> Vec<NodeId> {
     match &nodes[node] {
         Node::Norm { inputs, .. } => inputs.clone(),
@@ -63,7 +63,7 @@ impl Liveness {
         for (node, what) in nodes.iter().enumerate() {
             live.is_trained[node] = match what {
                 Node::Images => false,
-                // A layer without weights passes on what is before it.
+                // A layer without weights passes on whether anything before it is trained.
                 Node::Layer { layer, inputs } => {
                     layer.rules().keeps().inputs || inputs.iter().any(|&input| live.is_trained[input])
                 }
@@ -100,7 +100,7 @@ impl Liveness {
             needed.dedup();
             for &map in &needed {
                 live.is_saved[map] = true;
-                // Backward passes come in the reverse order, so the first node that reads a map is the last to need it.
+                // Backward passes run in reverse order, so the first node that reads a map is the last to need it.
                 last_backward[map].get_or_insert(node);
             }
             live.backward[node] = needed;
@@ -119,7 +119,7 @@ impl Liveness {
     }
 }
 
-/// Which nodes some nodes depend on, and these themselves.
+/// Marks the given nodes and all nodes that they depend on.
 fn before(nodes: &[Node], ends: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
     let mut before = vec![false; nodes.len()];
     ends.into_iter().for_each(|end| before[end] = true);
@@ -131,12 +131,12 @@ fn before(nodes: &[Node], ends: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
     before
 }
 
-/// Each node, until a later one is found to read it.
+/// Initially each node is its own last reader, until a later reader is found.
 fn own(count: usize) -> Vec<NodeId> {
     (0..count).collect()
 }
 
-/// From each map's last reader to each node's last reads.
+/// Inverts the list: from the last reader of each map to the maps that each node reads last.
 fn ending(last: &[NodeId]) -> Vec<Vec<NodeId>> {
     let mut ending = vec![Vec::new(); last.len()];
     last.iter().enumerate().for_each(|(map, &node)| ending[node].push(map));

@@ -1,4 +1,4 @@
-//! What a network is made of: nodes in the order of the forward pass, the blocks that they form, and heads.
+//! The parts of a network: nodes in the order of the forward pass, the blocks they form, and heads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use crate::layer::{Layer, Norm};
 /// A node of a network. Nodes are numbered in the order of the forward pass.
 pub type NodeId = usize;
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug, Clone)]
 pub enum Node {
-    /// The images; always the first node, and no other.
+    /// The images: always the first node, and only that one.
     Images,
-    /// A map that a layer makes of its inputs.
+    /// A map that a layer computes from its inputs.
     Layer {
         /// The layer.
         layer: Layer,
-        /// What it reads, in the order of channels.
+        /// The nodes it reads, in channel order.
         inputs: Vec<NodeId>,
     },
-    /// A norm over its inputs (concatenated along channels), which readers apply on the way: it makes no map of its own.
+    /// A norm over its inputs (concatenated along channels), which readers apply while reading: it makes no map of its own.
     Norm {
         /// The norm.
         norm: Norm,
-        /// The maps that it is over; no norms.
+        /// The maps that it covers; never norms.
         inputs: Vec<NodeId>,
     },
 }
 
 impl Node {
-    /// What it reads.
+    /// The nodes it reads.
     pub fn inputs(&self) -> &[NodeId] {
         match self {
             Self::Images => &[],
@@ -39,19 +39,19 @@ impl Node {
     }
 }
 
-/// Consecutive nodes that checkpointing keeps or computes again as one, and that figures are reported for.
+/// Consecutive nodes that checkpointing keeps or recomputes together, and that are reported on together.
 #[derive(Debug, Clone)]
 pub struct Block {
-    /// Its name, the beginning of the names of its tensors: `down.0`, `decode.2`, `head`.
+    /// Its name, which prefixes the names of its tensors: `down.0`, `decode.2`, `head`.
     pub name: Arc<str>,
     /// Its nodes.
     pub nodes: Range<NodeId>,
 }
 
-/// A head that the loss is taken of.
+/// A head that the loss is computed on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Supervised {
-    /// The node that makes its logits.
+    /// The node that computes its logits.
     pub node: NodeId,
     /// The weight of its loss.
     pub weight: f32,

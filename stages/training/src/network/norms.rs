@@ -1,5 +1,5 @@
-//! How large the activations of each block are, on one more forward pass: a report of where values stopped being finite.
-//! It holds less than training does, and no training waits for it.
+//! How large the activations of each block are, measured in an extra forward pass: a report of where values became non-finite. It
+//! needs less memory than training, and training never waits for it.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::layer::LayerBackend;
 use crate::memory::Tried;
 use crate::pass::{Executor, Map, Pass};
 
-/// The activations of one block: what its layers give, before the norms.
+/// The activations of one block: the outputs of its layers, before the norms.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BlockNorm {
-    /// The block's name; `images` stands before all blocks.
+    /// The block's name; the entry `images` comes before all blocks.
     pub name: Arc<str>,
     /// The sum of squares.
     pub squares: f64,
-    /// Of how many values.
+    /// Number of values.
     pub count: u64,
 }
 
@@ -40,7 +40,8 @@ impl Network {
             for node in block.nodes.clone().filter(|&node| self.liveness.is_run[node]) {
                 tape.run(self, e, node, Pass::Train, &[])?;
                 match &self.nodes[node] {
-                    // Only whether it is finite: readers of the norm would see that, the map doesn't show it.
+                    // Counts only whether it is finite: readers of the norm would see a non-finite value that the map doesn't
+                    // show.
                     Node::Norm { .. } => norm.squares += e.backend.norm_squares(tape.statistics(node)?)? * 0.0,
                     _ => {
                         let (squares, count) = e.squares(tape.map(node)?)?;

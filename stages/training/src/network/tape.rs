@@ -1,4 +1,4 @@
-//! What a forward pass leaves behind: maps and norm statistics by node.
+//! What a forward pass leaves behind: maps and norm statistics, by node.
 
 use super::graph::Network;
 use super::node::{Node, NodeId};
@@ -9,7 +9,7 @@ use crate::pass::{Backend, Executor, Input, Map, Pass, Through};
 /// Maps and statistics by node.
 pub(crate) struct Tape<B: Backend> {
     pub maps: Vec<Option<Map<B::Data>>>,
-    /// A few values per channel for each norm. They stay when maps are freed, so that norms see a micro-batch once.
+    /// A few values per channel for each norm. They are kept when maps are freed, so that norms see a micro-batch only once.
     pub statistics: Vec<Option<B::Statistics>>,
 }
 
@@ -35,7 +35,7 @@ impl<B: LayerBackend> Tape<B> {
         self.statistics[node].as_ref().ok_or_else(|| missing("a norm's statistics"))
     }
 
-    /// What a layer reads of one node: its map, or the maps that a norm is over, through the norm.
+    /// What a layer reads from one node: its map, or the maps that a norm covers, read through the norm.
     pub fn reads(&self, network: &Network, node: NodeId) -> Tried<Vec<Input<'_, B>>> {
         match &network.nodes[node] {
             Node::Norm { inputs, .. } => {
@@ -49,7 +49,7 @@ impl<B: LayerBackend> Tape<B> {
         }
     }
 
-    /// What a layer reads of all its inputs, in the order of channels.
+    /// What a layer reads from all its inputs, in channel order.
     pub fn inputs(&self, network: &Network, nodes: impl Iterator<Item = NodeId>) -> Tried<Vec<Input<'_, B>>> {
         let mut all = Vec::new();
         for node in nodes {
@@ -58,8 +58,8 @@ impl<B: LayerBackend> Tape<B> {
         Ok(all)
     }
 
-    /// Runs a node: a layer makes its map; a norm takes its statistics, once. Nobody reads the maps in `gone` after that: they are
-    /// freed, or the new map takes their memory.
+    /// Runs a node: a layer computes its map; a norm takes its statistics, once. Nothing reads the maps in `gone` afterwards:
+    /// they are freed, or the new map takes over their memory.
     pub fn run(&mut self, network: &Network, e: &mut Executor<B>, node: NodeId, pass: Pass, gone: &[NodeId]) -> Tried<()> {
         match &network.nodes[node] {
             Node::Images => {}

@@ -1,4 +1,4 @@
-//! The passes over a network that is no U-Net: every checkpointing mode gives the same gradients and holds less.
+//! The passes over a network that isn't a U-Net: every checkpointing mode gives the same gradients and holds less memory.
 #![expect(clippy::expect_used, reason = "tests may panic")]
 
 use burn::tensor::Tensor;
@@ -14,7 +14,7 @@ use crate::parameters::{State, zeros};
 use crate::pass::{Executor, Images};
 use crate::precision::Precision;
 
-/// A block of one layer, one of three behind a pooling, and one that joins a block to itself.
+/// A block with one layer, a block with three layers after a pooling, and a block that joins a block to itself.
 fn network() -> Network {
     let mut b = Builder::default();
     let batch = NormOptions::new(NormKind::Batch);
@@ -33,7 +33,7 @@ fn network() -> Network {
     b.finish("a test network".into(), Vec::new(), Heads::single(logits, 1), 2)
 }
 
-/// A norm over two maps of the same images; its third group of three channels is in both.
+/// A norm over two maps of the same images; its third group of three channels spans both maps.
 fn side_by_side() -> Network {
     let mut b = Builder::default();
     let group = NormOptions::new(NormKind::Group);
@@ -73,14 +73,14 @@ impl Work for Train<'_> {
     }
 }
 
-/// Gradients, counters of batch norm and the most that was held, of a pass under a mode.
+/// Gradients, batch norm counters and peak memory of a pass under a checkpointing mode.
 fn pass(network: &Network, mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64) {
     let device = crate::device::open("cpu").expect("the CPU").device;
     let mut state = State::fresh(&network.layout, &device, |name| stage_rng(3, 0, name, "test")).expect("small sizes");
     let mut gradients = zeros(&state.trained, &device);
     let area = Area { batch: 2, height: 12, width: 20 };
     let values: Vec<f32> = (0..area.values(3)).map(|at| (at * 37 % 101) as f32 / 101.0).collect();
-    // Logits are of the pooled size.
+    // The logits have the pooled size.
     let masks: Vec<u8> = (0..area.values(1) / 4).map(|at| u8::from(at % 3 == 0)).collect();
     let ledger = Ledger::default();
     let (precision, gradients_of) = (Precision::Float32, gradients.as_mut_slice());

@@ -43,8 +43,8 @@ impl Triangle {
         self.b.layer(Sum { activation }, maps)
     }
 
-    /// What a block reads of its neighbours in the column before: the row above lowered, its own, the row below raised; and how
-    /// many channels that is. The lowering and raising belong to the neighbour by name.
+    /// The inputs of a block from its neighbours in the previous column (the row above downsampled, the block's own row, the row
+    /// below upsampled), and their number of channels. The downsampling and upsampling layers are named after the neighbour.
     fn neighbours(&mut self, row: usize, column: usize) -> (Vec<NodeId>, usize) {
         let channels = self.size.channels(row);
         let before: Vec<_> = self.made.iter().copied().filter(|(_, at, _)| at + 1 == column).collect();
@@ -70,8 +70,8 @@ impl Triangle {
         (found, count)
     }
 
-    /// Aggregation where channels change (the sum of a 1x1, a 3x3 and a dilated 3x3 convolution, then the norm), then the residual
-    /// block.
+    /// Aggregation where channels change (the sum of a 1x1, a 3x3 and a dilated 3x3 convolution, then the norm), then the
+    /// residual block.
     fn block(&mut self, row: usize, column: usize) -> NodeId {
         let (name, own) = (format!("blocks.r{row}c{column}"), self.size.channels(row));
         self.b.block(&name);
@@ -109,7 +109,7 @@ fn network(size: Size) -> Network {
             t.made.push((row, column, map));
         }
     }
-    // The top row from column 2 on; of a single level or two, its end.
+    // Heads on the top row from column 2 on; with only one or two levels, on its last column.
     let first = last.min(2);
     let tops: Vec<_> = t.made.iter().copied().filter(|(row, column, _)| *row == 0 && *column >= first).collect();
     t.b.block("heads");

@@ -1,4 +1,4 @@
-//! A kind of network: its name in files, its options, and how one is built.
+//! A kind of network: its name in files, its options, and how it is built.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::network::Network;
 
 type Build = dyn Fn(&Value) -> Result<Network> + Send + Sync;
 
-/// A network that files name under `model:`.
+/// A network that files can name under `model:`.
 #[derive(Clone)]
 pub struct NetworkKind {
     /// Its name in files.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// A one-line description.
     pub doc: &'static str,
     /// Its options.
     pub options: Vec<OptionSpec>,
@@ -29,7 +29,7 @@ impl fmt::Debug for NetworkKind {
 }
 
 impl NetworkKind {
-    /// Declares a network: its name, what it is, its options, and how one is built of their checked values.
+    /// Declares a network: its name, its description, its options, and how it is built from their checked values.
     pub fn new(
         name: &'static str,
         doc: &'static str,
@@ -44,7 +44,7 @@ impl NetworkKind {
         self.options.iter().cloned().fold(variant, Variant::option)
     }
 
-    /// A network of options that were checked.
+    /// Builds the network from checked options.
     pub(super) fn build(&self, options: &Value) -> Result<Network> {
         (self.build)(options)
     }

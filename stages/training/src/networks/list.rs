@@ -1,4 +1,4 @@
-//! The networks that files may name.
+//! The networks that files can name.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,13 +9,13 @@ use super::kind::NetworkKind;
 use super::{frunet, resunet, unet, wnet};
 use crate::network::Network;
 
-/// Networks of a user's own.
+/// User-defined networks.
 static REGISTERED: Mutex<Vec<NetworkKind>> = Mutex::new(Vec::new());
 
-/// Adds a network that files may name from now on. Call it before the stage kinds are listed.
+/// Adds a network that files can name from now on. Call it before the stage kinds are listed.
 ///
 /// # Errors
-/// When there is a network of this name.
+/// When a network of this name already exists.
 pub fn register(kind: NetworkKind) -> Result<()> {
     let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
     if builtin().iter().chain(&*registered).any(|known| known.name == kind.name) {
@@ -29,7 +29,7 @@ fn builtin() -> Vec<NetworkKind> {
     vec![unet::kind(), resunet::kind(), wnet::kind(), frunet::kind()]
 }
 
-/// All networks that files may name.
+/// All networks that files can name.
 pub fn all() -> Vec<NetworkKind> {
     let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
     builtin().into_iter().chain(registered.iter().cloned()).collect()
@@ -40,7 +40,7 @@ pub(crate) fn variants() -> Vec<Variant> {
     all().iter().map(NetworkKind::variant).collect()
 }
 
-/// The model of a file that names none: a U-Net with its defaults.
+/// The model for a file that names none: a U-Net with its defaults.
 pub(crate) fn standard() -> Value {
     let kind = unet::kind();
     Value::Object(Map::from_iter([(kind.name.to_owned(), Value::Object(defaults(&kind)))]))
@@ -54,10 +54,10 @@ fn defaults(kind: &NetworkKind) -> Map<String, Value> {
     kind.options.iter().filter_map(default).collect()
 }
 
-/// The network of a name and of some of its options; the others have their defaults.
+/// The network with this name and some of its options; the others take their defaults.
 ///
 /// # Errors
-/// When there is none of this name, it has no such option, or its options don't fit each other.
+/// When no network has this name, it has no such option, or its options are inconsistent.
 pub(crate) fn build_with(name: &str, given: Map<String, Value>) -> Result<Network> {
     let kind = find(name)?;
     let mut options = defaults(&kind);
@@ -76,10 +76,10 @@ fn find(name: &str) -> Result<NetworkKind> {
     })
 }
 
-/// The network of a checked option `model`: its name with its options.
+/// The network for a checked option `model`: its name with its options.
 ///
 /// # Errors
-/// When there is none of this name, or its options don't fit each other.
+/// When no network has this name, or its options are inconsistent.
 pub fn build(model: &Value) -> Result<Network> {
     let given = model.as_object().and_then(|model| model.iter().next());
     let (name, options) = given.ok_or_else(|| StageError::new("a model is a name with options"))?;

@@ -1,4 +1,4 @@
-//! The networks: each file lists the blocks of one. What they have in common is `network`.
+//! The networks: each file lists the blocks of one network. What they share is in `network`.
 
 mod frunet;
 mod kind;

@@ -1,5 +1,5 @@
-//! The deep residual U-Net (Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net", IEEE GRSL 15(5), 2018; arXiv 1711.10684),
-//! with pre-activation units (He et al., "Identity Mappings in Deep Residual Networks", 2016).
+//! The deep residual U-Net (Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net", IEEE GRSL 15(5), 2018; arXiv
+//! 1711.10684), with pre-activation units (He et al., "Identity Mappings in Deep Residual Networks", 2016).
 
 use pipeline_kernels::{Activation, Geometry};
 use serde_json::Value;
@@ -17,9 +17,9 @@ pub(super) fn kind() -> NetworkKind {
     })
 }
 
-/// One unit: (norm, ReLU,) 3x3 convolution of a stride, norm, ReLU, 3x3 convolution; plus the shortcut, which is a 1x1 convolution
-/// on the raw input where channels or stride change. `inputs` are maps with their channels; the first unit of the network leaves
-/// its input's own norm and ReLU out.
+/// One unit: (norm, ReLU,) 3x3 convolution with the unit's stride, norm, ReLU, 3x3 convolution; plus the shortcut, which is a 1x1
+/// convolution on the raw input if channels or stride change. `inputs` are maps with their channels; the network's first unit
+/// omits the norm and ReLU of its input.
 struct Unit<'a> {
     name: String,
     inputs: &'a [(NodeId, usize)],

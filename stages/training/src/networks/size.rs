@@ -1,4 +1,4 @@
-//! What all networks of this program have in common: channels, levels, norm and classes, with their bounds.
+//! Options that all networks of this program share: channels, levels, norm and classes, with their bounds.
 
 use pipeline_contract::{OptionSpec, OptionType, Result, StageError};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::layer::{NormKind, NormOptions};
 pub struct Size {
     /// Channels of the first level; each level below has twice as many. 1 to 512.
     pub base: usize,
-    /// How many levels. 1 to 8.
+    /// Number of levels. 1 to 8.
     pub depth: usize,
     /// The norm after each convolution.
     pub norm: NormOptions,
@@ -18,7 +18,7 @@ pub struct Size {
     pub classes: usize,
 }
 
-/// The options of a size, as a file's reader has checked them.
+/// The options of a size, already checked by the file's reader.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SizeOptions {
     base: usize,
@@ -31,15 +31,15 @@ pub(super) struct SizeOptions {
 }
 
 impl Size {
-    /// A size within the bounds, with a norm as PyTorch has it by default.
+    /// A size within the bounds, whose norm has PyTorch's defaults.
     ///
     /// # Errors
-    /// When base or depth is out of bounds, or the norm has another name.
+    /// When base or depth is out of bounds, or the name of the norm is unknown.
     pub fn new(base: usize, depth: usize, norm: &str) -> Result<Self> {
         Self { base, depth, norm: NormOptions::new(kind(norm)?), classes: 1 }.checked()
     }
 
-    /// The options that a file gives for a size, with the defaults of a network.
+    /// The options for a size in files, with a network's defaults.
     pub fn options(base: usize, depth: usize, norm: &'static str) -> Vec<OptionSpec> {
         let integer = |min, max| OptionType::Integer { min, max };
         let positive = |max| OptionType::Number { min: 0.0, max };
@@ -82,24 +82,24 @@ impl Size {
         Ok(self)
     }
 
-    /// Channels of a level.
+    /// The number of channels of a level.
     pub fn channels(&self, level: usize) -> usize {
         self.base << level
     }
 
-    /// Height and width of images must be multiples of this.
+    /// Image height and width must be multiples of this.
     pub fn stride(&self) -> usize {
         1 << (self.depth - 1)
     }
 
-    /// The size in words: `base 32, depth 5, group norm`.
+    /// The size as text: `base 32, depth 5, group norm`.
     pub fn about(&self) -> String {
         let classes = if self.classes > 1 { format!(", {} classes", self.classes) } else { String::new() };
         format!("base {}, depth {}, {} norm{classes}", self.base, self.depth, self.norm.kind.name())
     }
 
-    /// What a file of weights says about it. A plain U-Net's files have had the first three since the beginning; the rest is said
-    /// where it isn't the default.
+    /// What a weights file says about the size. Files of a plain U-Net have always had the first three entries; the others are
+    /// written only if they differ from the default.
     pub fn metadata(&self, network: &str) -> Vec<(String, String)> {
         let Self { base, depth, norm, classes } = self;
         let plain = NormOptions::new(norm.kind);

@@ -1,5 +1,5 @@
-//! The U-Net (Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015) with norms,
-//! on request with deep supervision (as in nnU-Net: Isensee et al., Nature Methods 18, 2021).
+//! The U-Net (Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015) with norms
+//! and optional deep supervision (as in nnU-Net: Isensee et al., Nature Methods 18, 2021).
 
 use pipeline_contract::{OptionSpec, OptionType, Result};
 use serde::Deserialize;
@@ -10,17 +10,17 @@ use super::size::{Size, SizeOptions};
 use crate::layer::{Head, MaxPool, TransposedConvolution};
 use crate::network::{Builder, Heads, Network, NodeId, Supervised};
 
-/// A U-Net: `depth` levels of `base << level` channels. A level is twice (3x3 convolution, norm, ReLU); 2x2 max pooling down, 2x2
-/// transposed convolution up, the skip before the upsampled map.
+/// A U-Net: `depth` levels with `base << level` channels. Each level applies (3x3 convolution, norm, ReLU) twice; 2x2 max pooling
+/// on the way down, 2x2 transposed convolution on the way up, with the skip's channels before the upsampled map's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UNetConfig {
     /// Channels, levels, norm, classes.
     pub size: Size,
-    /// True for a head on every decoder level but the deepest, each with its share of the loss.
+    /// True to put a head on every decoder level but the deepest, each with its share of the loss.
     pub deep_supervision: bool,
 }
 
-/// The option beside those of the size.
+/// The option in addition to those of the size.
 #[derive(Deserialize)]
 struct Own {
     deep_supervision: bool,
@@ -45,12 +45,12 @@ impl UNetConfig {
     /// A plain U-Net within the bounds.
     ///
     /// # Errors
-    /// When base or depth is out of bounds, or the norm has another name.
+    /// When base or depth is out of bounds, or the name of the norm is unknown.
     pub fn new(base: usize, depth: usize, norm: &str) -> Result<Self> {
         Ok(Self { size: Size::new(base, depth, norm)?, deep_supervision: false })
     }
 
-    /// The network.
+    /// Builds the network.
     pub fn network(self) -> Network {
         let Self { size, deep_supervision } = self;
         let Size { base, depth, norm, classes } = size;
@@ -104,7 +104,7 @@ impl UNetConfig {
     }
 }
 
-/// 1, 1/2, 1/4, ... from the finest head down, the coarsest of several 0, divided by their sum (nnU-Net).
+/// 1, 1/2, 1/4, ... from the finest head down; with several heads the coarsest gets 0. Divided by their sum (nnU-Net).
 fn weights(heads: &[NodeId]) -> Vec<Supervised> {
     let counted = if heads.len() > 1 { &heads[..heads.len() - 1] } else { heads };
     let halves: Vec<f32> = (0..counted.len()).map(|at| 0.5f32.powi(at as i32)).collect();

@@ -1,5 +1,6 @@
-//! W-Net (Galdran et al., "State-of-the-art retinal vessel segmentation with minimalistic models", Scientific Reports 12, 6174, 2022):
-//! a minimal U-Net, then a second one on the image with the first's output behind it. The loss is the sum of both.
+//! W-Net (Galdran et al., "State-of-the-art retinal vessel segmentation with minimalistic models", Scientific Reports 12, 6174,
+//! 2022): a minimal U-Net, then a second one on the image concatenated with the first one's output. The loss is the sum of both
+//! losses.
 
 use pipeline_contract::{OptionSpec, OptionType};
 use pipeline_kernels::{Activation, Geometry};
@@ -24,13 +25,13 @@ pub(super) fn kind() -> NetworkKind {
     })
 }
 
-/// The option beside those of the size.
+/// The option in addition to those of the size.
 #[derive(Deserialize)]
 struct Own {
     feed: Feed,
 }
 
-/// What the second U-Net sees of the first's output.
+/// What the second U-Net sees of the first one's output.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Feed {
@@ -46,7 +47,7 @@ struct Little<'a> {
 }
 
 impl Little<'_> {
-    /// 3x3 convolution with bias, ReLU, norm: in this order.
+    /// 3x3 convolution with bias, ReLU, norm, in this order.
     fn conv(&mut self, name: &str, index: &str, inputs: &[NodeId], channels: [usize; 2]) -> NodeId {
         let layout = &mut self.b.layout;
         let (conv, norm) = (format!("{name}.conv{index}"), format!("{name}.norm{index}"));
@@ -56,7 +57,7 @@ impl Little<'_> {
         self.b.norm(norm, &[map])
     }
 
-    /// Twice that, plus a shortcut of (1x1 convolution, norm).
+    /// Two such convolutions, plus a shortcut of (1x1 convolution, norm).
     fn block(&mut self, name: &str, inputs: &[NodeId], [from, to]: [usize; 2]) -> NodeId {
         let half = self.conv(name, "1", inputs, [from, to]);
         let whole = self.conv(name, "2", &[half], [to, to]);
@@ -68,7 +69,7 @@ impl Little<'_> {
         self.b.layer(Sum { activation: Activation::Identity }, &[whole, shortcut])
     }
 
-    /// The whole of it, of inputs with so many channels together.
+    /// The whole U-Net, for inputs with this many channels in total.
     fn network(&mut self, inputs: &[NodeId], channels: usize) -> NodeId {
         let (name, size) = (self.name, self.size);
         let (mut x, mut skips) = (inputs.to_vec(), Vec::new());

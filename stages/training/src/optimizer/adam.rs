@@ -1,23 +1,23 @@
 //! Adam and AdamW, as torch.optim.Adam and torch.optim.AdamW compute them.
-//! The arithmetic is the backends'; the learning rate comes with each step.
+//! The backends do the arithmetic; the learning rate is passed with each step.
 
 use pipeline_kernels::AdamStep;
 
 /// Adam (Kingma and Ba, 2015) or, with decoupled decay, AdamW (Loshchilov and Hutter, 2019).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
-    /// How much of the running means of gradient and squared gradient is kept.
+    /// Decay rates of the running means of the gradient and the squared gradient: the share kept at each step.
     pub betas: [f64; 2],
-    /// Added to the root of the mean square.
+    /// Added to the root of the mean square, for numerical stability.
     pub eps: f64,
     /// How strongly weights are pulled to zero.
     pub weight_decay: f64,
-    /// True for AdamW: decay shrinks the weight itself and stays out of the running means.
+    /// True for AdamW: decay shrinks the weight directly and doesn't enter the running means.
     pub decoupled: bool,
 }
 
 impl Adam {
-    /// The arithmetic of step number `step`, from 1; gradients are multiplied by `factor` first.
+    /// The parameters of step number `step`, from 1; gradients are multiplied by `factor` first.
     pub(super) fn at(&self, step: u64, lr: f64, factor: f64) -> AdamStep {
         AdamStep {
             beta1: self.betas[0],

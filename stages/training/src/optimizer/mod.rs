@@ -1,5 +1,5 @@
-//! The optimizers, with PyTorch's arithmetic, and the step that a window makes.
-//! Learning rates come from outside (`schedule`); state is named by the network's tensors, for checkpoints.
+//! The optimizers, with PyTorch's arithmetic, and the step taken for each window.
+//! Learning rates come from `schedule`. For checkpoints, state is named after the network's tensors.
 
 mod adam;
 mod saved;

@@ -1,5 +1,5 @@
-//! An optimizer as it is kept in a checkpoint: its running means, and how many steps it has made.
-//! Which rule it follows is the file's business.
+//! An optimizer's state in a checkpoint: its running means and its step counts.
+//! The rule isn't saved; it comes from the pipeline file.
 
 use pipeline_contract::{Result, Saved};
 
@@ -8,7 +8,7 @@ use crate::backend::transfer as saved;
 use crate::trainee::Trainee;
 
 impl Optimizer {
-    /// Keeps all that decides the next step.
+    /// Saves everything that determines the next step.
     ///
     /// # Errors
     /// What the device reports.
@@ -20,10 +20,10 @@ impl Optimizer {
         kept.set("discarded", self.discarded)
     }
 
-    /// Takes up what [`Self::save`] kept.
+    /// Restores what [`Self::save`] saved.
     ///
     /// # Errors
-    /// When it is of another network or another rule, or memory is refused.
+    /// When the state belongs to another network or another rule, or memory is refused.
     pub(crate) fn restore(&mut self, kept: &mut Saved, trainee: &mut Trainee) -> Result<()> {
         (self.steps, self.discarded) = (kept.count("steps")?, kept.count("discarded")?);
         if self.steps == 0 {

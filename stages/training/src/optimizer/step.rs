@@ -1,5 +1,5 @@
-//! What a window does to the weights: mean over its samples, norm, clipping, update. A float16 window that overflowed
-//! changes nothing. Every reading from the device is gathered into one transfer per step.
+//! The optimizer step for a window: mean over its samples, norm, clipping, update. A float16 window that overflowed changes
+//! nothing. Everything read from the device goes through one transfer per step.
 
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
@@ -11,7 +11,7 @@ use crate::parameters::zeros;
 use crate::trainee::{Reduction, Trainee};
 use crate::window::Window;
 
-/// How a weight follows its gradient.
+/// The update rule: how a weight follows its gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
     /// Stochastic gradient descent.
@@ -21,7 +21,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// The arithmetic of step number `step`, from 1; gradients are multiplied by `factor` first.
+    /// The parameters of step number `step`, from 1; gradients are multiplied by `factor` first.
     fn at(&self, step: u64, lr: f64, factor: f64) -> backend::Rule {
         match self {
             Self::Adam(adam) => backend::Rule::Adam(adam.at(step, lr, factor)),
@@ -29,7 +29,7 @@ impl Rule {
         }
     }
 
-    /// How many float32 values the optimizer keeps for each weight.
+    /// The number of float32 values that the optimizer keeps for each weight.
     pub fn values_per_weight(&self) -> u64 {
         match self {
             Self::Adam(_) => 2,
@@ -38,12 +38,12 @@ impl Rule {
     }
 }
 
-/// What an optimizer keeps for the weights, one tensor each, in the order of the trained tensors; made with the first step.
+/// The optimizer's state: one tensor for each trained tensor, in the same order; allocated at the first step.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Adam's running means of the gradients, or SGD's buffers.
+    /// Adam's running means of the gradients, or SGD's momentum buffers.
     pub first: Vec<Tensor<1>>,
-    /// Adam's running means of their squares.
+    /// Adam's running means of the squared gradients.
     pub second: Vec<Tensor<1>>,
     charge: Option<Charge>,
 }
@@ -58,16 +58,16 @@ pub struct Optimizer {
     pub(super) discarded: u64,
 }
 
-/// What a step measured.
+/// The figures of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
     /// The loss of each sample of the window, in order.
     pub losses: Vec<f32>,
     /// The L2 norm of the window's gradient over all weights, before clipping; not finite when it overflowed.
     pub grad_norm: f64,
-    /// The loss scale that the window was made under.
+    /// The loss scale used for the window.
     pub loss_scale: f64,
-    /// True when the window overflowed in float16 and was discarded: the weights are as before.
+    /// True when the window overflowed in float16 and was discarded: the weights are unchanged.
     pub skipped: bool,
 }
 
@@ -79,26 +79,26 @@ impl Figures {
 }
 
 impl Optimizer {
-    /// An optimizer that has made no step. `clip_norm` is the largest L2 norm of a gradient, as in `clip_grad_norm_`.
+    /// An optimizer that hasn't taken a step yet. `clip_norm` is the largest L2 norm of a gradient, as in `clip_grad_norm_`.
     pub fn new(rule: Rule, clip_norm: Option<f64>) -> Self {
         Self { rule, clip_norm, memory: Memory::default(), steps: 0, discarded: 0 }
     }
 
-    /// How many steps were made; discarded windows aren't steps.
+    /// The number of steps taken; discarded windows don't count.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// How many windows were discarded because they overflowed.
+    /// The number of windows discarded because they overflowed.
     pub fn discarded(&self) -> u64 {
         self.discarded
     }
 
-    /// Makes one step with the mean gradient over the window's samples, and ends the window. Where float16 overflowed, the
-    /// window is discarded instead, and the loss scale halved.
+    /// Takes one step with the mean gradient over the window's samples, and ends the window. If float16 overflowed, the
+    /// window is discarded instead and the loss scale is halved.
     ///
     /// # Errors
-    /// When a loss or a gradient is not finite otherwise; the weights are as before then.
+    /// When a loss or a gradient is not finite for any other reason; the weights are then unchanged.
     pub fn step(&mut self, window: &Window, lr: f64) -> Result<Figures> {
         let samples = &window.samples;
         let mut guard = window.network.lock()?;
@@ -118,7 +118,7 @@ impl Optimizer {
         Ok(Figures { losses, grad_norm: norm, loss_scale, skipped: false })
     }
 
-    /// Goes through a step of a device that computes nothing: its work and its memory, without reading what came out.
+    /// Goes through a step on a device in a dry run: requests its kernels and memory, but doesn't read the results.
     pub(crate) fn rehearse(&mut self, trainee: &mut Trainee) -> Result<()> {
         backend::of(trainee.state.device()).rehearse_measure(trainee.losses(), trainee.gradients())?;
         self.update(trainee, 1.0, 0.0)?;
@@ -132,7 +132,8 @@ impl Optimizer {
             let message = format!("float16 overflows in step {} even at a loss scale of {scale}", self.steps + 1);
             return Err(StageError::new(message).help("mixed_precision: bf16 or no; otherwise a smaller lr, or clip_norm: 1"));
         }
-        // A forward pass that overflowed has spoilt the running statistics of batch norm, so they are those of before.
+        // A forward pass that overflowed has corrupted batch norm's running statistics, so the ones from before the window
+        // are restored.
         trainee.forget()?;
         Ok(figures)
     }
@@ -147,7 +148,7 @@ impl Optimizer {
         runtime.update(&rule, Update { weights: &mut state.trained, gradients, first, second })
     }
 
-    /// Makes the optimizer's memory before the first step.
+    /// Allocates the optimizer's state before the first step.
     pub(super) fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
         if self.memory.charge.is_some() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The tensors of a network: which there are (`Layout`), and their values on a device (`State`).
-//! How a layer uses them is the layer's business; how they lie in a file is `weights`'.
+//! The tensors of a network: which ones it has (`Layout`), and their values on a device (`State`). How a layer uses them is up to
+//! the layer; how a file stores them is up to `weights`.
 
 mod layout;
 mod state;

@@ -20,16 +20,16 @@ pub struct State {
 }
 
 impl State {
-    /// Fresh tensors, started as PyTorch does; `rng` gives each tensor its own generator by its name.
+    /// Fresh tensors, initialised as in PyTorch; `rng` gives each tensor its own generator by name.
     ///
     /// # Errors
-    /// When the sizes overflow, or the system has no memory for them.
+    /// When the sizes overflow, or there isn't enough memory for them.
     pub fn fresh(layout: &Layout, device: &Device, rng: impl Fn(&str) -> Rng) -> Result<Self> {
         let mut state = Self::empty(device);
         for spec in layout.specs() {
             let count = spec.elements().ok_or_else(|| StageError::new(format!("the size of {} overflows", spec.name)))?;
             let mut values: Vec<f32> = Vec::new();
-            // A file may name a network larger than the machine: a refusal must be an error, not an abort.
+            // A file may name a network larger than the machine: running out of memory must be an error, not an abort.
             values.try_reserve_exact(count).map_err(|_| {
                 StageError::new(format!("no memory for the {count} values of {}", spec.name))
                     .help("reduce base or depth; `pipeline plan` shows what a network needs")
@@ -50,7 +50,7 @@ impl State {
         Ok(state)
     }
 
-    /// Zeros of the network's sizes, for a dry run that only needs the memory.
+    /// Zeros with the network's sizes, for a dry run that only needs the memory.
     pub(crate) fn zeros(layout: &Layout, device: &Device) -> Self {
         let mut state = Self::empty(device);
         for spec in layout.specs() {
@@ -90,7 +90,7 @@ pub(crate) fn upload(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [length]), (device, DType::F32))
 }
 
-/// All zeros, of the lengths of the trained tensors: where a window's gradients are summed, or what an optimizer starts from.
+/// Zeros with the lengths of the trained tensors: for summing a window's gradients, or as an optimizer's initial state.
 pub(crate) fn zeros(trained: &[Tensor<1>], device: &Device) -> Vec<Tensor<1>> {
     trained.iter().map(|tensor| Tensor::zeros(tensor.dims(), (device, DType::F32))).collect()
 }

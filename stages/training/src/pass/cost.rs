@@ -1,13 +1,13 @@
-//! What an operation costs: scratch memory, which its backend states, and work, which its layer states. Passes charge it, plans
-//! count it.
+//! What an operation costs: scratch memory, which its backend states, and work, which its layer states. Passes charge the cost;
+//! plans add it up.
 
-/// Memory of an operation besides its inputs and its result.
+/// The memory that an operation needs besides its inputs and its result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scratch {
     /// Bytes held while the operation runs.
     pub bytes: u64,
-    /// Bytes of the largest single buffer that it makes, its result included. A graphics device limits the size of a buffer;
-    /// 0 on the CPU, which doesn't.
+    /// Bytes of the largest single buffer that it allocates, its result included. Graphics devices limit the size of a buffer; 0
+    /// on the CPU, which doesn't.
     pub largest: u64,
 }
 
@@ -15,25 +15,25 @@ impl Scratch {
     /// No scratch memory.
     pub const NONE: Self = Self { bytes: 0, largest: 0 };
 
-    /// Scratch memory of so many bytes.
+    /// Scratch memory of this many bytes.
     pub fn bytes(bytes: u64) -> Self {
         Self { bytes, largest: 0 }
     }
 
-    /// With a largest buffer.
+    /// Sets the size of the largest buffer.
     pub fn largest(self, largest: u64) -> Self {
         Self { largest, ..self }
     }
 }
 
-/// Arithmetic and memory traffic of operations, for estimates of time.
+/// Arithmetic and memory traffic of operations, for time estimates.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
     /// Multiplications and additions in convolutions.
     pub flops: f64,
-    /// Values of maps read or written.
+    /// Map values read or written.
     pub values: f64,
-    /// How many operations.
+    /// Number of operations.
     pub operations: u64,
 }
 

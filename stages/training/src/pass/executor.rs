@@ -7,7 +7,7 @@ use super::{Backend, Cost, Images, Made, Map, Shape, Work};
 use crate::memory::{Cause, Fault, Ledger, Tried};
 use crate::precision::Precision;
 
-/// A backend with its ledger.
+/// A backend and its ledger.
 pub(crate) struct Executor<B> {
     pub backend: B,
     ledger: Ledger,
@@ -19,13 +19,13 @@ impl<B: Backend> Executor<B> {
         Self { backend, ledger, work: Work::default() }
     }
 
-    /// The work so far.
+    /// The work done so far.
     pub fn work(&self) -> Work {
         self.work
     }
 
-    /// Names the place of the operations that follow. Also asks a device's allocator what it holds: once per block, since the
-    /// answer waits for the device.
+    /// Names the place of the operations that follow. Also asks the device's allocator how much it holds: only once per block,
+    /// since the answer waits for the device.
     pub fn enter(&self, block: &str, phase: &str) {
         if let Some((_, reserved)) = self.backend.device_memory() {
             self.ledger.observe(reserved);
@@ -80,7 +80,7 @@ impl<B: Backend> Executor<B> {
         self.charged(cost, shape, bytes, Cause::Batch, |b| b.images(images, area))
     }
 
-    /// Makes a map of another one, in its memory.
+    /// Turns one map into another, in its memory.
     pub fn remake(
         &mut self,
         cost: Cost,

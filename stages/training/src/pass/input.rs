@@ -1,4 +1,4 @@
-//! How a layer reads a map, and what it gives.
+//! How a layer reads a map, and the result it returns.
 
 use super::backend::Backend;
 use super::map::Map;
@@ -21,7 +21,7 @@ pub(crate) struct Through<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Input<'a, B> {
-    /// A map as it is.
+    /// A map read as it is.
     pub fn plain(map: &'a Map<B::Data>) -> Self {
         Self { map, through: None }
     }

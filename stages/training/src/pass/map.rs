@@ -16,7 +16,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// How many values it has.
+    /// Number of values.
     pub fn values(self) -> u64 {
         self.area.values(self.channels) as u64
     }

@@ -1,5 +1,5 @@
-//! What a pass over a network is made of, whatever the layers and whatever the device: activation maps with their memory
-//! charges, the cost of an operation, the core of a backend, and the executor that charges before it computes.
+//! The building blocks of a pass over a network, for any layers and any device: activation maps with their memory charges, the
+//! cost of an operation, the core of a backend, and the executor that charges before it computes.
 
 mod backend;
 mod cost;

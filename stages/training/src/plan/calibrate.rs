@@ -1,5 +1,5 @@
-//! How fast a device is at this network's kind of work: two small passes, measured, so that estimates of time are the
-//! device's own.
+//! Measures how fast a device runs networks of this kind, with passes of small ones, so that time estimates apply to the
+//! actual device.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::policy::Setting;
 use crate::precision::Precision;
 use crate::trainee::Trainee;
 
-/// Seconds that a device takes for work, by what the work consists of.
+/// How fast a device works: seconds per unit of each kind of work.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
     /// Seconds per floating-point operation of convolutions.
@@ -29,24 +29,24 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// Seconds for some work.
+    /// The estimated seconds for some work.
     pub fn seconds(&self, work: Work) -> f64 {
         work.flops * self.flop + work.values * self.value + work.operations as f64 * self.operation
     }
 }
 
-/// The networks that are timed: one of many channels on small images (convolutions), one of few channels on large ones
-/// (traffic), and a tiny one (what any operation costs).
+/// The networks that are timed, as (base, depth, image size): one with many channels on small images (convolutions), one
+/// with few channels on large images (memory traffic), and a tiny one (the fixed cost of an operation).
 const PROBES: [(usize, usize, usize); 3] = [(48, 2, 96), (4, 2, 320), (2, 3, 8)];
 
-/// Measures a device in a precision: a few passes of small networks, well under a second on a CPU.
+/// Measures a device's speed in a precision, with a few passes of small networks; takes well under a second on a CPU.
 ///
 /// # Errors
 /// What the device reports.
 pub fn calibrate(opened: &Opened, precision: Precision) -> Result<Speed> {
     let [heavy, wide, tiny] = PROBES.map(|probe| time(opened, precision, probe));
     let ((work1, time1), (work2, time2), (work3, time3)) = (heavy?, wide?, tiny?);
-    // What the probes took of a graphics device is the run's again.
+    // Give the graphics memory that the probes used back to the run.
     crate::device::give_back(&opened.device)?;
     let operation = time3 / work3.operations.max(1) as f64;
     // Two equations, two unknowns.
@@ -55,7 +55,7 @@ pub fn calibrate(opened: &Opened, precision: Precision) -> Result<Speed> {
     let determinant = work1.flops * work2.values - work2.flops * work1.values;
     let flop = (time1 * work2.values - time2 * work1.values) / determinant;
     let value = (work1.flops * time2 - work2.flops * time1) / determinant;
-    // Where noise makes one of them negative, the other explains its probe alone.
+    // If noise makes one of the two negative, set it to zero and let the other explain its probe alone.
     Ok(if flop <= 0.0 {
         Speed { flop: 0.0, value: time2 / work2.values, operation }
     } else if value <= 0.0 {

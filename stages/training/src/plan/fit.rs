@@ -1,5 +1,6 @@
-//! Which settings fit a budget, and which of them is the fastest: every allowed combination is planned and estimated.
-//! What changes the result of a training is never chosen unless the file leaves it open; image size never is.
+//! Finds the settings that fit a memory budget and the fastest of them: every allowed combination is planned and its time
+//! estimated. Settings that change the training's result are chosen only if the file leaves them open; the image size is
+//! never changed.
 
 use pipeline_contract::Result;
 use serde::Serialize;
@@ -10,37 +11,37 @@ use crate::network::Checkpointing;
 use crate::policy::Setting;
 use crate::precision::Precision;
 
-/// What a fit may choose; the rest is as in the file.
+/// The settings that a fit may choose; the others stay as in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Freedom {
-    /// How a window's samples are cut into micro-batches.
+    /// Whether it may choose how a window's samples are divided into micro-batches.
     pub micro_batch: bool,
     /// Precisions to choose among.
     pub precisions: Vec<Precision>,
-    /// What the backward pass makes again.
+    /// Whether it may choose what the backward pass recomputes.
     pub checkpointing: bool,
 }
 
-/// One combination with what it takes.
+/// One combination of settings, with its memory and time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
     /// Samples of a micro-batch.
     pub micro_batch: usize,
     /// Micro-batches of a window.
     pub accumulation: usize,
-    /// What maps are stored in.
+    /// The type that maps are stored in.
     pub mixed_precision: &'static str,
-    /// What the backward pass makes again.
+    /// What the backward pass recomputes.
     pub gradient_checkpointing: &'static str,
     /// Bytes at the peak.
     pub peak: u64,
-    /// True where a graphics device's allocator wasn't asked for the peak.
+    /// True when `peak` is a plan's estimate that wasn't checked with the graphics device's allocator.
     pub estimate: bool,
-    /// True where a map is larger than the device lets a buffer be.
+    /// True when a map is larger than the device's largest buffer.
     pub too_large: bool,
-    /// Estimated seconds of one window, without waiting for data and without the optimizer.
+    /// Estimated seconds per window, without waiting for data and without the optimizer.
     pub seconds: f64,
-    /// Why it isn't the choice; nothing of the choice.
+    /// Why it isn't the choice; `None` for the choice.
     pub why_not: Option<String>,
 }
 
@@ -50,18 +51,18 @@ impl Candidate {
     }
 }
 
-/// All combinations, the choice first, those that fit by time, then the others by memory.
+/// All combinations: the choice first, then those that fit, by time, then the others, by memory.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fit {
-    /// The device's memory that there is, in bytes.
+    /// The device memory available, in bytes.
     pub budget: u64,
-    /// What is left free of it, in bytes.
+    /// The part of the budget that is left free, in bytes.
     pub margin: u64,
     /// The combinations.
     pub candidates: Vec<Candidate>,
-    /// When nothing fits: the smallest budget that would do, in bytes.
+    /// When nothing fits: the smallest budget that would be enough, in bytes.
     pub smallest_budget: Option<u64>,
-    /// When nothing fits: the largest square image that would, in pixels; 0 when none does.
+    /// When nothing fits: the side of the largest square image that would fit, in pixels; 0 if none does.
     pub largest_image: Option<usize>,
 }
 
@@ -72,37 +73,38 @@ impl Fit {
     }
 }
 
-/// The share of a budget that is left free, for what no plan sees: the allocator's rounding, the driver.
+/// The share of a budget that is left free for what a plan doesn't count: the allocator's rounding, the driver.
 pub const MARGIN: f64 = 0.05;
 
-/// Estimates within this ratio of each other are the same.
+/// Time estimates within this ratio of each other count as equal.
 const TIE: f64 = 1.1;
 
-/// Micro-batches of more samples are only weighed where the file has them.
+/// Larger micro-batches are considered only if the file already uses them.
 const MOST: usize = 1024;
 
-/// How a device is asked what it can do.
+/// Queries a device's speed and limits.
 pub trait Ask {
-    /// How fast it is in a precision.
+    /// The device's speed in a precision.
     ///
     /// # Errors
     /// What it reports.
     fn speed(&self, precision: Precision) -> Result<Speed>;
 
-    /// Bytes that its allocator will have reserved at the peak with micro-batches of so many samples; `None` where the plan is exact.
+    /// Bytes that the device's allocator will have reserved at the peak, with `micro_batch` samples per micro-batch; `None`
+    /// where the plan is exact.
     ///
     /// # Errors
     /// What it reports.
     fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>>;
 
-    /// Bytes that it lets a buffer be.
+    /// The device's largest buffer, in bytes; `None` where there is no limit.
     fn largest_buffer(&self) -> Option<u64> {
         None
     }
 }
 
-/// Plans all combinations and ranks them. On a graphics device the plans are guesses of what its allocator will reserve: there the choice is
-/// asked for, and the next one where it doesn't fit after all.
+/// Plans all combinations and ranks them. On a graphics device a plan is only an estimate of what the allocator will
+/// reserve, so the device is asked about the best candidate and, if that one doesn't fit after all, about the next.
 ///
 /// # Errors
 /// When the images don't fit the network, or the device fails.
@@ -134,7 +136,7 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, platform: Platform, ask: &
     while let Some(first) = candidates.first().filter(|first| first.estimate && !first.too_large) {
         let (Some(setting), planned) = (setting(first), first.peak.max(1)) else { break };
         let Some(reserved) = ask.reserved(first.micro_batch, setting)? else { break };
-        // What this one takes beyond its guess, the others are taken to take as well, until they are asked.
+        // Until they are checked themselves, the other estimates are assumed to be off by the same factor as this one.
         let more = reserved as f64 / planned as f64;
         learned *= more;
         for candidate in candidates.iter_mut().filter(|candidate| candidate.estimate) {
@@ -164,24 +166,24 @@ fn setting(candidate: &Candidate) -> Option<Setting> {
     Some(Setting { precision, checkpointing, samples: usize::MAX })
 }
 
-/// True for another precision than the file's.
+/// True when the candidate's precision differs from the file's.
 fn changes(job: &Job, candidate: &Candidate) -> bool {
     candidate.mixed_precision != job.setting.precision.name()
 }
 
-/// True for a time that an estimate can't tell from the least of those that fit.
+/// Returns a test for whether a candidate's time is indistinguishable from the shortest among those that fit.
 fn tied(candidates: &[Candidate], room: u64) -> impl Fn(&Candidate) -> bool + use<> {
     let fit = candidates.iter().filter(|candidate| candidate.fits(room));
     let least = fit.map(|candidate| candidate.seconds).min_by(f64::total_cmp);
     move |candidate| least.is_some_and(|least| candidate.seconds <= least * TIE)
 }
 
-/// Those that fit by time, then the others by memory.
+/// Sorts the candidates: those that fit by time, then the others by memory.
 fn rank(job: &Job, candidates: &mut [Candidate], room: u64) {
     let fits = |candidate: &Candidate| candidate.fits(room);
     let tied = tied(candidates, room);
-    // An estimate doesn't tell times that are this near apart: of those, one that changes no result, then one that changes
-    // nothing, then the one that makes least again, then the one that takes least.
+    // Estimates can't distinguish times this close. Among those, prefer the candidate that doesn't change results, then one
+    // that changes nothing, then the one that recomputes least, then the one that needs the least memory.
     let other = |candidate: &Candidate| {
         let mode = job.setting.checkpointing.name();
         candidate.micro_batch != job.micro_batch.0 || candidate.gradient_checkpointing != mode
@@ -199,13 +201,13 @@ fn rank(job: &Job, candidates: &mut [Candidate], room: u64) {
     });
 }
 
-/// Says of each why it isn't the choice, and what time that takes, if there is one.
+/// Sets each candidate's reason for not being the choice. Returns the time of the choice, if there is one.
 fn explain(job: &Job, candidates: &mut [Candidate], room: u64) -> Option<f64> {
     let fastest = candidates.first().filter(|first| first.fits(room)).map(|first| first.seconds);
     let tied = tied(candidates, room);
     for (place, candidate) in candidates.iter_mut().enumerate() {
         candidate.why_not = match fastest {
-            _ if candidate.too_large => Some("a map is larger than the device lets a buffer be".into()),
+            _ if candidate.too_large => Some("a map exceeds the device's largest buffer".into()),
             _ if candidate.peak > room => Some(format!("{} over the budget less its margin", size(candidate.peak - room))),
             Some(fastest) if place > 0 => Some(match (tied(candidate), changes(job, candidate)) {
                 (true, true) => "not clearly faster, and changes results".into(),
@@ -218,7 +220,7 @@ fn explain(job: &Job, candidates: &mut [Candidate], room: u64) -> Option<f64> {
     fastest
 }
 
-/// Micro-batches that divide the window, and checkpointing modes.
+/// All allowed pairs of a micro-batch size that divides the window and a checkpointing mode.
 fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
     let (own, window) = (job.micro_batch.0, job.window());
     let batches: Vec<usize> = match freedom.micro_batch && !job.micro_batch_is_pinned() {
@@ -229,7 +231,7 @@ fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
     batches.iter().flat_map(|&samples| modes.iter().map(move |&mode| (samples, mode))).collect()
 }
 
-/// The largest square image, a multiple of the network's stride, that fits with the smallest settings allowed.
+/// The largest square image, a multiple of the network's stride, that fits with any of the allowed settings.
 fn largest_image(job: &Job, freedom: &Freedom, room: u64, platform: Platform) -> usize {
     let stride = job.network.stride;
     let fits = |size: usize| {
@@ -263,7 +265,7 @@ mod tests {
     use crate::loss::Loss;
     use crate::networks::UNetConfig;
 
-    /// Windows of one batch of four samples of 64 x 64.
+    /// A job whose windows are one batch of four samples of 64 x 64.
     fn job(norm: &str) -> Job {
         Job {
             network: UNetConfig::new(8, 3, norm).expect("a small network").network(),
@@ -279,8 +281,8 @@ mod tests {
         }
     }
 
-    /// A device on which a half-precision pass takes so much of the time of a float32 one, and whose allocator reserves so many times what
-    /// is planned for each checkpointing mode.
+    /// A device on which a half-precision pass takes `half` times as long as a float32 pass, and whose allocator reserves
+    /// `reserves` times the planned bytes, by checkpointing mode.
     struct Device {
         half: f64,
         reserves: Option<[f64; 3]>,
@@ -308,7 +310,7 @@ mod tests {
         }
     }
 
-    /// What is chosen on such a device.
+    /// Runs a fit on such a device. Returns it with the number of times that the device was asked.
     fn asked(budget: u64, half: f64, norm: &str, reserves: Option<[f64; 3]>) -> (Fit, usize) {
         let job = job(norm);
         let precisions = vec![Precision::Float32, Precision::Float16];
@@ -328,14 +330,14 @@ mod tests {
         let (fit, times) = asked(1 << 30, 1.0, "group", Some([2.0; 3]));
         let choice = fit.choice().expect("1 GiB are plenty").clone();
         assert_eq!((times, choice.estimate, choice.gradient_checkpointing), (1, false, "none"));
-        // As planned it would just fit; but here `none` takes far more than `full` does.
+        // By the plan it would just fit; but on this device `none` reserves far more than `full` does.
         let budget = choice.peak / 2 * 100 / 94;
         let (fit, times) = asked(budget, 1.0, "group", Some([2.0, 2.0, 1.0]));
         let other = fit.choice().expect("a smaller one fits");
         assert!(times > 1 && !other.estimate && other.peak <= budget - fit.margin, "{other:?}");
         let none = fit.candidates.iter().find(|candidate| candidate.peak == choice.peak).expect("what was asked first");
         assert!(!none.estimate && none.why_not.is_some());
-        // Where nothing fits, what would is what was asked.
+        // When nothing fits, the smallest budget comes from what the device answered.
         let (fit, _) = asked(1 << 18, 1.0, "group", Some([2.0, 2.0, 1.0]));
         assert!(fit.choice().is_none() && !fit.candidates[0].estimate);
         let again = fit.smallest_budget.expect("some budget");
@@ -381,7 +383,7 @@ mod tests {
         assert!(fit.candidates[1..].iter().all(|candidate| candidate.why_not.is_some()));
         let own = fit.candidates[0].peak;
         assert_eq!(chosen(own, 1.0, "group").choice().map(of), Some((1, 4, "none")), "less the margin it doesn't fit");
-        // Batch norm sees what passes together: its micro-batch isn't cut.
+        // Batch norm sees the samples that pass together, so its micro-batch isn't split.
         assert!(chosen(1 << 30, 1.0, "batch").candidates.iter().all(|candidate| candidate.micro_batch == 4));
     }
 

@@ -1,5 +1,5 @@
-//! What of a pipeline file decides the device's memory: the network, the sizes that reach it, the policies.
-//! Read from the stages' checked options and facts; nothing is opened and nothing is run.
+//! The parts of a pipeline file that determine the device memory: the network, the sizes that reach it, the policies.
+//! They are read from the stages' checked options and facts; nothing is opened or run.
 
 use pipeline_contract::{Facts, Result, Role, StageError, fact};
 use serde_json::Value;
@@ -14,76 +14,76 @@ use crate::stages::{optimizer_values, training};
 /// One stage of a file, as a plan reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct StageView<'a> {
-    /// Its id.
+    /// The stage's id.
     pub id: &'a str,
-    /// What it is in the training.
+    /// Its role in the training.
     pub role: Option<Role>,
-    /// Its options, with defaults.
+    /// Its options, with defaults filled in.
     pub options: &'a Value,
-    /// What is known at each of its inputs.
+    /// The facts known at each of its inputs.
     pub facts: &'a [Facts],
 }
 
-/// The training of a file.
+/// The training that a file describes.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The network.
     pub network: Network,
-    /// What it is trained with.
+    /// The loss that it is trained with.
     pub loss: Loss,
-    /// Samples of a micro-batch, height and width in pixels.
+    /// The micro-batch: number of samples, height and width in pixels.
     pub micro_batch: (usize, usize, usize),
     /// Micro-batches of a window.
     pub steps: usize,
-    /// The policies as the file has them.
+    /// The policies that the file sets.
     pub setting: Setting,
     /// float32 values that the optimizer keeps for each weight.
     pub optimizer: u64,
-    /// The same three of the test images, where there are any.
+    /// The same three numbers for the test images, if there are any.
     pub evaluation: Option<(usize, usize, usize)>,
-    /// True where an epoch leaves out its last micro-batch if that is smaller.
+    /// True when an epoch leaves out a smaller last micro-batch.
     pub drops_last: bool,
     /// The device's name in the file.
     pub device: String,
-    /// The `--set` keys of what a fit may choose: micro-batch, accumulation, precision, checkpointing.
+    /// The `--set` keys of the settings that a fit may choose: micro-batch, accumulation, precision, checkpointing.
     pub keys: Keys,
 }
 
-/// Where in the file a setting is, as keys of `--set`; `None` where no option of the file decides it.
+/// Where in the file the settings are, as `--set` keys; `None` where no option in the file determines a setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
     /// Samples of a micro-batch.
     pub micro_batch: Option<String>,
     /// Micro-batches of a window.
     pub steps: Option<String>,
-    /// What maps are stored in.
+    /// The type that maps are stored in.
     pub precision: String,
-    /// What the backward pass makes again.
+    /// What the backward pass recomputes.
     pub checkpointing: String,
 }
 
 fn size(facts: &Facts, stage: &str) -> Result<(usize, usize, usize)> {
     let read = |name: &str| {
         facts.integer(name).and_then(|value| usize::try_from(value).ok()).ok_or_else(|| {
-            StageError::new(format!("the {name} of what reaches stage {stage} isn't known before the run"))
+            StageError::new(format!("the {name} of the images at stage {stage} isn't known before the run"))
                 .help("a `resize` stage makes all images of one size, a `batch` stage gathers them")
         })
     };
-    // No batch holds more than an epoch, where that is known.
+    // A batch holds no more samples than an epoch, if that number is known.
     let samples = facts.integer(fact::SAMPLES).map_or(usize::MAX, |samples| samples.max(1) as usize);
     Ok((read(fact::BATCH)?.min(samples), read(fact::HEIGHT)?, read(fact::WIDTH)?))
 }
 
-/// The `--set` key of the option that settled a fact.
+/// The `--set` key of the option that determined a fact.
 fn key(facts: &Facts, name: &str) -> Option<String> {
     facts.get(name).map(|fact| format!("stages.{}.with.{}", fact.stage, fact.option))
 }
 
 impl Job {
-    /// The training among the stages of a file.
+    /// Finds the training among a file's stages.
     ///
     /// # Errors
-    /// When there is none, or the sizes aren't known.
+    /// When there is no training, or the image sizes aren't known.
     pub fn of(stages: &[StageView<'_>]) -> Result<Self> {
         let find = |role| stages.iter().find(|stage| stage.role == Some(role));
         let train = find(Role::Trainer).ok_or_else(|| StageError::new("no stage of this file trains a network"))?;
@@ -117,24 +117,23 @@ impl Job {
         self.micro_batch.0.saturating_mul(self.steps)
     }
 
-    /// True where parts of a batch are another training than the whole: a norm sees what passes together.
+    /// True when splitting a batch would change the training, because a norm sees all samples that pass together.
     pub fn batch_matters(&self) -> bool {
         self.network.depends_on_batch()
     }
 
-    /// True where another micro-batch would train on other samples, or see them otherwise.
+    /// True when another micro-batch size would train on different samples, or change what a norm sees.
     pub(super) fn micro_batch_is_pinned(&self) -> bool {
         self.drops_last || self.batch_matters()
     }
 
-    /// The same training as a fit weighs it: test images need no more room than one of them, since where memory is refused
-    /// fewer are evaluated at a time.
+    /// The same training for a fit, with room for only one test image: if memory is refused, fewer are evaluated at a time.
     pub(super) fn squeezed(&self) -> Self {
         let evaluation = self.evaluation.map(|(_, height, width)| (1, height, width));
         Self { evaluation, ..self.clone() }
     }
 
-    /// The same training in micro-batches of so many samples, under other policies.
+    /// The same training with `samples` per micro-batch and other policies.
     #[must_use]
     pub fn with(&self, samples: usize, setting: Setting) -> Self {
         let (_, height, width) = self.micro_batch;
@@ -142,7 +141,7 @@ impl Job {
         Self { steps: self.window() / samples.max(1), ..job }
     }
 
-    /// What the device takes, under other policies or those of the file.
+    /// Forecasts the device's memory and work under the given micro-batch and policies.
     ///
     /// # Errors
     /// When the images don't fit the network.

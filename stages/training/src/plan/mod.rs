@@ -1,5 +1,5 @@
-//! What a file's training will take, and which settings fit a budget: from its stages, from the forecast of a pass, and from
-//! what the device says when it is asked.
+//! Plans the memory and time of a file's training, and finds settings that fit a memory budget: from the file's stages, the
+//! forecast of a pass, and what the device reports.
 
 mod calibrate;
 mod fit;

@@ -1,6 +1,6 @@
-//! What a graphics device's own allocator will hold. Its pages depend on the order and sizes of all requests, so nothing is
-//! modelled: a training and an evaluation go through the device itself as a dry run, in which kernels are compiled but not
-//! launched, and pages are counted but not filled.
+//! Measures what a graphics device's own allocator will hold. Its pages depend on the order and sizes of all requests, so
+//! they aren't modelled: a training and an evaluation go through the device itself as a dry run, in which kernels are
+//! compiled but not launched, and pages are counted but not filled.
 
 use pipeline_contract::{Result, StageError};
 use pipeline_images::Normalization;
@@ -16,11 +16,12 @@ use crate::optimizer::{Adam, Optimizer, Rule, Sgd};
 use crate::parameters::State;
 use crate::trainee::Trainee;
 
-/// Maximum micro-batches of a window in a rehearsal: later ones find the pages as these leave them.
+/// Maximum micro-batches of a window in a rehearsal: later ones reuse the pages that these leave.
 const MICRO_BATCHES: usize = 8;
 
-/// Bytes that the device's allocator will have reserved at the peak of a job under the file's policies; `None` on the CPU, where the
-/// walk of [`super::forecast`] is exact. A rehearsal itself takes device memory only for the pages that images are written to.
+/// Bytes that the device's allocator will have reserved at the peak of a job under the file's policies; `None` on the CPU,
+/// where the walk of [`super::forecast`] is exact. The rehearsal itself takes device memory only for the pages that images
+/// are written to.
 ///
 /// # Errors
 /// When the images don't fit the network, or the device fails.
@@ -29,20 +30,20 @@ pub fn rehearse(opened: &Opened, job: &Job) -> Result<Option<u64>> {
     if platform.plans_exactly() {
         return Ok(None);
     }
-    // A dry run fills no page, and so isn't refused one that no device would give.
+    // A dry run doesn't fill pages, so the device wouldn't refuse one that is too large.
     let (largest, limit) =
         (job.forecast(job.micro_batch.0, job.setting, platform)?.largest, device::largest_buffer(&opened.device));
     if let Some(limit) = limit.filter(|&limit| largest > limit) {
         let (largest, limit) = (size(largest), size(limit));
-        let message = format!("a map of {largest} is larger than {} lets a buffer be, {limit}", opened.description);
+        let message = format!("a map needs {largest}, and the largest buffer of {} is {limit}", opened.description);
         return Err(StageError::new(message).help("a smaller micro-batch or smaller images; or mixed_precision: fp16"));
     }
-    // The first time through compiles the kernels; what that allocates, a run that finds them compiled doesn't.
+    // The first pass compiles the kernels, which allocates memory that a run with compiled kernels doesn't need.
     pass(opened, job)?;
     pass(opened, job).map(Some)
 }
 
-/// One time through, on a new thread: a device's allocator has separate pages for each thread.
+/// One pass on a new thread, because a device's allocator has separate pages for each thread.
 fn pass(opened: &Opened, job: &Job) -> Result<u64> {
     device::give_back(&opened.device)?;
     let before = device::device_memory(&opened.device).map_or(0, |(_, reserved)| reserved);
@@ -51,7 +52,8 @@ fn pass(opened: &Opened, job: &Job) -> Result<u64> {
             settle(opened, job)?;
             device::dry_run(|| {
                 let peak = play(opened, job);
-                // The device's thread may still be behind, and counts pages by whether the run is dry.
+                // Wait before the dry run ends: the device's thread may still be behind, and how it counts pages depends on
+                // the dry run.
                 device::synchronize(&opened.device)?;
                 peak
             })
@@ -62,7 +64,7 @@ fn pass(opened: &Opened, job: &Job) -> Result<u64> {
     Ok(peak.saturating_sub(before))
 }
 
-/// A tiny training, for real: it allocates the buffers for launches, which a dry run doesn't need.
+/// Runs a tiny training for real, to allocate the launch buffers, which a dry run doesn't allocate.
 fn settle(opened: &Opened, job: &Job) -> Result<()> {
     let norm = job.network.norms().next().map_or(NormKind::Group, |norm| norm.kind);
     let network =
@@ -78,7 +80,8 @@ fn play(opened: &Opened, job: &Job) -> Result<u64> {
     let state = State::zeros(&job.network.layout, &opened.device);
     let mut trainee = Trainee::new(job.network.clone(), state, job.loss.clone(), job.setting, ledger.clone())?;
     let mut optimizer = Optimizer::new(rule(job.optimizer), None);
-    // The second window finds the optimizer's memory made, its later micro-batches the sums and other gaps in the pages.
+    // Two windows, because the second one starts with the optimizer's state allocated, and its later micro-batches with the
+    // sums and different gaps in the pages.
     for _ in 0..2 {
         for _ in 0..job.steps.min(MICRO_BATCHES) {
             trainee.add(blank(job.micro_batch))?;

@@ -1,5 +1,5 @@
-//! `accumulate`: gathers micro-batches into windows, one optimizer step each. The last window of an epoch may be shorter.
-//! It only sums; the mean over the window's samples is the optimizer's.
+//! `accumulate`: gathers micro-batches into windows, one optimizer step each. The last window of an epoch may be shorter. It
+//! only sums; the optimizer takes the mean over the window's samples.
 
 use std::sync::Arc;
 
@@ -34,15 +34,15 @@ pub(super) fn kind() -> StageKind {
     .example("- {id: accum, use: accumulate, with: {steps: 4}}")
 }
 
-/// Accumulation is the large batch for everything but batch norm, which `train_step` says whether there is. Of batches of
-/// one image it says so itself.
+/// Accumulation is equivalent to a large batch except for batch norm, whose presence `train_step` reports as a fact. For
+/// batches of one image `train_step` itself gives the warning.
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let mut facts = inputs.first().cloned().unwrap_or_default();
     let mut findings = Vec::new();
     if let (true, Some(_), Some(batch @ 2..)) = (options.steps > 1, facts.integer(fact::BATCH_NORM), facts.integer(fact::BATCH))
     {
         let message = format!(
-            "batch norm sees the {batch} images of a micro-batch, not the {} of a window: accumulation isn't the large batch",
+            "batch norm sees the {batch} images of a micro-batch, not the {} of a window: accumulation isn't equivalent to the large batch",
             batch.saturating_mul(options.steps as u64)
         );
         let place = Place::Fact { input: 0, name: fact::BATCH_NORM.into() };
@@ -79,8 +79,8 @@ impl Sequential for Accumulate {
         self.emit(out)
     }
 
-    /// An interrupted run drops its partial window, so weights change only between whole windows; what batch norm saw of it is
-    /// forgotten too.
+    /// An interrupted run drops its partial window, so weights change only between whole windows; batch norm's statistics
+    /// from that window are discarded too.
     fn finish(&mut self, _: End) -> Result<()> {
         match self.window.take() {
             Some(window) => window.network.lock()?.forget(),

@@ -1,5 +1,5 @@
-//! `cleanup`: gives memory that the device's allocator holds but doesn't use back, at chosen moments.
-//! It changes no figure of the training.
+//! `cleanup`: gives back memory that the device's allocator holds but doesn't use, at chosen moments.
+//! It doesn't change the training's results.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ enum Moment {
 }
 
 pub(super) fn kind() -> StageKind {
-    StageKind::device("cleanup", "gives unused memory of the device back", |options: Options, cx: &BuildContext| {
+    StageKind::device("cleanup", "gives back unused device memory", |options: Options, cx: &BuildContext| {
         Ok(Cleanup { options, events: cx.events.clone(), started: false, network: None })
     })
     .option(
@@ -41,7 +41,7 @@ pub(super) fn kind() -> StageKind {
         )
         .harmless(),
     )
-    .option(OptionSpec::optional("every", OptionType::at_least(1), "also after every so many steps").harmless())
+    .option(OptionSpec::optional("every", OptionType::at_least(1), "also after every N steps").harmless())
     .may_end()
     .example("- {id: clean, use: cleanup, with: {when: [start, epoch_end]}}")
 }
@@ -53,8 +53,8 @@ struct Cleanup {
     network: Option<Shared>,
 }
 
-/// Gives unused memory back and says how much that was, where it can be measured: on a graphics device what the allocator
-/// reserved, on the CPU what the process has resident.
+/// Gives back unused memory and records how much, where that can be measured: by the allocator's reserved bytes on a
+/// graphics device, by the process's resident memory on the CPU.
 fn clean(network: &Shared, events: &dyn Events, when: CleanupMoment) -> Result<()> {
     let device = network.lock()?.state.device().clone();
     device::synchronize(&device)?;

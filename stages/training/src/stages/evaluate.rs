@@ -1,5 +1,5 @@
-//! `evaluate`: after the steps of an epoch, the figures of the network on test images, and pictures of the first few.
-//! Batch norm uses its running statistics; nothing is trained here.
+//! `evaluate`: after the steps of an epoch, measures the network on test images and draws the first few of them. Batch norm
+//! uses its running statistics; nothing is trained here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) fn kind() -> StageKind {
             "threshold",
             OptionType::Number { min: 0.0, max: 1.0 },
             DEFAULT_THRESHOLD,
-            "a pixel is vessel when its probability is above this; of several classes it is the most probable",
+            "a pixel is vessel if its probability exceeds this; with several classes the most probable class wins",
         ))
         .option(
             OptionSpec::new(
@@ -64,7 +64,7 @@ pub(super) fn kind() -> StageKind {
         .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
 }
 
-/// Test images and their masks must fit the network, whose stride and classes `train_step` made known.
+/// Checks that test images and their masks fit the network, whose stride and classes `train_step` set as facts.
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let stride = inputs.first().and_then(|steps| steps.integer(fact::STRIDE)).unwrap_or(1).max(1);
     let size = |name: &'static str| inputs.get(1).and_then(|images| images.integer(name)).map(|size| (name, size));
@@ -92,7 +92,7 @@ struct Evaluate {
     options: Options,
     out: PathBuf,
     events: Arc<dyn Events>,
-    /// What the test masks' labels stand for, where a stage above says so.
+    /// The classes that the test masks' labels stand for, if an upstream stage declares them.
     classes: Option<Classes>,
     network: Option<Shared>,
     figures: Figures,
@@ -118,7 +118,7 @@ impl Evaluate {
             (predicted?, classes)
         };
         let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
-        // Figures and pictures are made on the device's thread, but of the host's memory.
+        // Figures and pictures are made on the device's thread but count as host memory.
         let _host = memory::enter(Side::Host);
         let (height, width) = (batch.height, batch.width);
         let area = height * width;

@@ -1,5 +1,5 @@
 //! `export`: writes the trained weights into the run's folder when the run ends, under PyTorch's names.
-//! Checkpoints during the run are another matter.
+//! It has nothing to do with checkpoints during the run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) fn kind() -> StageKind {
             .harmless(),
     )
     .check(|options: &Options, _: &[Facts]| {
-        // The ending keeps it off the run's own files.
+        // Requiring the extension keeps it from overwriting the run's own files.
         let safetensors = options.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
         let finding = (!safetensors || !stays_inside(&options.file)).then(|| {
             Finding::error(Place::Option("file".into()), "the weights are a .safetensors file in the run's folder")

@@ -1,4 +1,4 @@
-//! What `evaluate` gathers over the test images of an epoch, and how that is kept when the run is saved in the middle of it.
+//! What `evaluate` gathers over the test images of an epoch, and how it is saved in a checkpoint in the middle of one.
 
 use image::RgbImage;
 use pipeline_contract::{Buffer, Result, Saved, StageError};
@@ -6,7 +6,7 @@ use pipeline_contract::{Buffer, Result, Saved, StageError};
 use super::measured::Measured;
 use super::predictions::{Predictions, Tensors};
 
-/// What is gathered over the test images of an epoch.
+/// The results gathered over the test images of an epoch.
 #[derive(Default)]
 pub(super) struct Figures {
     /// `None` before the first image.
@@ -16,7 +16,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Keeps all of it; of an epoch without a test image so far, nothing.
+    /// Saves everything; nothing if the epoch has had no test image yet.
     pub(super) fn save(&self) -> Result<Saved> {
         let mut saved = Saved::default();
         let Some(measured) = &self.measured else { return Ok(saved) };
@@ -34,7 +34,7 @@ impl Figures {
         Ok(saved)
     }
 
-    /// What [`Self::save`] kept.
+    /// Restores what [`Self::save`] saved.
     pub(super) fn restore(mut saved: Saved) -> Result<Self> {
         if saved.values.is_empty() {
             return Ok(Self::default());

@@ -1,22 +1,23 @@
-//! Whether masks suit a network, and test masks those in training, by the classes that facts declare. Labels themselves are checked
-//! when they are used.
+//! Checks, by the classes declared in facts, that masks suit a network and that test masks match the training masks. The
+//! labels themselves are checked when they are used.
 
 use pipeline_contract::{Facts, Finding, Place, fact};
 use pipeline_images::Classes;
 
-/// What is wrong with masks for a network of so many classes, and what would be right.
+/// A mismatch between masks and a network's number of classes, and how to fix it.
 pub(super) struct Misfit {
-    /// A lowercase fragment.
+    /// The message, a lowercase fragment.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: String,
 }
 
-/// The most names that are listed.
+/// The maximum number of class names in a message.
 const LISTED: usize = 8;
 
-/// Masks without declared classes are binary: they suit a sigmoid, and a softmax over background and vessel. Masks with one class
-/// beside the background are binary too, but for ignored pixels, which the losses of one class don't leave out.
+/// Masks without declared classes are binary: they suit a sigmoid, and a softmax over background and vessel. Masks with one
+/// class beside the background count as binary too, unless they have ignored pixels, which the one-class losses can't leave
+/// out.
 pub(super) fn misfit(model: usize, masks: Option<&Classes>) -> Option<Misfit> {
     let Some(classes) = masks else {
         return (model > 2).then(|| Misfit {
@@ -31,15 +32,15 @@ pub(super) fn misfit(model: usize, masks: Option<&Classes>) -> Option<Misfit> {
     }
     let has = if model == 1 { "one".into() } else { model.to_string() };
     let message = match model == 1 && count == 2 {
-        true => "the masks have pixels to ignore, and a model with one class leaves none out".into(),
+        true => "the masks have ignored pixels, which a model with one class doesn't support".into(),
         false => format!("the masks have {count} classes ({}), and the model has {has}", listed(classes)),
     };
     let loss = if model == 1 { ", with a loss for several such as ce_dice" } else { "" };
     Some(Misfit { message, help: format!("classes: {count}{loss}") })
 }
 
-/// Finds test masks (`images`, an evaluator's second input) that don't suit a network of so many classes, or whose classes are not those
-/// of the training masks (`steps`, its first) in their order.
+/// Finds test masks (`images`, an evaluator's second input) that don't suit a network of `model` classes, or whose classes
+/// differ from those of the training masks (`steps`, its first input) or come in another order.
 pub(super) fn unlike_training(model: usize, steps: &Facts, images: &Facts) -> Option<Finding> {
     let (learnt, tested) = (Classes::of(steps), Classes::of(images));
     let named_alike = match (&learnt, &tested) {
@@ -58,7 +59,7 @@ pub(super) fn unlike_training(model: usize, steps: &Facts, images: &Facts) -> Op
     Some(Finding::error(place, message).help("give both `decode` stages the same `labels`, in the same order"))
 }
 
-/// What masks are, in words that follow "the masks".
+/// Describes masks in words that continue "the masks".
 fn about(masks: Option<&Classes>) -> String {
     masks.map_or_else(|| "are binary".into(), |classes| format!("have the classes {}", listed(classes)))
 }
@@ -102,7 +103,7 @@ mod tests {
             (
                 1,
                 Some(&holes),
-                "the masks have pixels to ignore, and a model with one class leaves none out",
+                "the masks have ignored pixels, which a model with one class doesn't support",
                 "classes: 2, with",
             ),
         ] {

@@ -1,5 +1,5 @@
-//! The figures of an evaluation: those of vessel against background, or those of each class. They say what was predicted, for
-//! pictures, and how they are kept in a checkpoint.
+//! The figures of an evaluation: for vessel against background, or for each class. They also return the predictions for
+//! pictures, and are saved in checkpoints.
 
 use pipeline_contract::events::Named;
 use pipeline_contract::{Buffer, Metric, Result, Saved, StageError};
@@ -7,7 +7,7 @@ use pipeline_images::Classes;
 
 use crate::metrics::{Confusion, MeanDice, OneClass, PerClass, RocAuc, argmax};
 
-/// What is measured, in the order of [`Measured::values`].
+/// The names of the metrics, in the order of [`Measured::values`].
 pub(super) const METRICS: [Metric; 7] = [
     Metric::max("dice").shown_as("dice"),
     Metric::max("dice_pooled"),
@@ -18,7 +18,7 @@ pub(super) const METRICS: [Metric; 7] = [
     Metric::max("auc").shown_as("AUC"),
 ];
 
-/// What was predicted of an image.
+/// The prediction for an image.
 pub(super) enum Predicted {
     /// The probability of vessel, `[height, width]`.
     Vessel(Vec<f32>),
@@ -34,26 +34,26 @@ pub(super) struct Binary {
     roc: RocAuc,
 }
 
-/// What was measured so far.
+/// The figures so far.
 #[derive(Debug, Clone)]
 pub(super) enum Measured {
-    /// Of a model with one class.
+    /// For a model with one class.
     Binary(Box<Binary>),
-    /// Of a model with several.
+    /// For a model with several classes.
     Classes(PerClass),
 }
 
 impl Measured {
-    /// Before the first image.
+    /// Figures before the first image.
     pub fn new(classes: usize) -> Self {
         if classes > 1 { Self::Classes(PerClass::new(classes)) } else { Self::Binary(Box::default()) }
     }
 
-    /// Adds an image: logits `[classes, height, width]`, and labels `[height, width]`. A pixel is vessel when its probability is
-    /// above `threshold`; of several classes it is the one with the largest logit.
+    /// Adds an image: logits `[classes, height, width]`, and labels `[height, width]`. With one class, a pixel is vessel
+    /// when its probability is above `threshold`; with several, it gets the class with the largest logit.
     ///
     /// # Errors
-    /// When what was measured before is of another number of classes.
+    /// When the earlier figures are for a different number of classes.
     pub fn add(&mut self, logits: &[f32], labels: &[u8], threshold: f32) -> Result<Predicted> {
         match self {
             Self::Binary(binary) if logits.len() == labels.len() => {
@@ -74,7 +74,7 @@ impl Measured {
         }
     }
 
-    /// How many images there were.
+    /// The number of images.
     pub fn images(&self) -> u64 {
         match self {
             Self::Binary(binary) => binary.dice.images(),
@@ -82,8 +82,8 @@ impl Measured {
         }
     }
 
-    /// The [`METRICS`]. Of several classes each is the mean over all but the background; accuracy is over all pixels, and there is no
-    /// ROC curve.
+    /// The values of the [`METRICS`]. With several classes, each is the mean over all classes except the background;
+    /// accuracy is over all pixels, and there is no ROC curve.
     pub fn values(&self) -> [Option<f64>; METRICS.len()] {
         match self {
             Self::Binary(binary) => {
@@ -110,7 +110,7 @@ impl Measured {
         }
     }
 
-    /// The figures of each class but the background by its name; of a model with one class, none.
+    /// The figures of each class except the background, by class name; empty for a model with one class.
     pub fn by_class(&self, names: &Classes) -> Named<Named<Option<f64>>> {
         let Self::Classes(classes) = self else { return Named::default() };
         let figures = |OneClass { pooled, dice }: &OneClass| {
@@ -121,7 +121,7 @@ impl Measured {
         named.map(|(name, class)| (name.as_str(), figures(class))).collect()
     }
 
-    /// Keeps all of it.
+    /// Saves the figures.
     pub fn save(&self, saved: &mut Saved) -> Result<()> {
         saved.set("images", self.images())?;
         match self {
@@ -140,7 +140,7 @@ impl Measured {
         Ok(())
     }
 
-    /// What [`Self::save`] kept.
+    /// Restores what [`Self::save`] saved.
     pub fn restore(saved: &mut Saved) -> Result<Self> {
         let misfit = || StageError::new("the saved figures of the evaluation don't fit each other");
         let images = saved.count("images")?;
@@ -164,7 +164,7 @@ impl Measured {
     }
 }
 
-/// More than any run counts, so that counting on can't overflow.
+/// More pixels than any run counts; saved counts must stay below it so that further counting can't overflow.
 const MOST_PIXELS: u64 = 1 << 53;
 
 fn counts(confusion: &Confusion) -> [u64; 4] {

@@ -1,5 +1,5 @@
 //! The stages of the device's thread, one file per kind, each with its declaration.
-//! What they compute is in the modules above; here it meets the graph.
+//! The computations are in the modules above; here they are connected to the graph.
 
 mod accumulate;
 mod cleanup;

@@ -26,7 +26,7 @@ pub(super) fn kind() -> StageKind {
     .example("- {id: optim, use: optimizer_step, with: {adamw: {lr: 0.001, weight_decay: 0.01}, clip_norm: 1.0}}")
 }
 
-/// What a plan needs of an optimizer's options: how many values the optimizer keeps for each weight.
+/// For a plan: the number of values that an optimizer with these options keeps for each weight.
 pub(crate) fn optimizer_values(options: &serde_json::Value) -> Result<u64> {
     let misfit =
         |error| StageError::new(format!("the optimizer's options aren't those that `optimizer_step` declares: {error}"));
@@ -38,7 +38,7 @@ struct OptimizerStep {
     options: Options,
     lr: f64,
     optimizer: Optimizer,
-    /// Made with the first window.
+    /// Created with the first window.
     schedule: Option<Schedule>,
     cx: BuildContext,
     samples: u64,
@@ -47,10 +47,10 @@ struct OptimizerStep {
     network: Option<Shared>,
 }
 
-/// What is gathered over an epoch.
+/// The sums gathered over an epoch.
 struct Epoch {
     started: Instant,
-    /// Seconds of it that went by before the run was stopped and went on.
+    /// Seconds of this epoch that passed before the run was stopped and resumed.
     before: f64,
     loss: f64,
     samples: u64,
@@ -90,7 +90,7 @@ impl Sequential for OptimizerStep {
         let stepped = self.optimizer.step(&input, lr);
         network.lock()?.tell(&*self.cx.events, cx.epoch);
         let figures = stepped?;
-        // A discarded window bears the number of the step that it didn't become.
+        // A discarded window carries the number of the step that it would have been.
         let (loss, number) = (figures.loss(), self.optimizer.steps() + u64::from(figures.skipped));
         self.samples += count;
         if !figures.skipped {
@@ -143,7 +143,7 @@ impl Sequential for OptimizerStep {
 
     fn save(&mut self) -> Result<Saved> {
         let mut saved = Saved::default();
-        // Without a window there is nothing yet that the file doesn't say.
+        // Before the first window there is nothing to save that the file doesn't already say.
         if let Some(network) = &self.network {
             self.optimizer.save(&mut saved, &*network.lock()?)?;
             saved.set("samples", self.samples)?;
@@ -158,7 +158,8 @@ impl Sequential for OptimizerStep {
         if saved.values.is_empty() {
             return Ok(());
         }
-        let network: Shared = shelf.find().ok_or_else(|| StageError::new("the network of what was saved isn't there"))?;
+        let network: Shared =
+            shelf.find().ok_or_else(|| StageError::new("the checkpoint has an optimizer's state but no network"))?;
         self.optimizer.restore(&mut saved, &mut *network.lock()?)?;
         self.samples = saved.count("samples")?;
         let (loss, before) = (saved.get_float("epoch_loss")?, saved.get_float("epoch_seconds")?);
@@ -168,7 +169,7 @@ impl Sequential for OptimizerStep {
     }
 }
 
-/// JSON knows no infinity: an overflow is null.
+/// JSON has no infinity, so an overflow becomes null.
 fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }

@@ -1,10 +1,10 @@
-//! The options of a kind of this crate among those of another kind of the same role, which may have more.
-//! Each kind's own file says which they are.
+//! Picks the options of one of this crate's kinds out of those of another kind with the same role, which may have more.
+//! Each kind declares its options in its own file.
 
 use pipeline_contract::OptionSpec;
 use serde_json::{Map, Value};
 
-/// The options that are declared, without the others.
+/// Returns only the declared options.
 pub(super) fn own(options: &Value, declared: &[OptionSpec]) -> Value {
     let options = options.as_object().into_iter().flatten();
     let own = options.filter(|(name, _)| declared.iter().any(|option| option.name == name.as_str()));

@@ -1,5 +1,5 @@
-//! The picture that `evaluate` leaves: photograph, mask, prediction and overlay of a few test images under each other.
-//! How a row looks is the business of `pipeline_images`; here images are made small enough.
+//! The picture that `evaluate` writes: photograph, mask, prediction and overlay of a few test images, one image per row.
+//! `pipeline_images` draws the rows; here images are scaled down to fit.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::files::{failed, replace};
 /// Largest height and width of an image in the picture, in pixels.
 const LARGEST: usize = 512;
 
-/// A test image with what the network makes of it.
+/// A test image with the network's output for it.
 pub(super) struct Tensors {
     /// The sample's id.
     pub name: String,
@@ -24,15 +24,15 @@ pub(super) struct Tensors {
     pub image: Vec<u8>,
     /// Labels, `[height, width]`.
     pub mask: Vec<u8>,
-    /// Of vessel, `[height, width]`; of several classes `[classes, height, width]`.
+    /// Probabilities of vessel, `[height, width]`; with several classes `[classes, height, width]`.
     pub probabilities: Vec<f32>,
     /// Height and width in pixels.
     pub side: [usize; 2],
 }
 
-/// Writes test images as a safetensors file: for each sample `ID.image` (u8, `[height, width, 3]`), `ID.mask` (u8, `[height, width]`)
-/// and `ID.probability` (f32, `[height, width]`, or of several classes `[classes, height, width]`). Another program can hold its own
-/// figures against these.
+/// Writes test images as a safetensors file: for each sample `ID.image` (u8, `[height, width, 3]`), `ID.mask` (u8,
+/// `[height, width]`) and `ID.probability` (f32, `[height, width]`, or with several classes `[classes, height, width]`).
+/// Another program can compare its own figures with these.
 ///
 /// # Errors
 /// When it can't be written.
@@ -58,7 +58,7 @@ pub(super) fn write_tensors(path: &Path, images: &[Tensors]) -> Result<()> {
     replace(path, &safetensors::serialize(views, None).map_err(|error| failed(path, error))?)
 }
 
-/// Probabilities of classes from logits, `[classes, height, width]` both: softmax over the classes.
+/// Turns logits into class probabilities by softmax over the classes; both are `[classes, height, width]`.
 pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f32> {
     let pixels = logits.len() / classes.max(1);
     let of = |values: &[f32], pixel: usize| (0..classes).map(|class| values[class * pixels + pixel]).collect::<Vec<f32>>();
@@ -77,22 +77,22 @@ pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f32> {
 pub(super) struct Predictions(Vec<RgbImage>);
 
 impl Predictions {
-    /// Goes on with these rows.
+    /// Continues with these rows.
     pub(super) fn of(rows: Vec<RgbImage>) -> Self {
         Self(rows)
     }
 
-    /// The rows, one an image.
+    /// The rows, one per image.
     pub(super) fn rows(&self) -> &[RgbImage] {
         &self.0
     }
 
-    /// How many images there are.
+    /// The number of images.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Adds an image: RGB `[height, width, 3]`, labels `[height, width]` and what was predicted.
+    /// Adds an image: RGB `[height, width, 3]`, labels `[height, width]` and the prediction.
     pub(super) fn add(&mut self, image: &[u8], labels: &[u8], predicted: &Predicted, height: usize, width: usize) {
         let blocks = Blocks::of(height, width);
         let channel = |channel: usize| blocks.means(&|at| f32::from(image[at * 3 + channel]));
@@ -112,8 +112,8 @@ impl Predictions {
         });
     }
 
-    /// Writes the picture, replacing an older one only when all is on the disk; without images, none. Of several classes it ends with
-    /// their names and colours.
+    /// Writes the picture, replacing an older one only once the new one is completely on disk. Without images nothing is
+    /// written. With several classes the picture ends with their names and colours.
     pub(super) fn write(mut self, path: &Path, classes: Option<&Classes>) -> Result<()> {
         let Some(width) = self.0.iter().map(RgbImage::width).max() else { return Ok(()) };
         self.0.extend(classes.map(|classes| class_legend(classes, width as usize)));
@@ -123,20 +123,20 @@ impl Predictions {
     }
 }
 
-/// An image in blocks of pixels, each of which becomes one pixel of a smaller image.
+/// An image divided into blocks of pixels; each block becomes one pixel of a smaller image.
 struct Blocks {
     width: usize,
     /// Height and width of a block.
     block: [usize; 2],
-    /// How many blocks there are, above and beside each other.
+    /// The number of blocks: rows and columns.
     count: [usize; 2],
 }
 
 impl Blocks {
-    /// Blocks so large that no more than [`LARGEST`] are beside each other.
+    /// Chooses blocks large enough that no row or column has more than [`LARGEST`] of them.
     fn of(height: usize, width: usize) -> Self {
         let factor = height.max(width).div_ceil(LARGEST).max(1);
-        // A strip may be thinner than what becomes one pixel of its length.
+        // A thin strip may have fewer pixels across than a block has along its length.
         let (tall, wide) = (factor.min(height), factor.min(width));
         Self { width, block: [tall, wide], count: [height / tall, width / wide] }
     }
@@ -146,21 +146,21 @@ impl Blocks {
         self.count
     }
 
-    /// The places of the pixels of a block.
+    /// The indices of a block's pixels in the image.
     fn pixels(&self, block: usize) -> impl Iterator<Item = usize> {
         let ([tall, wide], width) = (self.block, self.width);
         let (top, left) = (block / self.count[1] * tall, block % self.count[1] * wide);
         (0..tall * wide).map(move |k| (top + k / wide) * width + left + k % wide)
     }
 
-    /// The mean over each block.
+    /// The mean of `value` over each block.
     fn means(&self, value: &dyn Fn(usize) -> f32) -> Vec<f32> {
         let [tall, wide] = self.block;
         let mean = |block| self.pixels(block).map(value).sum::<f32>() / (tall * wide) as f32;
         (0..self.count[0] * self.count[1]).map(mean).collect()
     }
 
-    /// The label that most pixels of each block have; of several that as many have, the largest, so that thin vessels stay.
+    /// The most frequent label of each block; of equally frequent ones the largest, so that thin vessels remain visible.
     fn most_frequent(&self, labels: &[u8]) -> Vec<u8> {
         let mut counts = [0_u32; 256];
         let most = |block| {

@@ -1,5 +1,5 @@
 //! The options of `optimizer_step`: which optimizer, which schedule, and how many steps the run has.
-//! Their declaration, their check and what they become.
+//! Declares and checks the options, and turns them into a rule and a schedule.
 
 use pipeline_contract::{
     BuildContext, Checked, Facts, Finding, OptionSpec, OptionType, Place, Result, StageError, StageKind, Variant, fact,
@@ -119,7 +119,7 @@ pub(super) fn declare(kind: StageKind) -> StageKind {
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let mut facts = inputs.first().cloned().unwrap_or_default();
     if !matches!(options.shape(), (Shape::Constant, _) | (_, Some(_))) {
-        // How long the run is decides every step then.
+        // Every step then depends on the length of the whole run.
         facts.set(fact::WHOLE_RUN, 1u64, "schedule");
     }
     let mut findings = Vec::new();
@@ -136,7 +136,8 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     Checked { facts, findings }
 }
 
-/// Steps of an epoch of so many samples: micro-batches of `batch`, windows of `accumulation`, the last of each shorter.
+/// Steps in an epoch of `samples` samples: micro-batches of `batch` samples, windows of `accumulation` micro-batches, the
+/// last of each possibly shorter.
 fn steps_per_epoch(facts: &Facts, samples: u64) -> u64 {
     let (batch, window) =
         (facts.integer(fact::BATCH).unwrap_or(1).max(1), facts.integer(fact::ACCUMULATION).unwrap_or(1).max(1));
@@ -166,7 +167,7 @@ impl Options {
         }
     }
 
-    /// The largest norm of a gradient.
+    /// The largest norm allowed for a window's gradient.
     pub(super) fn clip_norm(&self) -> Option<f64> {
         self.clip_norm
     }
@@ -179,8 +180,8 @@ impl Options {
         }
     }
 
-    /// The learning rates of the run. Asked when the first window is there: by then the sources have said how many samples
-    /// an epoch has, which for a folder nobody knows before it is listed.
+    /// The run's learning-rate schedule. Called when the first window arrives: by then the sources have reported how many
+    /// samples an epoch has, which for a folder isn't known until it is listed.
     pub(super) fn schedule(&self, lr: f64, cx: &BuildContext) -> Result<Schedule> {
         let (shape, given) = self.shape();
         let (warmup_steps, min_lr) = match self.schedule {
@@ -196,8 +197,10 @@ impl Options {
             (Shape::Constant, _) => 0,
             (_, Some(total)) => total,
             (_, None) => {
-                return Err(StageError::new("the schedule doesn't know how many steps the run has: the source doesn't say")
-                    .help("give total_steps"));
+                return Err(StageError::new(
+                    "the schedule needs the number of steps, and the source doesn't say how many samples it has",
+                )
+                .help("give total_steps"));
             }
         };
         Ok(Schedule { shape, lr, min_lr, warmup_steps, total_steps })

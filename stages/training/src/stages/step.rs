@@ -1,11 +1,11 @@
-//! What a step leaves behind for the stages after it.
-//! The figures of the step are recorded by `optimizer_step`.
+//! The payload that a step passes to the stages after it.
+//! `optimizer_step` records the figures of the step.
 
 use pipeline_contract::Payload;
 
 use crate::trainee::Shared;
 
-/// One step that was made.
+/// One completed step.
 #[derive(Clone)]
 pub struct Step {
     /// Its number, from 1 over the whole run.
@@ -19,7 +19,7 @@ pub struct Step {
 impl Payload for Step {
     const NAME: &'static str = "step";
 
-    /// Nothing: the network is the device's memory, and there is one.
+    /// Zero: the network is in device memory, and there is only one.
     fn bytes(&self) -> u64 {
         0
     }

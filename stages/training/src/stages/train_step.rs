@@ -1,5 +1,5 @@
 //! `train_step`: one forward and backward pass of the network over a micro-batch. It never changes weights.
-//! It opens the device and makes the network that the later stages of the device's thread share.
+//! It opens the device and creates the network, which the later stages on the device's thread share.
 
 use std::path::PathBuf;
 
@@ -76,7 +76,7 @@ pub(super) fn kind() -> StageKind {
             OptionType::Choice(Checkpointing::NAMES),
             "trainer.gradient_checkpointing",
             "none",
-            "what the backward pass makes again instead of keeping: nothing, the inside of blocks, all it can",
+            "what the backward pass recomputes instead of storing: nothing, the inside of each block, or all it can",
         ))
         .option(
             OptionSpec::from_key(
@@ -94,7 +94,7 @@ pub(super) fn kind() -> StageKind {
                 OptionType::Bytes,
                 "trainer.memory_budget",
                 0,
-                "device memory beyond which an allocation is refused and a smaller setting taken; 0: no limit",
+                "device memory limit; beyond it allocations are refused and a smaller setting is used; 0: no limit",
             )
             .limit(),
         )
@@ -121,7 +121,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let (height, width, batch) = (facts.integer(fact::HEIGHT), facts.integer(fact::WIDTH), facts.integer(fact::BATCH));
     let mut findings = Vec::new();
     let option = |name: &str| Place::Option(name.into());
-    // The name of the network; its options stand under it.
+    // The network's name is the key; its options are nested under it.
     let name = options.model.as_object().and_then(|model| model.keys().next()).cloned().unwrap_or_default();
     match networks::build(&options.model) {
         Err(error) => findings.push(helped(Finding::error(option(&format!("model.{name}")), error.message()), error.mend())),
@@ -129,7 +129,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
             let masks = Classes::of(&facts);
             let misfit = misfit(network.classes, masks.as_ref());
             let suits_masks = masks.is_some_and(|masks| loss::parse(&options.loss, masks.names.len()).is_ok());
-            // A loss that suits the masks, where the model doesn't, is no mistake of its own.
+            // If the model doesn't suit the masks but the loss does, only the model is reported.
             if let Err(error) = loss::parse(&options.loss, network.classes)
                 && !(misfit.is_some() && suits_masks)
             {
@@ -139,10 +139,11 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
                 let place = option(&format!("model.{name}.classes"));
                 findings.push(Finding::error(place, misfit.message).help(misfit.help));
             }
-            // `evaluate` compares its test images with these.
+            // `evaluate` checks its test images against these facts.
             facts.set(fact::MODEL_CLASSES, network.classes, &format!("model.{name}.classes"));
             facts.set(fact::STRIDE, network.stride as u64, "model");
-            // Each side by itself, so that both are reported and each points at what settled it.
+            // Check each side separately, so that both are reported and each finding points at the option that determined
+            // it.
             let fits = |height: usize, width: usize| network.accepts(batch.map_or(2, |b| b as usize), height, width).err();
             let (tall, stride) = (1 << 20, network.stride);
             let mut sides =
@@ -159,7 +160,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
                 findings.push(helped(Finding::error(place, error.message()), error.mend()));
             }
             if network.depends_on_batch() {
-                // `accumulate` holds its steps against this.
+                // `accumulate` checks its steps against this fact.
                 facts.set(fact::BATCH_NORM, 1u64, &format!("model.{name}.norm"));
                 if batch == Some(1) {
                     let message = "batch norm sees one image at a time: accumulation doesn't make its batch larger";
@@ -171,7 +172,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     Checked { facts, findings }
 }
 
-/// What to take instead of batch norm.
+/// The help text that suggests an alternative to batch norm.
 pub(super) const ALTERNATIVE: &str = "norm: group gives the same gradients with and without accumulation";
 
 fn helped(finding: Finding, help: Option<&str>) -> Finding {
@@ -199,21 +200,21 @@ impl Options {
     }
 }
 
-/// This kind's options among those of a trainer, which may have others besides.
+/// Parses this kind's options out of a trainer's, which may have more.
 fn parse(options: &Value) -> Result<Options> {
     let misfit = |error| StageError::new(format!("the trainer's options aren't those that `train_step` declares: {error}"));
     serde_json::from_value(own(options, &kind().options)).map_err(misfit)
 }
 
-/// What a comparison needs of a trainer's options: the loss, and the file to start from.
+/// For a comparison: the loss and the file of initial weights in a trainer's options.
 pub(crate) fn loss_and_init(options: &Value) -> Result<(Loss, Option<PathBuf>)> {
     let options = parse(options)?;
     let classes = networks::build(&options.model)?.classes;
     Ok((loss::parse(&options.loss, classes)?, options.init))
 }
 
-/// What a plan needs of a trainer's options: the network, the policies, the device's name. The device's allocator is set, since
-/// a plan may open the device before the run does.
+/// For a plan: the network, the loss, the policies and the device's name in a trainer's options. This also sets the device's
+/// memory pool, since a plan may open the device before the run does.
 pub(crate) fn training(options: &Value) -> Result<(Network, Loss, Setting, String)> {
     let options = parse(options)?;
     device::set_memory_pool(&options.device, &options.memory_pool)?;
@@ -246,7 +247,8 @@ impl TrainStep {
     }
 }
 
-/// How tests run out of memory: after so many charges in the environment's `PIPELINE_REFUSE_MEMORY_IN`.
+/// Lets tests run out of memory: the number of charges before a refusal, from the environment variable
+/// `PIPELINE_REFUSE_MEMORY_IN`.
 fn refusal() -> Option<u64> {
     std::env::var("PIPELINE_REFUSE_MEMORY_IN").ok()?.parse().ok()
 }

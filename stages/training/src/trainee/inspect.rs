@@ -1,5 +1,5 @@
-//! A look at a window that isn't finite. Its micro-batches are still there then, and the weights as they were, so the forward pass
-//! is made once more and its activations measured; training itself pays nothing for it.
+//! Inspects a window that isn't finite. Its micro-batches are still held and the weights are unchanged, so the forward pass
+//! is repeated and its activations are measured. Normal training pays nothing for this.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::memory::Tried;
 use crate::network::BlockNorm;
 
 impl Trainee {
-    /// The error of the open window, which would have become this step and isn't finite. What it found out is told with the
+    /// The error for the open window, which would have become step `step` and isn't finite. The findings are recorded by the
     /// next [`Self::tell`].
     pub(crate) fn not_finite(&mut self, step: u64, samples: &[Arc<str>], losses: Vec<f32>) -> StageError {
         let blocks = self.window_norms().map_err(|fault| StageError::from(fault).message().to_owned());
@@ -21,7 +21,7 @@ impl Trainee {
         error
     }
 
-    /// The norms over all micro-batches of the open window, in the parts that training makes of them.
+    /// The norms over all micro-batches of the open window, computed in the same parts as in training.
     fn window_norms(&self) -> Tried<Vec<BlockNorm>> {
         let mut sums: Vec<BlockNorm> = Vec::new();
         for batch in &self.window.journal {

@@ -1,4 +1,4 @@
-//! The report of a window whose losses or gradients aren't finite: whose they are, and in which block it began.
+//! The report on a window whose losses or gradients aren't finite: which samples are affected, and in which block it began.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use pipeline_contract::events::{BlockRms, NotFiniteEvent};
 
 use crate::network::BlockNorm;
 
-/// More are counted in the error; the event has all.
+/// The most samples named in the error, which only counts the rest; the event lists all.
 const MOST_NAMED: usize = 16;
 
 /// A window that isn't finite.
@@ -16,11 +16,11 @@ pub(super) struct NotFinite {
     pub step: u64,
     pub samples: Vec<Arc<str>>,
     pub losses: Vec<f32>,
-    /// In the order of the forward pass; or why nobody could look.
+    /// In the order of the forward pass; or the reason why they couldn't be measured.
     pub blocks: Result<Vec<BlockNorm>, String>,
 }
 
-/// JSON knows neither infinity nor NaN.
+/// JSON has neither infinity nor NaN.
 fn number(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
@@ -34,7 +34,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
 }
 
 impl NotFinite {
-    /// What is recorded of it. Epochs count from 0.
+    /// The event to record. `epoch` counts from 0.
     pub fn event(&self, epoch: u64) -> NotFiniteEvent {
         let block = |block: &BlockNorm| BlockRms { name: block.name.to_string(), rms: number(block.rms()) };
         NotFiniteEvent {
@@ -52,11 +52,11 @@ impl NotFinite {
         self.samples.iter().zip(&self.losses).filter(|(_, loss)| !loss.is_finite()).map(|(sample, _)| sample)
     }
 
-    /// Where it began, in words.
+    /// A description of where it began.
     fn place(&self) -> String {
         let blocks = match &self.blocks {
             Ok(blocks) => blocks,
-            Err(why) => return format!("in which block it began can't be told: {why}"),
+            Err(why) => return format!("the block where it began is unknown: {why}"),
         };
         match blocks.iter().position(|block| !block.squares.is_finite()) {
             Some(0) => "the images themselves are not finite".to_owned(),
@@ -68,12 +68,12 @@ impl NotFinite {
                 let largest = blocks.iter().max_by(|a, b| a.rms().total_cmp(&b.rms()));
                 let largest = largest
                     .map_or_else(String::new, |block| format!(" (the largest RMS is {:.3e}, in {})", block.rms(), block.name));
-                format!("the activations of all blocks are finite{largest}: it begins behind them")
+                format!("the activations of all blocks are finite{largest}: it begins after the last block")
             }
         }
     }
 
-    /// What the run ends with.
+    /// The error that ends the run.
     pub fn error(&self) -> StageError {
         let Self { step, samples, losses, .. } = self;
         let (window, place) = (listed(samples.iter()), self.place());

@@ -1,4 +1,4 @@
-//! The passes of a network in training, on the backend of its device.
+//! Runs the passes of a network in training on its device's backend.
 
 use std::ops::Range;
 
@@ -35,7 +35,7 @@ impl Work for Train<'_> {
     }
 }
 
-/// A forward pass: logits `[batch, classes, height, width]` in host memory; of a dry run, none.
+/// A forward pass: logits `[batch, classes, height, width]` in host memory; empty in a dry run.
 struct Predict<'a> {
     network: &'a Network,
     images: Images<'a>,
@@ -54,7 +54,7 @@ impl Work for Predict<'_> {
     }
 }
 
-/// One more forward pass, for the norms of what it makes.
+/// An extra forward pass that measures the norms of its activations.
 struct Norms<'a> {
     network: &'a Network,
     images: Images<'a>,
@@ -71,7 +71,7 @@ impl Work for Norms<'_> {
 }
 
 impl Trainee {
-    /// Works off one micro-batch of the journal, in parts of as many samples as the setting allows.
+    /// Processes one micro-batch of the journal, in parts of at most `setting.samples` samples.
     pub(super) fn work_off(&mut self, index: usize) -> Tried<()> {
         let journal = std::mem::take(&mut self.window.journal);
         let (count, most) = (journal[index].samples.len(), self.setting.samples.max(1));
@@ -93,7 +93,8 @@ impl Trainee {
         Ok(())
     }
 
-    /// Runs a pass that changes nothing: the tensors are shared, and what batch norm notes of it is thrown away.
+    /// Runs a pass that changes nothing: it works on a copy of the state that shares the tensors, and batch norm's updates
+    /// are thrown away.
     fn aside<W: Work>(&self, work: W) -> Tried<W::Output> {
         let (state, precision) = (&mut self.state.clone(), self.setting.precision);
         let site = Site { state, gradients: &mut [], precision, ledger: self.ledger.clone() };
@@ -104,7 +105,7 @@ impl Trainee {
         self.aside(Predict { network: &self.network, images, area, pass, is_read: true })
     }
 
-    /// Goes through an evaluation on a device that computes nothing: the logits aren't read.
+    /// Goes through an evaluation on a device in a dry run; the logits aren't read.
     pub(crate) fn rehearse_evaluation(&self, batch: &MicroBatch) -> Tried<()> {
         let most = batch.samples.len().min(self.setting.samples.max(1));
         let (images, _, area) = batch.part(0..most)?;
@@ -112,7 +113,7 @@ impl Trainee {
         self.aside(work).map(drop)
     }
 
-    /// Logits in evaluation, at most so many samples at a time.
+    /// Logits in evaluation mode, with at most `most` samples per pass.
     pub(super) fn predict_in_parts(&self, batch: &MicroBatch, most: usize) -> Tried<Vec<f32>> {
         let count = batch.samples.len();
         let mut logits = {
@@ -126,8 +127,8 @@ impl Trainee {
         Ok(logits)
     }
 
-    /// Logits of a micro-batch in training, `[batch, classes, height, width]`: batch norm uses the batch's statistics, and
-    /// forgets them.
+    /// Logits of a micro-batch in training mode, `[batch, classes, height, width]`: batch norm uses the batch's statistics
+    /// but doesn't update its running ones.
     ///
     /// # Errors
     /// When the images don't fit the network, or the device fails.
@@ -136,7 +137,7 @@ impl Trainee {
         Ok(self.forward(images, area, Pass::Train)?)
     }
 
-    /// The norms of the activations of some images, block by block.
+    /// The norms of the activations for some images, block by block.
     pub(super) fn norms(&self, images: Images<'_>, area: Area) -> Tried<Vec<BlockNorm>> {
         self.aside(Norms { network: &self.network, images, area })
     }

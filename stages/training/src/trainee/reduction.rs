@@ -1,5 +1,5 @@
 //! The one place where a window's gradients are complete and not yet used: between the last backward pass and the optimizer.
-//! What reduces gradients further (other machines, say) belongs here.
+//! Any further reduction of gradients (across machines, say) belongs here.
 
 use pipeline_contract::{Result, StageError};
 
@@ -7,28 +7,29 @@ use super::Trainee;
 use crate::backend;
 use crate::memory::Fault;
 
-/// A complete window: the gradients stay where they are summed; this says what they are to be divided by, and whether they can
-/// be used.
+/// A complete window. The gradients stay where they are summed; this gives the divisor for them and says whether they can be
+/// used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reduction {
     /// The loss of each sample of the window, in order.
     pub losses: Vec<f32>,
-    /// What the sums are divided by to give the mean gradient: samples times loss scale.
+    /// The divisor that turns the sums into the mean gradient: samples times loss scale.
     pub divisor: f64,
     /// The L2 norm of the mean gradient over all weights.
     pub norm: f64,
-    /// The loss scale that the window was made under.
+    /// The loss scale used for the window.
     pub loss_scale: f64,
-    /// False where a loss or the gradient is not finite: under a dynamic loss scale an overflow, otherwise an error.
+    /// False when a loss or the gradient is not finite, which is an overflow under a dynamic loss scale and an error
+    /// otherwise.
     pub finite: bool,
 }
 
 impl Trainee {
-    /// Completes the open window, which must hold so many samples. A device may tell only now that it had no memory for it; then
-    /// the window is made again under a smaller setting.
+    /// Completes the open window, which must hold `samples` samples. A device may only now report that it ran out of memory;
+    /// the window is then repeated under a smaller setting.
     ///
     /// # Errors
-    /// When the window holds another number of samples, or the device fails.
+    /// When the window holds a different number of samples, or the device fails.
     pub fn reduce(&mut self, samples: usize) -> Result<Reduction> {
         let (losses, sum_norm) = loop {
             let runtime = backend::of(self.state.device());

@@ -1,22 +1,22 @@
-//! The report of memory that was refused, and of what was done about it.
+//! The report on a refusal of memory and the response to it.
 
 use pipeline_contract::events::{RetryEvent, RetrySetting};
 
 use crate::memory::OutOfMemory;
 use crate::policy::Setting;
 
-/// One retry: what was refused, and what is done about it.
+/// One retry: what was refused, and the setting before and after.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Retry {
     pub short: OutOfMemory,
     pub from: Setting,
     pub to: Setting,
-    /// What training takes at the peak from then on, where the plan changed.
+    /// The planned peak of training from then on, in bytes, if the plan changed.
     pub planned: Option<u64>,
     pub samples: usize,
 }
 
-/// A setting as events have it.
+/// A setting in the form that events use.
 fn told(setting: &Setting, largest: usize) -> RetrySetting {
     RetrySetting {
         micro_batch: setting.samples.min(largest),
@@ -25,7 +25,7 @@ fn told(setting: &Setting, largest: usize) -> RetrySetting {
     }
 }
 
-/// The same for people.
+/// The same setting as readable text.
 pub(super) fn in_words(setting: &Setting, largest: usize) -> String {
     let Setting { precision, checkpointing, samples } = setting;
     let (samples, precision, checkpointing) = ((*samples).min(largest), precision.name(), checkpointing.name());
@@ -33,7 +33,7 @@ pub(super) fn in_words(setting: &Setting, largest: usize) -> String {
 }
 
 impl Retry {
-    /// What is recorded of it. Epochs count from 1.
+    /// The event to record. `epoch` counts from 1.
     pub fn event(&self, epoch: u64) -> RetryEvent {
         let Self { short, from, to, planned, samples } = self;
         RetryEvent {

@@ -1,6 +1,7 @@
-//! What happens when the device refuses memory. In the middle of a window: what the window held is freed, the next smaller
-//! setting is taken, and all of its samples are worked off again from the state of before. No sample is lost or seen twice.
-//! In an evaluation: fewer test images at a time. Elsewhere nothing is smaller, so it is asked for once more.
+//! Handles refusals of memory by the device. In the middle of a window, the window's memory is freed, the next smaller
+//! setting is taken, and all of the window's samples are processed again from the state before it. No sample is lost or seen
+//! twice. In an evaluation, fewer test images are processed at a time. Elsewhere there is no smaller setting, so the request
+//! is repeated once.
 
 use pipeline_contract::{Events, Result, StageError};
 
@@ -13,11 +14,11 @@ use crate::micro_batch::MicroBatch;
 use crate::policy::Setting;
 
 impl Trainee {
-    /// Adds a micro-batch to the open window; where memory is refused, falls to smaller settings until all of the window's
+    /// Adds a micro-batch to the open window; if memory is refused, moves to smaller settings until all of the window's
     /// micro-batches are done. Smaller settings stay for the rest of the run.
     ///
     /// # Errors
-    /// When memory is refused at the smallest setting, with what that needs; and what a device reports otherwise.
+    /// When memory is refused at the smallest setting (the help says how much that needs), or the device fails otherwise.
     pub fn add_or_retry(&mut self, batch: MicroBatch) -> Result<()> {
         match self.add(batch) {
             Ok(()) => Ok(()),
@@ -26,7 +27,7 @@ impl Trainee {
         }
     }
 
-    /// Makes the open window again with less and less, until nothing is refused.
+    /// Repeats the open window with smaller and smaller settings until nothing is refused.
     ///
     /// # Errors
     /// As [`Self::add_or_retry`].
@@ -43,8 +44,8 @@ impl Trainee {
         }
     }
 
-    /// Logits of a micro-batch, `[batch, 1, height, width]`, in evaluation: batch norm uses its running statistics. As many
-    /// samples at a time as the setting allows; where memory is refused, fewer for the rest of the run.
+    /// Logits of a micro-batch, `[batch, classes, height, width]`, in evaluation: batch norm uses its running statistics. Passes
+    /// hold as many samples as the setting allows; if memory is refused, fewer for the rest of the run.
     ///
     /// # Errors
     /// When the images don't fit the network, memory is refused for a single image, or the device fails otherwise.
@@ -69,11 +70,11 @@ impl Trainee {
         }
     }
 
-    /// Charges what no smaller setting lowers. Where it is refused, what the device's allocator holds without need is given
-    /// back, and it is asked for once more.
+    /// Charges memory that no smaller setting would reduce. If the charge is refused, the unused memory of the device's
+    /// allocator is given back and the charge is tried once more.
     ///
     /// # Errors
-    /// When it is refused again.
+    /// When the charge is refused again.
     pub(crate) fn reserve(&mut self, cause: Cause, bytes: u64) -> Result<Charge> {
         match self.ledger.charge(cause, bytes) {
             Err(Fault::Memory(short)) => {
@@ -91,13 +92,13 @@ impl Trainee {
         self.retries.push(retry);
     }
 
-    /// How often something was tried again since the last [`Self::tell`].
+    /// The number of retries since the last [`Self::tell`].
     pub fn retries(&self) -> usize {
         self.retries.len()
     }
 
-    /// Records what was tried again since the last call, a `retry` event each, and a window that wasn't finite as `not_finite`.
-    /// Epochs count from 0.
+    /// Records each retry since the last call as a `retry` event, and a window that wasn't finite as `not_finite`. `epoch`
+    /// counts from 0.
     pub fn tell(&mut self, events: &dyn Events, epoch: u64) {
         for retry in self.retries.drain(..) {
             events.record(retry.event(epoch + 1).into());
@@ -118,7 +119,7 @@ impl Trainee {
             loss: &self.loss,
             platform: Platform::of(self.state.device()),
         };
-        // What an allocator holds in reserve may be of sizes that nobody asks for any more.
+        // The allocator's reserved pages may have sizes that are no longer requested.
         device::give_back(self.state.device())?;
         match forecast::next(&demand, &short) {
             Some((to, forecast)) => {

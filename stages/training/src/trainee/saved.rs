@@ -1,5 +1,5 @@
-//! A network in training as it is kept in a checkpoint: tensors, policies, and the window that is open with its micro-batches,
-//! so that it can be made again when memory is refused after the run has gone on.
+//! A network in training as saved in a checkpoint: tensors, policies, and the open window with its micro-batches, so that
+//! the window can be repeated if memory is refused after the run resumes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::policy::Setting;
 use crate::precision::Precision;
 
 impl Trainee {
-    /// All that decides what the next passes compute.
+    /// Saves everything that determines what the next passes compute.
     ///
     /// # Errors
     /// What the device reports.
@@ -42,10 +42,10 @@ impl Trainee {
         Ok(kept)
     }
 
-    /// Takes up what [`Self::save`] gave.
+    /// Restores what [`Self::save`] returned.
     ///
     /// # Errors
-    /// When it is of another network, or memory is refused.
+    /// When it belongs to another network, or memory is refused.
     pub fn restore(&mut self, mut kept: Saved) -> Result<()> {
         let device = self.state.device().clone();
         self.state.trained = saved::take_like(&mut kept, "weights", &self.state.trained, &device)?;
@@ -65,8 +65,8 @@ impl Trainee {
             let statistics = saved::take_like(&mut kept, "statistics_before", &self.state.statistics, &device)?;
             self.window.before = (statistics, self.counters(kept.get("counters_before")?)?);
         }
-        // A smaller setting that a refusal of memory led to stays. One that the file changed since is the file's, and what was
-        // summed under the other is made again.
+        // A smaller setting that followed a refusal of memory is kept. If the file's setting has changed since, the file's
+        // is used, and the sums made under the old one are recomputed.
         if read(&kept.get("asked")?)? == self.asked {
             self.setting = read(&kept.get("setting")?)?;
         } else if !self.window.journal.is_empty() {
@@ -81,7 +81,7 @@ impl Trainee {
 }
 
 impl Trainee {
-    /// Counters, if they are of this network.
+    /// Returns the counters if they fit this network.
     fn counters(&self, counters: Vec<u64>) -> Result<Vec<u64>> {
         match counters.len() == self.state.counters.len() && counters.iter().all(|&count| count < 1 << 53) {
             true => Ok(counters),
@@ -90,7 +90,7 @@ impl Trainee {
     }
 }
 
-/// A setting by the names that files use.
+/// A setting, with the names that files use.
 fn written(setting: Setting) -> (String, String, u64) {
     (setting.precision.name().into(), setting.checkpointing.name().into(), setting.samples as u64)
 }

@@ -1,5 +1,5 @@
-//! A reference file, opened and checked: its network, its samples, and what PyTorch computed. It compares nothing.
-//! `tests/pytorch/make_reference.py` makes one.
+//! Opens and checks a reference file: its network, its samples, and PyTorch's results. The comparison itself is in `run`.
+//! `tests/pytorch/make_reference.py` generates such files.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -25,13 +25,13 @@ pub(super) struct Reference<'a> {
     pub(super) network: Network,
     pub(super) loss: Loss,
     pub(super) runs: Vec<Run>,
-    /// True where PyTorch's float32 is known to be within a tenth of the tight tolerances.
+    /// True when PyTorch's float32 is known to be within a tenth of the tight tolerances.
     pub(super) is_tight: bool,
-    /// All samples, height and width.
+    /// The number of samples in the file, and their height and width.
     area: Area,
 }
 
-/// What the metadata of a reference say as JSON, where it is of any network.
+/// The JSON metadata `config` of a reference that may hold any network.
 #[derive(Deserialize)]
 struct Config {
     network: String,
@@ -45,7 +45,7 @@ struct Config {
 
 impl Config {
     fn network(&self) -> Result<Network> {
-        // Input channels are read off the samples, and deep supervision has a shorter name here.
+        // The number of input channels follows from the samples, and deep supervision has a shorter name here.
         let name = |size: &String| if size == "deep" { "deep_supervision".to_owned() } else { size.clone() };
         let options = self.sizes.iter().filter(|(size, _)| *size != "cin");
         let sizes = options.map(|(size, value)| (name(size), value.clone()));
@@ -54,7 +54,8 @@ impl Config {
 }
 
 impl<'a> Reference<'a> {
-    /// Opens the bytes of a reference: of a U-Net (metadata `base`, `depth`, `norm`, `size`) or of any network (metadata `config`).
+    /// Opens the bytes of a reference, either for a U-Net (metadata `base`, `depth`, `norm`, `size`) or for any network
+    /// (metadata `config`).
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
         let file = weights::parse(bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| StageError::new(error.to_string()))?;
@@ -69,11 +70,11 @@ impl<'a> Reference<'a> {
 
     fn of_unet(file: SafeTensors<'a>, metadata: &HashMap<String, String>) -> Result<Self> {
         let text = |key: &str| {
-            let missing = || StageError::new(format!("the file's metadata don't say {key}"));
+            let missing = || StageError::new(format!("the file's metadata has no {key}"));
             metadata
                 .get(key)
                 .ok_or_else(missing)
-                .map_err(|error| error.help("tests/pytorch/make_reference.py, in the sources, makes one"))
+                .map_err(|error| error.help("tests/pytorch/make_reference.py in the source tree generates a reference"))
         };
         let number = |key: &str| {
             text(key)?.parse::<usize>().map_err(|_| StageError::new(format!("{key} in the file's metadata is no whole number")))
@@ -92,7 +93,7 @@ impl<'a> Reference<'a> {
         let batch = config.windows.iter().flatten().max().map_or(0, |last| last.saturating_add(1));
         let area = Area { batch, height: config.height, width: config.width };
         if batch < 2 {
-            return Err(StageError::new("a reference has two samples at least"));
+            return Err(StageError::new("a reference must have at least two samples"));
         }
         Ok(Self { file, network, loss, runs: windows(&config.windows), is_tight: true, area })
     }
@@ -107,13 +108,13 @@ impl<'a> Reference<'a> {
         weights::load(&self.network.layout, &self.file, "init.", device)
     }
 
-    /// The state after a run, on the CPU's side: name and values of every tensor of floats, and the counters.
+    /// The expected state after a run, in host memory: name and values of every float tensor, and the counters.
     pub(super) fn after(&self, run: &str) -> Result<Vec<(String, Vec<f64>)>> {
         let specs = self.network.layout.specs().iter();
         specs.map(|spec| Ok((spec.name.clone(), self.values(&format!("{run}.{}", spec.name), &spec.shape)?))).collect()
     }
 
-    /// Some of the samples.
+    /// The samples in a range.
     pub(super) fn samples(&self, range: Range<usize>) -> Result<MicroBatch> {
         let Area { batch, height, width } = self.area;
         let pixels = height * width;
@@ -144,12 +145,12 @@ impl<'a> Reference<'a> {
         })
     }
 
-    /// The reference logits of the first two samples: `logits`, or `eval.logits` where there are any.
+    /// The reference logits of the first two samples under `name`: `logits`, or `eval.logits` in a file that has them.
     pub(super) fn logits(&self, name: &str) -> Result<Vec<f64>> {
         self.values(name, &[2, self.network.classes, self.area.height, self.area.width])
     }
 
-    /// Any tensor as float64.
+    /// A tensor's values as float64.
     pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
         let found = self.file.tensor(name).map_or(Dtype::F32, |view| view.dtype());
         let view = weights::tensor(&self.file, name, shape, found)?;

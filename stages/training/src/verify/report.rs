@@ -1,4 +1,4 @@
-//! The result of a comparison: one row a figure, and the table that people read.
+//! The result of a comparison: one row per figure, and the printed table.
 //! It computes nothing.
 
 use std::fmt;
@@ -24,16 +24,16 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One compared figure.
+/// One figure that was compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// What it is part of: `logits`, `loss`, `grad`, `full.losses`, `full.weights`, ...
+    /// The group it belongs to: `logits`, `loss`, `grad`, `full.losses`, `full.weights`, ...
     pub group: String,
     /// Which figure of the group: a tensor's name, or a step.
     pub figure: String,
-    /// How far it is from the reference. Infinite when either is not a number.
+    /// The difference from the reference, measured as `kind` says. Infinite when either value is NaN.
     pub error: f64,
-    /// How far it may be.
+    /// The largest error allowed.
     pub tolerance: f64,
     /// How the error is measured.
     pub kind: Kind,
@@ -61,7 +61,7 @@ impl Report {
         self.rows.iter().all(Row::ok)
     }
 
-    /// The worst row of each group, and how many rows the group has; in the order of the groups.
+    /// The worst row of each group with the group's number of rows, in the order of the groups.
     pub fn worst(&self) -> Vec<(&Row, usize)> {
         let mut groups: Vec<(&Row, usize)> = Vec::new();
         for row in &self.rows {

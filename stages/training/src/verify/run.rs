@@ -1,5 +1,5 @@
-//! The comparison itself: runs what a reference holds through the stages' own code and measures the differences.
-//! Opening the file is `reference`'s, the table `report`'s.
+//! The comparison: runs a reference's samples through the stages' own code and measures the differences. `reference` opens
+//! the file; `report` prints the table.
 
 use std::ops::Range;
 use std::path::Path;
@@ -22,16 +22,17 @@ use crate::trainee::{Shared, Trainee};
 use crate::weights;
 use crate::window::{Gradients, Window};
 
-/// What the figures of a precision may differ by from PyTorch's in float64.
+/// The largest differences allowed between a precision's figures and PyTorch's in float64.
 #[derive(Clone, Copy)]
 struct Tolerances {
     /// Logits, relative L2.
     logits: f64,
     /// The gradient of each tensor, relative L2. PyTorch's own autocast is off by up to 4e-2 in fp16 and 9e-2 in bf16 here.
     gradient: f64,
-    /// A tensor's gradient that is smaller than this share of the whole gradient is measured against that share: where a norm
-    /// cancels a scale (one channel, say) the exact gradient is almost zero and only rounding of it is left. Half precision
-    /// rounds any tensor's gradient by what the maps' rounding makes of it, so there each is measured against the whole.
+    /// A tensor's gradient that is smaller than this share of the whole gradient is measured against that share: where a
+    /// norm cancels a scale (one channel, say) the exact gradient is almost zero and only its rounding is left. In half
+    /// precision the rounding of the maps affects every tensor's gradient, so each one is measured against the whole
+    /// gradient.
     floor: f64,
     /// Losses, relative.
     loss: f64,
@@ -43,7 +44,8 @@ struct Tolerances {
 }
 
 impl Tolerances {
-    /// `is_tight`: of a reference whose figures PyTorch's float32 meets within a tenth of these.
+    /// The tolerances for a precision. `is_tight` is for a reference whose figures PyTorch's float32 meets within a tenth of
+    /// them.
     fn of(precision: Precision, is_tight: bool) -> Self {
         let (logits, gradient, floor, loss, loss_adamw, weights, weights_adamw) = match precision {
             Precision::Float32 if is_tight => (2e-5, 1e-4, 1e-4, 1e-6, 1e-6, 3e-6, 3e-6),
@@ -57,23 +59,23 @@ impl Tolerances {
     }
 }
 
-/// The largest reference that is read, in bytes. A reference is a small network's.
+/// The largest reference accepted, in bytes. References are made from small networks.
 const LARGEST: u64 = 1 << 30;
 
-/// Compares this build on the device of a name, in a precision, with the reference file at `path`.
+/// Compares this build, on the named device and in a precision, with the reference file at `path`.
 ///
 /// # Errors
-/// When the file can't be read or is no reference, the device can't be had or can't do the precision. Differences are no error:
-/// see [`Report::ok`].
+/// When the file can't be read or isn't a reference, or the device can't be opened or doesn't support the precision.
+/// Differences aren't errors: see [`Report::ok`].
 pub fn verify(path: &Path, device: &str, precision: Precision) -> Result<Report> {
     let bytes = weights::read_file(path, LARGEST)?;
     verify_bytes(&bytes, device, precision).map_err(|error| error.context(path.display()))
 }
 
-/// As [`verify`], with the bytes of a reference file.
+/// Like [`verify`], with the bytes of a reference file.
 ///
 /// # Errors
-/// As those of [`verify`].
+/// The same as for [`verify`].
 pub fn verify_bytes(bytes: &[u8], device: &str, precision: Precision) -> Result<Report> {
     let opened = device::open(device)?;
     device::supports(&opened, precision)?;
@@ -93,7 +95,7 @@ fn compare(bytes: &[u8], opened: &Opened, precision: Precision) -> Result<Report
     Ok(Report { about: format!("{about}, mixed_precision {precision}, against PyTorch, on {}", opened.description), rows })
 }
 
-/// What is compared.
+/// The inputs of a comparison.
 struct Case<'a> {
     reference: Reference<'a>,
     device: &'a Device,
@@ -108,8 +110,8 @@ impl Case<'_> {
         Ok(Shared::new(Trainee::new(network, state, self.reference.loss.clone(), setting, Ledger::default())?))
     }
 
-    /// Every 8-bit value of every channel as the device makes a float of it, against the formula, in the precision: the same to
-    /// the last bit.
+    /// Compares how the device converts each 8-bit value of each channel to a float with the CPU's conversion, in the
+    /// precision; they must agree to the last bit.
     fn pixels(&self) -> Result<Row> {
         let cpu = device::open("cpu")?.device;
         let made = |device: &Device| backend::of(device).every_pixel(device, self.precision);
@@ -124,7 +126,7 @@ impl Case<'_> {
         ))
     }
 
-    /// Logits, loss and gradients of the first two samples.
+    /// Compares logits, loss and gradients of the first two samples.
     fn pass(&self, rows: &mut Vec<Row>) -> Result<()> {
         let (reference, tolerances) = (&self.reference, &self.tolerances);
         let (network, batch) = (self.share()?, reference.samples(0..2)?);
@@ -152,7 +154,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// A training run: its losses, and its weights and statistics at the end.
+    /// Compares a training run: its losses, and its weights and statistics at the end.
     fn train(&self, run: &Run, rows: &mut Vec<Row>) -> Result<()> {
         let (reference, tolerances) = (&self.reference, &self.tolerances);
         let (rate, loss, tolerance) = match run.rule {
@@ -166,7 +168,7 @@ impl Case<'_> {
             let figures = loop {
                 let Some(window) = self.window(&network, micro_batches)? else { break None };
                 let figures = optimizer.step(&window, rate)?;
-                // A window that overflowed float16 is none: here it is made again, under the lower loss scale.
+                // A window that overflowed in float16 isn't a step; repeat it with the lower loss scale.
                 if !figures.skipped {
                     break Some(figures);
                 }
@@ -179,7 +181,7 @@ impl Case<'_> {
         if reference.is_tight {
             let logits = widen(&trainee.predict(&reference.samples(0..2)?)?);
             let expected = reference.logits("eval.logits")?;
-            // After a run half precision has moved the weights too.
+            // After a run in half precision the weights differ too.
             let tolerance = if self.precision == Precision::Float32 { tolerances.logits } else { 1e-1 };
             rows.push(row("eval.logits", "x[0:2]", Kind::RelativeL2, tolerance, &logits, &expected));
         }
@@ -202,7 +204,7 @@ impl Case<'_> {
     }
 }
 
-/// Every tensor's values, in the order of the layout.
+/// The values of every tensor, in the order of the layout.
 fn state(network: &Network, state: &State) -> Vec<Result<Vec<f64>>> {
     let values = |spec: &TensorSpec| match spec.role {
         Role::Trained => Ok(widen(&weights::values(&state.trained[spec.slot])?)),

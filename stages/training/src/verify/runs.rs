@@ -19,13 +19,14 @@ fn ones(samples: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
     samples.map(|sample| sample..sample + 1).collect()
 }
 
-/// Windows of some samples each, in micro-batches of one.
+/// One run over windows of the given samples, in micro-batches of one.
 pub(super) fn windows(windows: &[Vec<usize>]) -> Vec<Run> {
     let windows = windows.iter().map(|window| ones(window.iter().copied())).collect();
     vec![Run { name: "accum", windows, rule: sgd() }]
 }
 
-/// Windows of four samples: whole, in micro-batches of one, with a short last one, and by AdamW.
+/// Four runs: windows of four samples as one micro-batch each, windows in micro-batches of one, a run with a short last
+/// window, and one with AdamW.
 pub(super) fn four() -> Vec<Run> {
     let adamw = Rule::Adam(Adam { betas: [0.9, 0.999], eps: 1e-3, weight_decay: 0.01, decoupled: true });
     let four = |step: usize| 4 * (step % 2)..4 * (step % 2) + 4;

@@ -1,5 +1,5 @@
-//! A window against the same samples as one batch, in a file's own settings: whether accumulation gives the gradients that
-//! it stands for, and if not, what breaks that.
+//! Compares a window with the same samples as one batch, in a file's own settings: whether accumulation gives the large
+//! batch's gradients, and if not, why.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,12 +21,13 @@ use crate::stages::loss_and_init;
 use crate::trainee::Trainee;
 use crate::weights;
 
-/// Micro-batches as they reach the training, gathered by a stage that stands in its place.
+/// Micro-batches as they reach the training stage, collected by a stage that stands in for it.
 #[derive(Debug, Clone, Default)]
 pub struct Collected(Arc<Mutex<Vec<Batch>>>);
 
 impl Collected {
-    /// The stand-in for a training stage: keeps the first `wanted` micro-batches and calls `enough` when it has them.
+    /// The stage that stands in for the training stage: it keeps the first `wanted` micro-batches and calls `enough` when it
+    /// has them.
     pub fn kind(&self, wanted: usize, enough: impl Fn() + Send + Sync + 'static) -> StageKind {
         let (collected, enough) = (self.clone(), Arc::new(enough));
         StageKind::sequential("collect", "keeps the first window", move |(): (), _| {
@@ -34,7 +35,7 @@ impl Collected {
         })
     }
 
-    /// The micro-batches.
+    /// Takes the collected micro-batches.
     pub fn take(&self) -> Vec<Batch> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -62,44 +63,46 @@ impl Sequential for Collect {
     }
 }
 
-/// The gradient of one group of tensors: how far the window's is from the batch's, relative to its L2 norm.
+/// The differences between the window's and the batch's gradients for one group of tensors, as relative L2 norms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    /// The block, as in the names of its tensors: `down.0`.
+    /// The block, as named in its tensors' names: `down.0`.
     pub name: String,
     /// Window against one batch, both in the file's settings.
     pub accumulation: f64,
-    /// Window against one batch in float32 without checkpointing: what the precision costs on top.
+    /// Window in the file's settings against one batch in float32 without checkpointing; this adds the error of the
+    /// precision.
     pub settings: f64,
-    /// That batch on a graphics device against the same on the CPU: what the device is wrong by. Nothing on the CPU.
+    /// The float32 batch on a graphics device against the same batch on the CPU: the device's error. `None` on the CPU.
     pub device: Option<f64>,
 }
 
-/// Up to where a graphics device is right in float32: its kernels may multiply with ten bits (TF32), which is off by a thousandth.
+/// The largest difference at which a graphics device counts as correct in float32: its kernels may multiply with ten bits
+/// (TF32), which gives errors of about a thousandth.
 const DEVICE_TOLERANCE: f64 = 1e-2;
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowReport {
     /// What was compared, in words.
     pub about: String,
     /// The groups, in the order of the network.
     pub groups: Vec<Group>,
-    /// Up to where a difference is rounding.
+    /// The largest difference that counts as rounding.
     pub tolerance: f64,
-    /// What makes window and batch differ, where they do.
+    /// The likely cause if window and batch differ.
     pub cause: Option<String>,
 }
 
 impl WindowReport {
-    /// True when the window's gradients are the batch's within rounding, and a graphics device's are the CPU's.
+    /// True when the window's gradients match the batch's within rounding, and a graphics device's match the CPU's.
     pub fn ok(&self) -> bool {
         self.groups.iter().all(|group| group.accumulation <= self.tolerance) && self.wrong().is_none()
     }
 
-    /// The group that a graphics device computes furthest from what it is, where that isn't rounding.
+    /// The group with the largest error on a graphics device, if that error is more than rounding.
     fn wrong(&self) -> Option<(&str, f64)> {
-        // What isn't a number is not within, whatever its sign.
+        // NaN is never within the tolerance, whatever its sign.
         let far = |far: f64| if far.is_nan() { f64::INFINITY } else { far };
         let of = |group: &'_ Group| group.device.map(far).filter(|&far| far > DEVICE_TOLERANCE);
         let wrong = self.groups.iter().filter_map(|group| Some((group.name.as_str(), of(group)?)));
@@ -137,8 +140,9 @@ impl fmt::Display for WindowReport {
     }
 }
 
-/// Compares the gradients of a window of micro-batches with those of the same samples as one batch; and on a graphics device those of the
-/// batch with the CPU's, at the very sizes that are trained: kernels are chosen by size, and may be wrong for some.
+/// Compares the gradients of a window of micro-batches with those of the same samples as one batch; on a graphics device it
+/// also compares the batch's gradients with the CPU's, at the sizes used in training, because kernels are chosen by size and
+/// may be wrong for some sizes.
 ///
 /// # Errors
 /// When there is no sample, the images differ in size, or the device fails.
@@ -162,7 +166,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
             trainee.scale = scale;
             parts.iter().try_for_each(|part| trainee.add_or_retry(part.clone().into()))?;
             let sums = trainee.gradients().iter().map(weights::values).collect::<Result<Vec<_>>>()?;
-            // A window that overflows is no window: training would lower the scale and take the next one.
+            // A window that overflows doesn't count: training would lower the scale and take the next one.
             if sums.iter().all(|sums| all_finite(sums)) || !scale.overflowed() {
                 let factor = 1.0 / (trainee.scale.scale() * samples as f64);
                 let mean = |sums: Vec<f32>| sums.iter().map(|&sum| (f64::from(sum) * factor) as f32).collect();
@@ -181,7 +185,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     let mut groups: Vec<(String, [f64; 6])> = Vec::new();
     let all = window.iter().zip(&batch).zip(exact.iter().zip(&here));
     for (spec, ((window, batch), (exact, here))) in job.network.layout.of(Role::Trained).zip(all) {
-        // `down.0.conv1.weight` is of `down.0`, `head.weight` of `head`.
+        // `down.0.conv1.weight` belongs to `down.0`, `head.weight` to `head`.
         let parts: Vec<&str> = spec.name.split('.').collect();
         let name = parts[..parts.len().saturating_sub(1).clamp(1, 2)].join(".");
         let pair = |of: &[f32], to: &[f32]| [distance(of, to), square(to)];
@@ -214,8 +218,8 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
     Ok(WindowReport { about, groups, tolerance, cause: (!agree).then(|| cause(job)) })
 }
 
-/// What of a training looks at more than one sample at a time. The losses don't: each sample has its own; and there is no
-/// dropout.
+/// Names the part of the training that depends on more than one sample at a time. The losses don't, since each sample has
+/// its own, and there is no dropout.
 fn cause(job: &Job) -> String {
     if job.batch_matters() {
         "batch norm takes its statistics from the micro-batch that it sees, not from the window; `norm: group` (or instance) \
@@ -228,7 +232,7 @@ fn cause(job: &Job) -> String {
     }
 }
 
-/// All samples of a window as one batch.
+/// Joins all samples of a window into one batch.
 fn joined(batches: &[Batch]) -> Result<Batch> {
     let mut batches = batches.iter();
     let none = || StageError::new("no sample reaches the training").help("look at the source's folder");

@@ -1,18 +1,20 @@
-//! The adjoint of the soft skeleton: from the derivative by each of its pixels to that by the plane's.
+//! The adjoint of the soft skeleton: from the derivative with respect to each of its pixels to the derivative with respect
+//! to the plane's.
 //!
-//! One less the skeleton is the product of `1 - d` over the erosions, so the derivative by one `d` is the product of the
-//! others. A minimum or maximum passes its upstream to the value that PyTorch's `max_pool2d` takes, the first one where
-//! several are equal; the smaller of a column's and a row's minimum, where equal, to both by halves, as `torch.minimum`.
+//! One minus the skeleton is the product of `1 - d` over the erosions, so the derivative with respect to one `d` is the
+//! product of the others. A minimum or maximum passes its upstream to the value that PyTorch's `max_pool2d` picks, the first
+//! of several equal ones. For the smaller of a column's and a row's minimum, a tie splits the upstream in halves, as in
+//! `torch.minimum`.
 
 use super::{Grid, max, min, rows};
 use crate::dispatch::Kernel;
 
-/// Stands for `1 - d` where that is less, so that one factor can be divided out of the product. Half of float32's epsilon.
+/// Lower bound for `1 - d`, so that one factor can be divided out of the product. Half of float32's epsilon.
 const LEAST: f32 = f32::EPSILON / 2.0;
 
-/// Makes the derivative by the plane. `memory` has [`Grid::adjoint`] values: the plane, of which only the rows must be
-/// filled, then `iterations + 1` planes for work, then the derivative by the skeleton (rows only), then more for work. The
-/// derivative by the plane is left in the first.
+/// Computes the derivative with respect to the plane. `memory` has [`Grid::adjoint`] values: the plane, of which only the
+/// rows must be filled, then `iterations + 1` work planes, then the derivative with respect to the skeleton (rows only),
+/// then more work space. The derivative with respect to the plane is left in the first.
 pub(in crate::loss) struct Adjoint<'a> {
     pub grid: Grid,
     pub iterations: usize,
@@ -73,7 +75,7 @@ fn shrink(grid: Grid, x: &[f32], maxima: &[f32], upstream: &mut [f32]) {
     }
 }
 
-/// Makes the derivative by `d` (`found`), and that by the maxima of rows.
+/// Computes the derivative with respect to `d` (`found`), and with respect to the row maxima.
 #[inline(always)]
 fn open_columns(grid: Grid, x: &[f32], maxima: &[f32], upstream: &[f32], found: &mut [f32], to: &mut [f32]) {
     let n = grid.width;
@@ -93,7 +95,7 @@ fn open_columns(grid: Grid, x: &[f32], maxima: &[f32], upstream: &[f32], found: 
     }
 }
 
-/// Adds the derivative by the values of which `maxima` are the rows' maxima.
+/// Adds the derivative with respect to the values whose row maxima are `maxima`.
 #[inline(always)]
 fn open_rows(grid: Grid, from: &[f32], maxima: &[f32], upstream: &[f32], to: &mut [f32], shifted: &mut Shifted<'_>) {
     let (stride, n) = (grid.stride(), grid.width);
@@ -113,7 +115,7 @@ fn open_rows(grid: Grid, from: &[f32], maxima: &[f32], upstream: &[f32], to: &mu
     }
 }
 
-/// Adds the derivative by the eroded values.
+/// Adds the derivative with respect to the eroded values.
 #[inline(always)]
 fn erode(grid: Grid, from: &[f32], upstream: &[f32], to: &mut [f32], shifted: &mut Shifted<'_>) {
     let (stride, n) = (grid.stride(), grid.width);
@@ -154,7 +156,8 @@ fn rows_mut(plane: &mut [f32], grid: Grid, y: usize) -> [&mut [f32]; 3] {
     [&mut above[1..][..n], &mut here[1..][..n], &mut below[1..][..n]]
 }
 
-/// What the pixels of a row pass to their left, to themselves and to their right: three rows with zeros around.
+/// What the pixels of a row pass to their left neighbour, to themselves and to their right neighbour: three rows padded with
+/// zeros.
 struct Shifted<'a> {
     values: &'a mut [f32],
     length: usize,
@@ -176,7 +179,7 @@ impl<'a> Shifted<'a> {
         [&mut left[2..][..n], &mut here[2..][..n], &mut right[2..][..n]]
     }
 
-    /// Adds them to a row with its border.
+    /// Adds the three rows to a row with its border.
     #[inline(always)]
     fn add(&self, row: &mut [f32]) {
         let n = row.len();

@@ -1,4 +1,4 @@
-//! The convolution by our kernels.
+//! The convolution, with our kernels.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The CPU's arithmetic over a network's tensors: what every layer's file here builds on.
+//! The CPU's arithmetic over a network's tensors, on which every layer's file here builds.
 
 use burn::tensor::Tensor;
 use pipeline_contract::StageError;
@@ -22,7 +22,7 @@ pub(crate) struct Cpu<'a> {
     pub(super) precision: Precision,
 }
 
-/// Runs a pass here.
+/// Runs a pass on the CPU.
 pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
     let Site { state, gradients, precision, ledger } = site;
     let mut e = Executor::new(Cpu { state, gradients, losses: Vec::new(), precision }, ledger);
@@ -81,7 +81,7 @@ impl Backend for Cpu<'_> {
         Ok(with!(self.precision, E => E::wrap(values::planes::<E>(images, area)?)))
     }
 
-    /// Images become floats as they are copied.
+    /// Images are converted to floats while they are copied.
     fn images_scratch(&self, _: Area) -> Scratch {
         Scratch::NONE
     }

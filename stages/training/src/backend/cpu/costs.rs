@@ -1,4 +1,4 @@
-//! What the CPU's operations take besides their inputs and results.
+//! The memory that the CPU's operations need besides their inputs and results.
 
 use pipeline_kernels as kernels;
 use pipeline_kernels::Area;
@@ -13,7 +13,7 @@ use crate::precision::Precision;
 pub(crate) struct CpuCosts;
 
 impl Costs for CpuCosts {
-    /// Images become floats as they are copied.
+    /// Images are converted to floats while they are copied.
     fn images(&self, _: Precision, _: Area) -> Scratch {
         Scratch::NONE
     }
@@ -31,12 +31,12 @@ impl Costs for CpuCosts {
     }
 }
 
-/// Scratch memory of so many float32 values.
+/// Scratch memory for this many float32 values.
 fn floats(count: usize) -> Scratch {
     Scratch::bytes((count * size_of::<f32>()) as u64)
 }
 
-/// float32 values of a convolution's workspace.
+/// Workspace of a convolution, in float32 values.
 pub(super) fn convolution(call: ConvolutionCall) -> usize {
     match call {
         ConvolutionCall::Forward { shape, .. } => kernels::convolve_workspace(shape),
@@ -45,7 +45,7 @@ pub(super) fn convolution(call: ConvolutionCall) -> usize {
     }
 }
 
-/// float32 values of a transposed convolution's workspace, in any direction.
+/// Workspace of a transposed convolution, forward or backward, in float32 values.
 pub(super) fn transposed(layer: &TransposedConvolution, area: Area) -> usize {
     kernels::upsample_workspace(layer.inputs, layer.outputs, area)
 }

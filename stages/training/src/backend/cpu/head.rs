@@ -1,4 +1,4 @@
-//! The head by our kernels.
+//! The head, with our kernels.
 
 use pipeline_kernels as kernels;
 

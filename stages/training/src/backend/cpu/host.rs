@@ -1,4 +1,4 @@
-//! The values of burn's tensors on the CPU as slices, without a copy: how our own kernels reach weights and gradients.
+//! The values of burn's tensors on the CPU as slices, without a copy: this is how our own kernels reach weights and gradients.
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;
@@ -11,7 +11,7 @@ fn elsewhere() -> StageError {
 /// Lets `work` read the values of a tensor on the CPU.
 ///
 /// # Errors
-/// When the tensor is on another device, or a view of another one: a bug.
+/// When the tensor is on another device, or is a view of another tensor: a bug.
 pub(crate) fn read<T>(tensor: &Tensor<1>, work: impl FnOnce(&[f32]) -> T) -> Result<T, StageError> {
     let primitive = tensor.clone().try_into_primitive::<Flex>().map_err(|_| elsewhere())?;
     if !primitive.is_contiguous() || primitive.layout().start_offset() != 0 {
@@ -21,10 +21,10 @@ pub(crate) fn read<T>(tensor: &Tensor<1>, work: impl FnOnce(&[f32]) -> T) -> Res
     Ok(work(&primitive.storage::<f32>()[..count]))
 }
 
-/// Lets `work` change the values of a tensor on the CPU; a tensor that shares its memory is copied first.
+/// Lets `work` change the values of a tensor on the CPU; a tensor with shared memory is copied first.
 ///
 /// # Errors
-/// When the tensor is on another device, or a view of another one: a bug.
+/// When the tensor is on another device, or is a view of another tensor: a bug.
 pub(crate) fn write<T>(tensor: &mut Tensor<1>, work: impl FnOnce(&mut [f32]) -> T) -> Result<T, StageError> {
     let mut result = None;
     tensor.inplace(|tensor| {

@@ -1,4 +1,4 @@
-//! The losses by our kernels.
+//! The losses, with our kernels.
 
 use pipeline_kernels as kernels;
 use pipeline_kernels::{Area, Targets};

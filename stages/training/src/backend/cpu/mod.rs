@@ -1,5 +1,5 @@
-//! The CPU: our own kernels. Maps are plain vectors in the precision of the pass, the norm and activation of an input are applied
-//! while it is read, and no operation allocates more than its output and its scratch memory.
+//! The CPU backend, with our own kernels. Maps are plain vectors in the precision of the pass, an input's norm and activation are
+//! applied while it is read, and no operation allocates more than its output and its scratch memory.
 
 mod convolution;
 mod core;

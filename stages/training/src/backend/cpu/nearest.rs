@@ -1,4 +1,4 @@
-//! Upsampling by nearest neighbour by our kernels.
+//! Nearest-neighbour upsampling, with our kernels.
 
 use pipeline_kernels as kernels;
 use pipeline_kernels::Area;

@@ -1,5 +1,5 @@
-//! The norms on the CPU: from sums per plane to what their readers apply, and the gradient.
-//! The sums over pixels are the kernels'; here are the few values per channel, in float64.
+//! The norms on the CPU: from sums per plane to the values that readers apply, and the gradient. The kernels compute the sums
+//! over pixels; the few values per channel are computed here, in float64.
 
 use pipeline_contract::StageError;
 use pipeline_kernels as kernels;
@@ -16,13 +16,13 @@ use crate::pass::{Map, Pass};
 /// Mean and sum of squared deviations of each plane of a map.
 pub(crate) struct Partial(Vec<[f64; 2]>);
 
-/// Mean and biased variance for each plane of all inputs together; planes that share statistics have the same.
+/// Mean and biased variance for each plane of all inputs together; planes that share statistics have the same values.
 pub(crate) struct Merged {
     means: Vec<f64>,
     variances: Vec<f64>,
 }
 
-/// Values of the planes of several inputs, as those of one map with all their channels, sample by sample.
+/// Joins the plane values of several inputs into those of one map with all their channels, sample by sample.
 fn joined<T: Copy>(batch: usize, parts: &[Vec<T>]) -> Vec<T> {
     let [only] = parts else {
         let of = |sample: usize| parts.iter().flat_map(move |part| part.chunks(part.len() / batch).nth(sample));
@@ -31,7 +31,7 @@ fn joined<T: Copy>(batch: usize, parts: &[Vec<T>]) -> Vec<T> {
     only.clone()
 }
 
-/// The other way.
+/// The inverse of [`joined`].
 fn split<T: Copy>(values: &[T], channels: usize, parts: impl Iterator<Item = usize>) -> Vec<Vec<T>> {
     let mut start = 0;
     parts
@@ -43,7 +43,7 @@ fn split<T: Copy>(values: &[T], channels: usize, parts: impl Iterator<Item = usi
         .collect()
 }
 
-/// Sums per plane to the sum over all planes that share a statistic, in the same shape; `values` is what each plane holds.
+/// For each plane, the sum over all planes that share its statistics; `values` holds one value per plane.
 fn shared(norm: &Norm, batch: usize, values: &[f64]) -> Vec<f64> {
     let channels = norm.channels;
     let mut sums = vec![0.0; values.len()];
@@ -62,7 +62,7 @@ fn shared(norm: &Norm, batch: usize, values: &[f64]) -> Vec<f64> {
     sums
 }
 
-/// How many planes share a statistic.
+/// How many planes share their statistics.
 fn sharers(norm: &Norm, batch: usize) -> usize {
     norm.sharers(batch, 1)
 }
@@ -77,7 +77,8 @@ impl NormBackend for Cpu<'_> {
         Ok(Partial(planes))
     }
 
-    /// Planes that share are merged by Chan's formula: deviations from their own means, and of those means.
+    /// Planes that share statistics are merged by Chan's formula: squared deviations from each plane's own mean, plus those of
+    /// the plane means.
     fn merge(&mut self, call: &NormCall<'_, Self>, partials: Vec<Partial>) -> Tried<Merged> {
         let (norm, area) = (call.norm, call.maps[0].area);
         let planes = joined(area.batch, &partials.into_iter().map(|partial| partial.0).collect::<Vec<_>>());
@@ -125,8 +126,8 @@ impl NormBackend for Cpu<'_> {
         self.finish(call, Merged { means, variances }, Pass::Evaluate)
     }
 
-    /// With g = upstream behind the activation's gradient and n = (x - mean) / std: dx = (scale * g - M(scale * g) - n * M(scale
-    /// * g * n)) / std, where M is the mean over the pixels that share the statistics (Ioffe and Szegedy, 2015).
+    /// With g = upstream after the activation's gradient and n = (x - mean) / std: dx = (scale * g - M(scale * g) - n * M(scale *
+    /// g * n)) / std, where M is the mean over the values that share the statistics (Ioffe and Szegedy, 2015).
     fn norm_gradient(&mut self, call: &NormCall<'_, Self>, statistics: &Statistics, upstream: &mut [Map<Values>]) -> Tried<()> {
         let (norm, area) = (call.norm, call.maps[0].area);
         let (batch, channels) = (area.batch, norm.channels);
@@ -178,7 +179,7 @@ impl NormBackend for Cpu<'_> {
     }
 }
 
-/// Moves the running statistics towards this batch's; the running variance is the unbiased one, as in PyTorch.
+/// Moves the running statistics towards this batch's statistics; the running variance is the unbiased one, as in PyTorch.
 fn follow(state: &mut State, norm: &Norm, running: &Running, merged: &Merged, count: usize) -> Result<(), StageError> {
     let unbiased = count as f64 / (count.max(2) - 1) as f64;
     for (slot, batch, factor) in [(running.mean, &merged.means, 1.0), (running.variance, &merged.variances, unbiased)] {

@@ -1,4 +1,4 @@
-//! Max pooling by our kernels.
+//! Max pooling, with our kernels.
 
 use pipeline_kernels as kernels;
 

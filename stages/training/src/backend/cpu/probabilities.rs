@@ -1,4 +1,4 @@
-//! Probabilities of logits by our kernels.
+//! Turns logits into probabilities, with our kernels.
 
 use pipeline_kernels as kernels;
 

@@ -50,7 +50,7 @@ impl Runtime for CpuRuntime {
     }
 }
 
-/// The step of one tensor.
+/// One tensor's part of an optimizer step.
 fn step(
     rule: &Rule,
     weight: &mut Tensor<1>,
@@ -72,7 +72,7 @@ fn step(
     write(weight, |weight| read(gradient, |gradient| first(weight, gradient)).flatten()).flatten()
 }
 
-/// Lets `work` change the values of a tensor, where there is one.
+/// Lets `work` change the values of a tensor, if there is one.
 fn lend<T>(tensor: Option<&mut Tensor<1>>, work: impl FnOnce(Option<&mut [f32]>) -> T) -> Result<T> {
     match tensor {
         Some(tensor) => write(tensor, |values| work(Some(values))),
@@ -80,7 +80,7 @@ fn lend<T>(tensor: Option<&mut Tensor<1>>, work: impl FnOnce(Option<&mut [f32]>)
     }
 }
 
-/// Every 8-bit value of every channel as the CPU's kernels make a float of it, `[3, 256]`.
+/// Every 8-bit value of every channel, converted to a float as the CPU's kernels do it, `[3, 256]`.
 fn every_pixel(precision: Precision) -> Vec<f32> {
     with!(precision, E => {
         let mut wide = vec![0.0; 3 * 256];

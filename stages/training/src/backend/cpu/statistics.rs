@@ -1,10 +1,10 @@
-//! What a norm gives on the CPU.
+//! The results of a norm on the CPU.
 
 use pipeline_kernels::Activation;
 
 use super::values::squares;
 
-/// What readers and the backward pass need of a norm, per plane (sample and channel) of each of its inputs.
+/// What readers and the backward pass need from a norm, per plane (sample and channel) of each of its inputs.
 #[derive(Debug, Clone)]
 pub(crate) struct Statistics {
     pub(super) parts: Vec<Part>,
@@ -18,7 +18,7 @@ pub(crate) struct Statistics {
 pub(super) struct Part {
     /// `[scale, shift]`: the norm of `x` is `scale * x + shift`.
     pub affine: Vec<[f32; 2]>,
-    /// What is taken off before the deviation is divided out.
+    /// The mean, which is subtracted before dividing by the deviation.
     pub means: Vec<f32>,
 }
 

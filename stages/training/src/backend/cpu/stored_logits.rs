@@ -1,4 +1,4 @@
-//! Logits as maps by our kernels.
+//! Logits as maps, with our kernels.
 
 use pipeline_kernels as kernels;
 

@@ -1,4 +1,4 @@
-//! Sums of maps, activations on maps, and means of logits by our kernels.
+//! Sums of maps, activations on maps, and means of logits, with our kernels.
 
 use pipeline_kernels as kernels;
 use pipeline_kernels::Activation;

@@ -1,4 +1,4 @@
-//! The transposed convolution by our kernels.
+//! The transposed convolution, with our kernels.
 
 use pipeline_kernels as kernels;
 use pipeline_kernels::Area;

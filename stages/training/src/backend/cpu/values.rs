@@ -1,4 +1,4 @@
-//! The values of a map on the CPU, in one of three types, and how images become one.
+//! The values of a map on the CPU, in one of three types, and the conversion of images into a map.
 
 use bytemuck::Zeroable;
 use half::{bf16, f16};
@@ -18,10 +18,10 @@ pub(crate) enum Values {
     BFloat16(Vec<bf16>),
 }
 
-/// A type of values with its variant.
+/// A value type and its variant of [`Values`].
 pub(crate) trait Store: Element + Zeroable {
     fn wrap(values: Vec<Self>) -> Values;
-    /// The values of a map of this type; none of a map of another one, which the kernels' size checks refuse.
+    /// The values of a map of this type. For a map of another type the slice is empty, which the kernels' size checks refuse.
     fn of(values: &Values) -> &[Self];
     fn of_mut(values: &mut Values) -> &mut [Self];
 }
@@ -46,11 +46,11 @@ macro_rules! stores {
 
 stores!(f32, Float32; f16, Float16; bf16, BFloat16);
 
-/// All zeros, in the system's zeroed pages, so nothing is written. Unlike `vec![0.0; count]` it doesn't end the process
-/// when the system has no such block.
+/// All zeros, from the system's zeroed pages, so nothing is written. Unlike `vec![0.0; count]` it doesn't abort the process when
+/// the system can't provide the memory.
 ///
 /// # Errors
-/// [`Fault::Memory`] then.
+/// [`Fault::Memory`] in that case.
 pub(crate) fn zeros<T: Zeroable>(count: usize) -> Tried<Vec<T>> {
     bytemuck::allocation::try_zeroed_vec(count).map_err(|()| Fault::refused(count * size_of::<T>()))
 }
@@ -64,7 +64,7 @@ impl Values {
         }
     }
 
-    /// As float32, without a copy where they are.
+    /// The values as float32; values that already are float32 aren't copied.
     pub fn into_floats(self) -> Vec<f32> {
         fn widen<E: Element>(values: &[E]) -> Vec<f32> {
             let mut wide = vec![0.0; values.len()];
@@ -79,7 +79,7 @@ impl Values {
     }
 }
 
-/// Runs the same lines for the type of a precision.
+/// Runs the same code with the type of a precision.
 macro_rules! with {
     ($precision:expr, $type:ident => $work:expr) => {
         match $precision {
@@ -100,10 +100,10 @@ macro_rules! with {
 }
 pub(crate) use with;
 
-/// Refuses images that are not as many values as their area says.
+/// Checks that the number of image values matches their area.
 ///
 /// # Errors
-/// Then; a bug of who made them.
+/// When it doesn't: a bug of the caller.
 pub(crate) fn fit(held: usize, area: Area) -> Tried<()> {
     if held == area.values(3) && held > 0 {
         return Ok(());
@@ -113,8 +113,8 @@ pub(crate) fn fit(held: usize, area: Area) -> Tried<()> {
     Err(StageError::new(message).into())
 }
 
-/// What each 8-bit pixel becomes, `(pixel / 255 - mean) / std`, a table of 256 a channel: no division per pixel, and each value
-/// exactly as in the formula.
+/// The float that each 8-bit pixel becomes, `(pixel / 255 - mean) / std`, as a table of 256 values per channel: no division per
+/// pixel, and each value exactly as the formula gives it.
 pub(crate) fn tables<E: Store>(normalization: &Normalization) -> [Vec<E>; 3] {
     std::array::from_fn(|channel| {
         let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
@@ -125,10 +125,10 @@ pub(crate) fn tables<E: Store>(normalization: &Normalization) -> [Vec<E>; 3] {
     })
 }
 
-/// `[batch, 3, height, width]` of images; 8-bit pixels by [`tables`].
+/// Images as `[batch, 3, height, width]`; 8-bit pixels are converted with [`tables`].
 ///
 /// # Errors
-/// When there are not as many values as the area says, a bug of who made them; or no memory.
+/// When the number of values doesn't match the area (a bug of the caller), or memory is short.
 pub(crate) fn planes<E: Store>(images: Images<'_>, area: Area) -> Tried<Vec<E>> {
     let (count, pixels) = (area.values(3), area.pixels());
     let held = match images {
@@ -153,7 +153,7 @@ pub(crate) fn planes<E: Store>(images: Images<'_>, area: Area) -> Tried<Vec<E>> 
     Ok(out)
 }
 
-/// The sum of squares in float64, which holds those of all float32 values.
+/// The sum of squares in float64, which can hold the squares of all float32 values.
 pub(crate) fn squares<E: Element>(values: &[E]) -> f64 {
     let mut wide = [0.0; 256];
     let mut sum = 0.0;

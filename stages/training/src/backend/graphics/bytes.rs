@@ -1,5 +1,5 @@
-//! 8-bit images and masks on their way to a device: they cross as bytes, four to an integer (WGSL has no smaller type), and
-//! are taken apart there.
+//! 8-bit images and masks on their way to a device: they are transferred as bytes, four to an integer (WGSL has no smaller type),
+//! and unpacked there.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use pipeline_contract::Result;
@@ -12,7 +12,7 @@ use crate::backend::work::NORMALIZATION;
 use crate::precision::Precision;
 use crate::weights;
 
-/// Integers of bytes, on the device: each from 0 to 255, in their order.
+/// Unpacks bytes on the device into integers from 0 to 255, in order.
 pub(super) fn unpack(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
     let (whole, rest) = bytes.as_chunks::<4>();
     let mut words: Vec<i32> = whole.iter().map(|&four| i32::from_le_bytes(four)).collect();
@@ -25,13 +25,13 @@ pub(super) fn unpack(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
     // Uploaded flat: rows would be padded.
     let words = Tensor::<1, Int>::from_data(TensorData::new(words, [count]), (device, DType::I32)).reshape([count, 1]);
     let shifts = Tensor::<1, Int>::arange_step(0..32, 8, (device, DType::I32)).reshape([1, 4]);
-    // The shift of a negative integer brings ones in from the left, which the mask takes off.
+    // Shifting a negative integer brings ones in from the left, which the mask removes.
     let unpacked = words.bitwise_right_shift(shifts).bitwise_and_scalar(255).reshape([4 * count]);
     if rest.is_empty() { unpacked } else { unpacked.narrow(0, 0, bytes.len()) }
 }
 
-/// 8-bit images `[batch, height, width, 3]` as `[batch, 3, height, width]` in a precision: each pixel is looked up in the
-/// table that the CPU's kernels use, so the values are theirs to the last bit, however a device divides and rounds.
+/// 8-bit images `[batch, height, width, 3]` as `[batch, 3, height, width]` in the given precision. Each pixel is looked up in the
+/// table that the CPU's kernels use, so the values match the CPU's to the last bit, however a device divides and rounds.
 pub(super) fn images(
     pixels: &[u8],
     normalization: &Normalization,
@@ -55,7 +55,8 @@ pub(super) fn masks(masks: &[u8], device: &Device) -> Tensor<1> {
     unpack(masks, device).clamp_max(1).cast(FloatDType::F32)
 }
 
-/// Every 8-bit value of every channel as a device makes it a float in a precision: float32, `[3, 256]`.
+/// Every 8-bit value of every channel, converted to a float of the given precision on the device; returned as float32,
+/// `[3, 256]`.
 ///
 /// # Errors
 /// What the device reports.
@@ -75,13 +76,13 @@ mod tests {
     use crate::backend::cpu::planes;
     use crate::pass::Images;
 
-    /// The CPU by burn's tensors, and wgpu where this build and this machine have it.
+    /// The CPU through burn's tensors, and wgpu if this build and this machine have it.
     fn devices() -> Vec<Device> {
         let opened = ["cpu", "wgpu"].map(|name| crate::device::open(name).map_err(|error| eprintln!("skipped: {error}")));
         opened.into_iter().flatten().map(|opened| opened.device).collect()
     }
 
-    /// Every byte in every channel and at every place of an integer; 3 x 5 x 7 leaves the last integer incomplete.
+    /// Every byte value in every channel and at every position within an integer; 3 x 5 x 7 leaves the last integer incomplete.
     fn bytes(count: usize) -> Vec<u8> {
         (0..count).map(|at| (at * 7 + at / 256) as u8).collect()
     }

@@ -1,4 +1,4 @@
-//! The convolution: burn's direct kernels for the map and the gradient of the input, products of matrices for the weights'.
+//! The convolution: burn's direct kernels for the map and the input gradient, matrix products for the weight gradient.
 
 use std::ops::Range;
 
@@ -22,8 +22,8 @@ fn padding(geometry: Geometry) -> usize {
     if geometry.size % 2 == 1 { geometry.dilation * (geometry.size / 2) } else { 0 }
 }
 
-/// What each output of a convolution reads of a map at one tap: `[batch, channels, height / stride, width / stride]`. `padded` has
-/// the convolution's zeros around it.
+/// What each output of a convolution reads from a map at one tap: `[batch, channels, height / stride, width / stride]`. `padded`
+/// is the map with the convolution's zeros around it.
 fn tap(padded: &Tensor<4>, geometry: Geometry, at: usize, area: Area) -> Tensor<4> {
     let Area { batch, height, width } = area;
     let Geometry { size, stride, dilation } = geometry;
@@ -56,7 +56,8 @@ impl ConvolutionBackend for Graphics<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
         let size = layer.geometry.size;
         let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]);
-        // What several inputs come to is added up: concatenated they would be the largest map of all, twice as large as any other.
+        // The contributions of several inputs are added up: concatenated, the inputs would be the largest map of all, twice as
+        // large as any other.
         let (mut sum, mut before) = (None, 0);
         for input in inputs {
             let channels = input.map.channels;
@@ -84,11 +85,11 @@ impl ConvolutionBackend for Graphics<'_> {
             let inputs = inputs.iter().map(|input| self.read(input)).collect();
             return self.gather(layer.weight, kernels::convolve_weight(inputs, upstream)?);
         }
-        // A product of matrices over pixels for each tap and input, in float32.
+        // One matrix product over pixels for each tap and input, in float32.
         let (pixels, p, mut parts) = (rows(upstream), padding(geometry), Vec::new());
         for input in inputs {
             let x = self.activated(self.read(input))?;
-            // What a stride skips behind the last tap is sliced with it.
+            // The pixels that a stride skips after the last tap are sliced along with it.
             let far = p.max(geometry.size - 1);
             let padded = if far > 0 { x.pad((p, far, p, far), PadMode::Constant(0.0)) } else { x };
             let mut taps = Vec::new();
@@ -114,7 +115,7 @@ impl ConvolutionBackend for Graphics<'_> {
         let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]);
         let weight = weight.narrow(1, wanted.start, wanted.len());
         if geometry == Geometry::THREE {
-            // A convolution with the kernel turned by 180 degrees and transposed.
+            // A convolution with the kernel rotated by 180 degrees and transposed.
             let weight = weight.swap_dims(0, 1).flip([2, 3]);
             return Ok(self.convolved(upstream.data.clone(), weight, geometry));
         }

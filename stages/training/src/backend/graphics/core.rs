@@ -1,4 +1,4 @@
-//! A graphics device's arithmetic over a network's tensors: what every layer's file here builds on.
+//! A graphics device's arithmetic over a network's tensors, on which every layer's file here builds.
 
 use burn::tensor::{Device, Tensor};
 use pipeline_contract::StageError;
@@ -19,18 +19,19 @@ use crate::parameters::{State, upload};
 use crate::pass::{Backend, Executor, Images, Input, Map, Scratch};
 use crate::precision::Precision;
 
-/// A device's arithmetic over a network's tensors. Maps are in the precision of the pass; convolutions compute and sum in it where the
-/// device has matrix units for it, and in float32 elsewhere. Statistics, losses and all sums over pixels are float32.
+/// A device's arithmetic over a network's tensors. Maps are in the precision of the pass; convolutions compute and sum in that
+/// precision where the device has matrix units for it, and in float32 elsewhere. Statistics, losses and all sums over pixels are
+/// float32.
 pub(crate) struct Graphics<'a> {
     pub(super) state: &'a mut State,
     gradients: &'a mut [Tensor<1>],
-    /// The losses of the samples, a tensor per micro-batch.
+    /// The losses of the samples, one tensor per micro-batch.
     pub(super) losses: Vec<Tensor<1>>,
     pub(super) precision: Precision,
     ledger: Ledger,
 }
 
-/// Runs a pass here.
+/// Runs a pass on the device.
 pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
     let Site { state, gradients, precision, ledger } = site;
     guarded(&ledger.clone(), || {
@@ -54,7 +55,7 @@ impl Graphics<'_> {
         }
     }
 
-    /// A trained tensor, float32.
+    /// A trained tensor, in float32.
     pub(super) fn weight<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
         self.state.trained[slot].clone().reshape(shape)
     }
@@ -68,7 +69,7 @@ impl Graphics<'_> {
         Ok(())
     }
 
-    /// Whether half precision is only how maps are stored, and arithmetic on them is float32.
+    /// Whether half precision is only the storage type of maps, and arithmetic on them is float32.
     pub(super) fn only_stores_half(&self) -> bool {
         self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)
     }
@@ -81,7 +82,7 @@ impl Graphics<'_> {
         }
     }
 
-    /// An input as a tensor: norm and activation applied.
+    /// An input as a tensor, with norm and activation applied.
     pub(super) fn activated(&self, read: Read) -> Tried<Tensor<4>> {
         Ok(match read {
             Read::Plain(map) => map,
@@ -89,8 +90,8 @@ impl Graphics<'_> {
         })
     }
 
-    /// A tensor's values in host memory. A device may report here that it had no memory for what the tensor was made of: its
-    /// work is done in its own time.
+    /// A tensor's values in host memory. A device works asynchronously, so it may only report here that it ran out of memory for
+    /// the operations that computed the tensor.
     pub(super) fn download<const D: usize>(&self, tensor: Tensor<D>) -> Tried<Vec<f32>> {
         tensor.try_into_vec_as().map_err(|error| failure(&self.ledger, &format!("{error:?}")))
     }
@@ -136,7 +137,7 @@ impl Backend for Graphics<'_> {
 
     fn zeros(&mut self, channels: usize, area: Area, precision: Precision) -> Tried<Tensor<4>> {
         let Area { batch, height, width } = area;
-        // Channels last in memory, as convolutions give it.
+        // Channels last in memory, as convolutions return it.
         let zeros = Tensor::zeros([batch, height, width, channels], (&self.device(), precision.dtype()));
         Ok(zeros.permute([0, 3, 1, 2]))
     }
@@ -148,8 +149,8 @@ impl Backend for Graphics<'_> {
     }
 
     fn squares(&mut self, map: &Map<Tensor<4>>) -> Tried<f64> {
-        // In host memory: float32 doesn't hold the squares of what is about to overflow, and compilers of graphics devices may
-        // assume that nothing is infinite.
+        // In host memory: float32 can't hold the squares of values that are about to overflow, and compilers for graphics devices
+        // may assume that nothing is infinite.
         match map.data.clone().try_into_vec_as::<f32>() {
             Ok(values) => Ok(squares(&values)),
             Err(error) => Err(device::failed(&format!("{error:?}")).into()),

@@ -1,4 +1,5 @@
-//! What the operations of a graphics device take besides their inputs and results. In every build, since a plan may be asked for.
+//! The memory that a graphics device's operations need besides their inputs and results. Part of every build, since any build may
+//! be asked for a plan.
 
 use std::ops::RangeInclusive;
 
@@ -10,21 +11,21 @@ use crate::loss::Loss;
 use crate::pass::Scratch;
 use crate::precision::Precision;
 
-/// How many values are written side by side for a gradient of weights at a time, unless a single row has more: as many as the
-/// map itself has where that is within the range, so that it takes no more memory than the forward pass.
+/// How many im2col values are written at a time for a weight gradient, unless a single row has more: as many as the map itself
+/// has, if that is within the range, so that the gradient takes no more memory than the forward pass.
 pub(super) const NEIGHBOURS: RangeInclusive<usize> = 1 << 20..=1 << 23;
 
 /// The costs of a graphics device's operations.
 pub(crate) struct GraphicsCosts;
 
 impl Costs for GraphicsCosts {
-    /// The bytes as they came, and each as an integer.
+    /// The transferred bytes, and each as an integer.
     fn images(&self, _: Precision, area: Area) -> Scratch {
         Scratch::bytes(area.values(3) as u64 + wide(3, area))
     }
 
-    /// What a convolution reads through a norm is written before it, and what it makes of several inputs is added up; in half
-    /// precision it reads copies of its weights.
+    /// A convolution's input that is read through a norm is written out first, and the results for several inputs are added up;
+    /// in half precision the convolution reads copies of its weights.
     fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
         let narrowed = |values: usize| if precision == Precision::Float32 { 0 } else { values as u64 * 2 };
@@ -36,7 +37,7 @@ impl Costs for GraphicsCosts {
                 let largest = map(normed, area).max(map(outputs, out));
                 Scratch::bytes(narrowed(weights) + map(normed, area).max(sum)).largest(largest)
             }
-            // The neighbours of some pixels, and their products before these are summed.
+            // The im2col values of some pixels, and their products before these are summed.
             ConvolutionCall::Weight { shape } => {
                 let ConvolutionShape { inputs, outputs, area, .. } = shape;
                 let neighbours =
@@ -60,7 +61,7 @@ impl Costs for GraphicsCosts {
         Scratch::bytes(bytes).largest(blocks)
     }
 
-    /// The masks as floats, made from integers.
+    /// The masks as floats, converted from integers.
     fn loss(&self, _: &Loss, _: usize, area: Area) -> Scratch {
         Scratch::bytes(2 * wide(1, area))
     }

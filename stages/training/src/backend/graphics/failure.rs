@@ -1,4 +1,4 @@
-//! What a graphics device's failures mean: backends panic, and speak of memory in many words.
+//! What a graphics device's failures mean: backends panic, and word out-of-memory errors in many ways.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,13 +7,13 @@ use pipeline_contract::panic_words;
 use crate::device;
 use crate::memory::{Fault, Ledger, Tried};
 
-/// Runs work on a device whose backend panics when it can't have memory.
+/// Runs work on a device whose backend panics when it can't get memory.
 pub(super) fn guarded<T>(ledger: &Ledger, work: impl FnOnce() -> Tried<T>) -> Tried<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(failure(ledger, panic_words(&*panic).unwrap_or("it didn't say why"))))
 }
 
-/// What a device's words mean: no memory, or anything else.
+/// What a device's message means: out of memory, or something else.
 pub(super) fn failure(ledger: &Ledger, message: &str) -> Fault {
     let lower = message.to_lowercase();
     let memory = ["out of memory", "outofmemory", "out_of_memory", "not enough memory", "allocat", "buffertoobig"];

@@ -1,4 +1,4 @@
-//! The head: one kernel through the norm, products of matrices on a plain map.
+//! The head: one kernel where the input is read through a norm, matrix products on a plain map.
 
 use burn::tensor::Tensor;
 use pipeline_kernels::Area;
@@ -29,7 +29,7 @@ impl HeadBackend for Graphics<'_> {
         self.gather(layer.bias, kernels::head_bias(upstream.clone())?)?;
         match self.read(&input) {
             Read::Normed(normed) => self.gather(layer.weight, kernels::head_weight(normed, upstream)?),
-            // By the kernel that sums pixels in pieces: a product over a million pixels would lose digits.
+            // Uses the kernel that sums pixels in pieces: a product over a million pixels would lose digits.
             Read::Plain(map) => {
                 let gradient = kernels::upsample_weight(wide(map), rows(upstream))?;
                 self.gather(layer.weight, gradient.transpose())

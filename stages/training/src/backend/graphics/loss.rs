@@ -1,5 +1,5 @@
-//! The losses on a graphics device: cross-entropy and Dice by one kernel, other terms by tensors, and a loss with clDice on the
-//! host, by the CPU's kernels.
+//! The losses on a graphics device: plain cross-entropy and Dice in one kernel, other terms with tensors, and a loss with clDice
+//! on the host, with the CPU's kernels.
 
 use burn::tensor::activation::{log_softmax, relu, sigmoid};
 use burn::tensor::{DType, Int, Tensor, TensorData};
@@ -19,7 +19,7 @@ use crate::pass::{Map, Scratch};
 /// Keeps ratios of sums defined on empty masks, as on the CPU.
 const EPSILON: f64 = 1e-5;
 
-/// Logits and labels of samples, `[batch, pixels]`, and what terms are made of.
+/// Logits and labels of samples, `[batch, pixels]`, and what the terms are computed from.
 struct Binary {
     z: Tensor<2>,
     y: Tensor<2>,
@@ -28,7 +28,7 @@ struct Binary {
     side: [usize; 2],
 }
 
-/// The sums over each sample's pixels, `[batch, 1]`: of rows first, so that no loop is longer than a side.
+/// The sums over each sample's pixels, `[batch, 1]`: rows are summed first, so that no loop is longer than a side.
 fn sums(values: Tensor<2>, [height, width]: [usize; 2]) -> Tensor<2> {
     let [batch, _] = values.dims();
     values.reshape([batch * height, width]).sum_dim(1).reshape([batch, height]).sum_dim(1)
@@ -48,7 +48,7 @@ impl Binary {
         sums(values, self.side)
     }
 
-    /// A term's loss of each sample `[batch, 1]`, and the gradient of the logits `[batch, pixels]`.
+    /// The loss of each sample `[batch, 1]` for a term, and the gradient of the logits `[batch, pixels]`.
     fn term(&self, term: Term) -> Result<(Tensor<2>, Tensor<2>), StageError> {
         let (z, y, p) = (self.z.clone(), self.y.clone(), self.p.clone());
         let (empty, pixels) = (y.clone().neg() + 1.0, self.pixels());
@@ -59,7 +59,7 @@ impl Binary {
                 (self.sums(loss) / pixels, gradient / pixels)
             }
             Term::Focal { gamma, alpha } => {
-                // `s` is -1 on vessel and 1 elsewhere; `miss` the probability of the wrong class.
+                // `s` is -1 on vessels and 1 elsewhere; `miss` is the probability of the wrong class.
                 let s = y.clone() * -2.0 + 1.0;
                 let miss = sigmoid(z.clone() * s.clone());
                 let entropy = softplus(z * s.clone());
@@ -89,7 +89,7 @@ impl Binary {
         })
     }
 
-    /// `1 - (hits + eps) / (hits + alpha false alarms + beta misses + eps)`; with halves and `eps / 2` it is soft Dice.
+    /// `1 - (hits + eps) / (hits + alpha false alarms + beta misses + eps)`; with halves and `eps / 2` this is soft Dice.
     fn overlap(&self, alpha: f64, beta: f64, halves: f64) -> (Tensor<2>, Tensor<2>) {
         let (y, p, eps) = (self.y.clone(), self.p.clone(), EPSILON / halves);
         let hits = self.sums(p.clone() * y.clone());
@@ -105,7 +105,7 @@ impl Binary {
 }
 
 impl Graphics<'_> {
-    /// The loss of each sample and the gradient of the logits `[batch, 1, height, width]`, one class.
+    /// The loss of each sample and the gradient of the logits `[batch, 1, height, width]`, for one class.
     fn binary(&self, loss: &Loss, logits: Tensor<4>, labels: &[u8], scale: f32) -> Tried<(Tensor<1>, Tensor<4>)> {
         let [batch, _, height, width] = logits.dims();
         let y = bytes::masks(labels, &self.device()).reshape([batch, height * width]);
@@ -130,8 +130,8 @@ impl Graphics<'_> {
         Ok((losses, (gradient.ok_or_else(missing)? * scale).reshape([batch, 1, height, width])))
     }
 
-    /// The same on the host: logits come from the device, and the gradient goes back. clDice's skeletons are chains of minima and
-    /// maxima over neighbours, which burn's tensors would keep a map each of.
+    /// The same on the host: the logits are downloaded, and the gradient is uploaded. clDice's skeletons are chains of minima and
+    /// maxima over neighbours, each of which would cost burn's tensors another map.
     fn on_host(&self, loss: &Loss, logits: Tensor<4>, labels: &[u8], scale: f32) -> Tried<(Tensor<1>, Tensor<4>)> {
         let dims @ [batch, classes, height, width] = logits.dims();
         let area = Area { batch, height, width };

@@ -1,5 +1,5 @@
-//! Graphics devices: burn's tensors hold the maps; kernels of our own in CubeCL, which every graphics interface compiles, do what
-//! lies between the convolutions.
+//! Graphics devices: burn's tensors hold the maps; our own kernels in CubeCL, which compiles for every graphics interface,
+//! compute everything between the convolutions.
 
 mod costs;
 #[cfg(any(test, feature = "graphics"))]

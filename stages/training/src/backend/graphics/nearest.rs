@@ -1,4 +1,4 @@
-//! Upsampling by nearest neighbour, by tensors.
+//! Nearest-neighbour upsampling, with tensors.
 
 use burn::tensor::Tensor;
 use pipeline_kernels::Area;

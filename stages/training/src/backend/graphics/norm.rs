@@ -1,4 +1,4 @@
-//! The norms on a graphics device: the sums over pixels are kernels'; the few values per channel are tensors.
+//! The norms on a graphics device: kernels compute the sums over pixels; the few values per channel are tensors.
 
 use burn::tensor::Tensor;
 use pipeline_contract::StageError;
@@ -76,7 +76,7 @@ impl NormBackend for Graphics<'_> {
     ) -> Tried<()> {
         let norm = call.norm;
         let inputs = call.maps.iter().enumerate().map(|(part, map)| statistics.normed(part, &map.data)).collect();
-        // Taken out, so that each is the only one of its map and is changed in place.
+        // Moved out, so that each tensor has a single owner and is changed in place.
         let mut taken = Vec::new();
         for map in &mut *upstream {
             let device = map.data.device();
@@ -99,7 +99,7 @@ impl NormBackend for Graphics<'_> {
 }
 
 impl Graphics<'_> {
-    /// Moves the running statistics towards this batch's; the running variance is the unbiased one, as in PyTorch.
+    /// Moves the running statistics towards this batch's statistics; the running variance is the unbiased one, as in PyTorch.
     fn follow(&mut self, norm: &Norm, running: &Running, [mean, variance]: [&Tensor<2>; 2], count: usize) {
         let unbiased = count as f64 / (count.max(2) - 1) as f64;
         for (slot, batch, factor) in [(running.mean, mean, 1.0), (running.variance, variance, unbiased)] {

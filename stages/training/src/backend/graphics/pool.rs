@@ -1,4 +1,4 @@
-//! Max pooling: one kernel through the norm, burn's on a plain map.
+//! Max pooling: our kernel where the input is read through a norm, burn's on a plain map.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{max_pool2d, max_pool2d_with_indices, max_pool2d_with_indices_backward};

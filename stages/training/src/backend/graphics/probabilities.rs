@@ -1,4 +1,4 @@
-//! Probabilities of logits, by tensors.
+//! Turns logits into probabilities, with tensors.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, softmax};

@@ -1,4 +1,4 @@
-//! A graphics device's work on tensors outside of passes: everything that is read is read in one transfer.
+//! A graphics device's work on tensors outside of passes: everything is read back in one transfer.
 
 use burn::tensor::{Device, Tensor, Transaction};
 use pipeline_contract::Result;
@@ -13,7 +13,7 @@ use crate::precision::Precision;
 /// Any graphics device.
 pub(crate) struct GraphicsRuntime;
 
-/// The losses of the samples, and the squares of the sums of gradients, added up in part, one after the other.
+/// The losses of the samples, followed by the partial sums of the squares of the gradients.
 fn figures(losses: &[Tensor<1>], gradients: &[Tensor<1>]) -> Result<Tensor<1>> {
     let squares = kernels::squares(gradients)?;
     Ok(Tensor::cat(losses.iter().cloned().chain(squares).collect(), 0))
@@ -52,7 +52,7 @@ impl Runtime for GraphicsRuntime {
 
     fn update(&self, rule: &Rule, update: Update<'_>) -> Result<()> {
         let Update { weights, gradients, first, second } = update;
-        // Taken out, so that each is the only one of its tensor and is changed in place.
+        // Moved out, so that each tensor has a single owner and is changed in place.
         let old = [&mut *weights, &mut *first, &mut *second].map(std::mem::take);
         let [olds, firsts, seconds] = old.map(Vec::into_iter);
         match rule {
@@ -89,8 +89,8 @@ impl Runtime for GraphicsRuntime {
     }
 }
 
-/// A step of SGD with momentum, as torch.optim.SGD computes it: `d = g + decay w; buffer = momentum buffer + d` (at first `buffer
-/// = d`); `w -= lr * buffer`, or with Nesterov `w -= lr * (d + momentum buffer)`.
+/// A step of SGD with momentum, as torch.optim.SGD computes it: `d = g + decay w; buffer = momentum buffer + d` (in the first
+/// step `buffer = d`); `w -= lr * buffer`, or with Nesterov `w -= lr * (d + momentum buffer)`.
 fn sgd(step: &SgdStep, weight: Tensor<1>, gradient: Tensor<1>, buffer: Option<Tensor<1>>) -> (Tensor<1>, Option<Tensor<1>>) {
     let mut direction = gradient * step.factor;
     if step.weight_decay != 0.0 {

@@ -1,20 +1,20 @@
-//! What a norm gives on a graphics device.
+//! The results of a norm on a graphics device.
 
 use burn::tensor::Tensor;
 
 use super::kernels::Normed;
 
-/// What readers and the backward pass need of a norm.
+/// What readers and the backward pass need from a norm.
 #[derive(Debug, Clone)]
 pub(crate) struct Statistics {
     pub parts: Vec<Part>,
-    /// One over the standard deviation `[batch, channels]`, of all inputs together.
+    /// One over the standard deviation `[batch, channels]`, for all inputs together.
     pub inverse: Tensor<2>,
-    /// Of the activation below zero.
+    /// Slope of the activation below zero.
     pub slope: f32,
 }
 
-/// Of one input: mean and inverse deviation `[batch, channels]`, scale and shift `[channels]`.
+/// The values for one input: mean and inverse deviation `[batch, channels]`, scale and shift `[channels]`.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub mean: Tensor<2>,
@@ -29,7 +29,7 @@ impl Statistics {
         Normed { map: map.clone(), mean, inverse, scale, shift, slope: self.slope }
     }
 
-    /// The factors and offsets by which each part is normed, `[batch, channels]` each.
+    /// The factors and offsets that norm each part, `[batch, channels]` each.
     pub(super) fn affine(&self) -> Vec<Tensor<2>> {
         let of = |part: &Part| {
             let scale = part.scale.clone().unsqueeze::<2>() * part.inverse.clone();

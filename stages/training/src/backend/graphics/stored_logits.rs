@@ -1,4 +1,4 @@
-//! Logits as maps, by tensors.
+//! Logits as maps, with tensors.
 
 use burn::tensor::Tensor;
 

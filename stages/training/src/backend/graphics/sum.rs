@@ -1,4 +1,4 @@
-//! Sums of maps, activations on maps, and means of logits, by tensors.
+//! Sums of maps, activations on maps, and means of logits, with tensors.
 
 use burn::tensor::Tensor;
 use pipeline_contract::StageError;
@@ -47,7 +47,7 @@ impl SumBackend for Graphics<'_> {
         Ok(activate(sum, activation))
     }
 
-    /// A tensor's memory is shared until one side changes it.
+    /// Tensors share their memory until one of them is changed.
     fn copy(&mut self, map: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
         Ok(map.data.clone())
     }

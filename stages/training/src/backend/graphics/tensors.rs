@@ -1,4 +1,4 @@
-//! Small helpers on burn's tensors.
+//! Small helpers for burn's tensors.
 
 use burn::tensor::activation::{leaky_relu, relu};
 use burn::tensor::ops::ConvOptions;
@@ -12,7 +12,7 @@ pub(super) fn wide<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
 }
 
-/// Makes a map anew from itself: in place, where the work can.
+/// Replaces a map with the result of `work` on it: in place, where `work` can.
 pub(super) fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Tried<Tensor<4>>) -> Tried<()> {
     let mut done = Ok(());
     data.inplace(|tensor| {
@@ -25,13 +25,13 @@ pub(super) fn replace(data: &mut Tensor<4>, work: impl FnOnce(Tensor<4>) -> Trie
     done
 }
 
-/// A map's pixels, a row of channels each: `[batch * height * width, channels]`.
+/// A map's pixels, one row of channels each: `[batch * height * width, channels]`.
 pub(super) fn rows(map: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = map.dims();
     map.permute([0, 2, 3, 1]).reshape([batch * height * width, channels])
 }
 
-/// An activation on a map.
+/// Applies an activation to a map.
 pub(super) fn activate(map: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::Identity => map,

@@ -1,4 +1,4 @@
-//! The transposed convolution: a product of matrices over pixels, and kernels that arrange its windows.
+//! The transposed convolution: a matrix product over pixels, and kernels that arrange its windows.
 
 use burn::tensor::{DType, Tensor};
 use pipeline_kernels::Area;

@@ -1,4 +1,4 @@
-//! A map through its norm and activation, where a layer can't apply them while reading.
+//! Applies a map's norm and activation, for layers that can't apply them while reading.
 
 use pipeline_contract::Result;
 
@@ -6,7 +6,7 @@ use super::im2col::{Window, im2col};
 use super::nhwc::{Values, tensor};
 use super::normed::{Normed, NormedMap, Operand};
 
-/// A map through its norm and activation: `[batch, channels, height, width]`.
+/// A map with its norm and activation applied: `[batch, channels, height, width]`.
 pub(in super::super) fn activate(normed: Normed) -> Result<Values<4>> {
     let normed = NormedMap::of(normed)?;
     let [batch, height, width, channels] = normed.map.dims();

@@ -6,28 +6,28 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::nhwc::{Nhwc, addresses, float32};
 
-/// Units of a cube, at most.
+/// Maximum units per cube.
 const UNITS: usize = 128;
-/// Minimum pixels per unit, in images that have as many.
+/// Minimum pixels per unit, for images that have enough.
 const LEAST: usize = 16;
-/// Pieces of an image, at most.
+/// Maximum pieces per image.
 const PIECES: usize = 512;
 
-/// How the sums over an image's pixels are divided: each cube takes `width` vectors of channels and `height` pixels at a time.
+/// How the sums over an image's pixels are divided: each cube handles `width` vectors of channels and `height` pixels at a time.
 #[derive(Debug, Clone, Copy, CubeType, CubeLaunch)]
 pub(super) struct Pieces {
-    /// Vectors of channels of a pixel.
+    /// Channel vectors per pixel.
     pub vectors: usize,
-    /// Pixels of an image.
+    /// Pixels per image.
     pub pixels: usize,
-    /// Pixels of a piece; the last one may have fewer.
+    /// Pixels per piece; the last one may have fewer.
     pub length: usize,
-    /// Pieces of an image.
+    /// Pieces per image.
     pub pieces: usize,
-    /// Vectors of channels of a cube.
+    /// Channel vectors per cube.
     #[cube(comptime)]
     pub width: usize,
-    /// Pixels of a cube at a time, a power of two.
+    /// Pixels that a cube handles at a time, a power of two.
     #[cube(comptime)]
     pub height: usize,
 }
@@ -42,20 +42,20 @@ impl Pieces {
         Self { vectors, pixels, length, pieces: pixels.div_ceil(length), width, height }
     }
 
-    /// Cubes and units of a launch.
+    /// The launch's cubes, and units per cube.
     pub fn launch(&self, batch: usize) -> (CubeCount, CubeDim) {
         let across = self.vectors.div_ceil(self.width);
         let count = CubeCount::Static(across as u32, self.pieces as u32, batch as u32);
         (count, CubeDim::new_2d(self.width as u32, self.height as u32))
     }
 
-    /// The argument of a launch.
+    /// The launch argument.
     pub fn arg(&self) -> PiecesLaunch {
         PiecesLaunch::new(self.vectors, self.pixels, self.length, self.pieces, self.width, self.height)
     }
 }
 
-/// What a unit sums: every `height`-th pixel from `start` to before `end`.
+/// The pixels that a unit sums: every `height`-th pixel from `start` up to but not including `end`.
 #[derive(CubeType)]
 pub(super) struct Share {
     pub vector: usize,
@@ -77,12 +77,12 @@ impl Pieces {
         }
     }
 
-    /// Where the first vector of an image's first pixel has its value in a map.
+    /// The index in a map of the share's vector in its image's first pixel.
     pub fn base(&self, share: &Share) -> usize {
         share.image * self.pixels * self.vectors + share.vector
     }
 
-    /// Where a piece's sum belongs in `[batch, pieces, vectors]`.
+    /// The index of a piece's sum in `[batch, pieces, vectors]`.
     pub fn place(&self, share: &Share) -> usize {
         (share.image * self.pieces + CUBE_POS_Y as usize) * self.vectors + share.vector
     }
@@ -93,7 +93,7 @@ impl Pieces {
     }
 }
 
-/// The sum of the values of a column of a cube of `width` columns and `height` rows. All of its units get it.
+/// The sum over a column of a cube of `width` columns and `height` rows. All units of the column get it.
 #[cube]
 pub(super) fn column_sum<N: Size>(
     value: Vector<f32, N>,
@@ -116,15 +116,15 @@ pub(super) fn column_sum<N: Size>(
     values[me % width]
 }
 
-/// The sum of the values of a cube's units. All of them get it.
+/// The sum over a cube's units. All of them get it.
 #[cube]
 pub(super) fn cube_sum(value: f32, #[comptime] units: usize) -> f32 {
     column_sum::<Const<1>>(Vector::new(value), 1usize, units).extract(0usize)
 }
 
-/// Columns of a cube that sums pieces.
+/// Columns per cube, for cubes that sum pieces.
 const FOLD_WIDTH: usize = 32;
-/// Rows of a cube that sums pieces.
+/// Rows per cube, for cubes that sum pieces.
 const FOLD_HEIGHT: usize = 8;
 
 /// From `[outer, pieces, inner]` to `[outer, inner]`.
@@ -150,7 +150,7 @@ fn fold_kernel(parts: &Tensor<f32>, sums: &mut Tensor<f32>, pieces: usize, inner
 /// Sums the pieces of `[outer, pieces, inner]` in float32.
 pub(super) fn fold(parts: CubeTensor, [outer, pieces, inner]: [usize; 3]) -> CubeTensor {
     let sums = float32(&parts, [outer, inner]);
-    // No interface promises more than 65,535 cubes in a direction.
+    // No graphics interface guarantees more than 65,535 cubes in one direction.
     let blocks = inner.div_ceil(FOLD_WIDTH).max(1);
     let across = blocks.min(1 << 15);
     fold_kernel::launch(

@@ -1,4 +1,4 @@
-//! The head: a product over the channels of each pixel, norm and activation on the way, and its gradients.
+//! The head: a product over the channels of each pixel, with norm and activation applied while reading, and its gradients.
 
 use burn::tensor::DType;
 use burn_cubecl::cubecl;
@@ -11,15 +11,15 @@ use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tenso
 use super::normed::{Norm, Normed, NormedMap};
 use super::units::{MapUnits, map_units};
 
-/// A unit for each logit of `[batch, outputs, pixels]`.
+/// One unit per logit of `[batch, outputs, pixels]`.
 #[derive(CubeType, CubeLaunch)]
 struct Logits {
     units: usize,
     pixels: FastDivmod<usize>,
     outputs: FastDivmod<usize>,
-    /// Pixels of an image.
+    /// Pixels per image.
     per_image: usize,
-    /// Vectors of channels of a pixel.
+    /// Channel vectors per pixel.
     vectors: usize,
 }
 
@@ -53,7 +53,7 @@ fn head_kernel<E: Float, N: Size>(
     logits[ABSOLUTE_POS] = logit;
 }
 
-/// A unit for each vector of channels of each pixel of the gradient.
+/// One unit per channel vector of each pixel of the gradient.
 #[cube(launch, address_type = "dynamic")]
 fn input_kernel<E: Float, N: Size>(
     upstream: &Tensor<f32>,
@@ -75,7 +75,7 @@ fn input_kernel<E: Float, N: Size>(
     gradient[ABSOLUTE_POS] = Vector::cast_from(sum);
 }
 
-/// The sums of gradient times activation over a piece of an image, for one of the outputs.
+/// The sums of gradient times activation over a piece of an image, for one output.
 #[cube(launch, address_type = "dynamic")]
 fn weight_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
@@ -105,7 +105,7 @@ fn weight_kernel<E: Float, N: Size>(
     }
 }
 
-/// Logits `[batch, outputs, height, width]` in float32, by weights `[outputs, channels]` and bias `[outputs]`.
+/// Computes logits `[batch, outputs, height, width]` in float32 from weights `[outputs, channels]` and bias `[outputs]`.
 pub(in super::super) fn head(normed: Normed, weight: Values<2>, bias: Values<1>) -> Result<Values<4>> {
     let [outputs, _] = weight.dims();
     let NormedMap { map, norm } = NormedMap::of(normed)?;
@@ -130,7 +130,7 @@ pub(in super::super) fn head(normed: Normed, weight: Values<2>, bias: Values<1>)
     Ok(tensor(logits))
 }
 
-/// From the gradient of logits to that of what the head reads, in the type of the maps.
+/// From the gradient of the logits to the gradient of the head's input, in the type of the maps.
 pub(in super::super) fn head_input(weight: Values<2>, upstream: Values<4>, dtype: DType) -> Result<Values<4>> {
     let [batch, outputs, height, width] = upstream.dims();
     let [_, channels] = weight.dims();
@@ -189,7 +189,7 @@ pub(in super::super) fn head_weight(normed: Normed, upstream: Values<4>) -> Resu
 pub(in super::super) fn head_bias(upstream: Values<4>) -> Result<Values<1>> {
     let [batch, outputs, height, width] = upstream.dims();
     let upstream = dense(upstream)?;
-    // A row of pixels at a time, then the rows, then the samples.
+    // Sums each row of pixels first, then the rows, then the samples.
     let rows = fold(upstream, [batch * outputs, height, width]);
     let planes = fold(rows, [batch * outputs, width, 1]);
     Ok(tensor::<2>(fold(planes, [1, batch, outputs])).reshape([outputs]))

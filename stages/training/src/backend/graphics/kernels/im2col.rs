@@ -1,5 +1,5 @@
-//! Layers' inputs written out, norm and activation applied: maps side by side along channels, a pixel at a time or with its
-//! neighbours of the same row (im2col along rows).
+//! Writes out layers' inputs with norm and activation applied: maps side by side along channels, one pixel at a time or with its
+//! neighbours in the same row (im2col along rows).
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -12,7 +12,7 @@ use pipeline_contract::{Result, StageError};
 use super::nhwc::{addresses, spread, stored};
 use super::normed::{Norm, Operand};
 
-/// The pixels that are written: a window of each image, whose surroundings are zeros.
+/// The pixels that are written: a window of each image, surrounded by zeros.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     /// The window's first row, counted from `margin` rows above the image.
@@ -21,11 +21,11 @@ pub(super) struct Window {
     pub margin: usize,
     pub rows: usize,
     pub columns: usize,
-    /// Pixels that are written side by side for each column, from `margin` columns to its left on.
+    /// Pixels that are written side by side for each column, starting `margin` columns to its left.
     pub taps: usize,
 }
 
-/// The same for one of the maps, in a kernel: a unit for each vector of channels of each tap.
+/// The same for one of the maps, in a kernel: one unit per channel vector of each tap.
 #[derive(CubeType, CubeLaunch)]
 struct Taps {
     units: usize,
@@ -33,26 +33,26 @@ struct Taps {
     taps: FastDivmod<usize>,
     columns: FastDivmod<usize>,
     rows: FastDivmod<usize>,
-    /// Vectors of the map's pixels.
+    /// Vectors per pixel of this map.
     own: usize,
-    /// Of the map.
+    /// Height of the map.
     height: usize,
-    /// Of the map.
+    /// Width of the map.
     width: usize,
     /// The window's first row.
     first: usize,
-    /// Vectors of the maps before this one.
+    /// Vectors per pixel of the maps before this one.
     before: usize,
-    /// Vectors of all maps.
+    /// Vectors per pixel of all maps together.
     all: usize,
     #[cube(comptime)]
     margin: usize,
 }
 
-/// What a unit writes.
+/// What one unit writes.
 #[derive(CubeType)]
 struct Tap {
-    /// Whether it is a pixel of the map: otherwise zero is written.
+    /// Whether it is a pixel of the map; if not, zero is written.
     inside: bool,
     image: usize,
     vector: usize,
@@ -116,7 +116,7 @@ fn plain_kernel<E: Float, N: Size>(
     output[tap.to] = value;
 }
 
-/// Writes out a window of some inputs, their channels in order: `[batch * rows, columns, taps * channels]`.
+/// Writes out a window of the inputs, with their channels in order: `[batch * rows, columns, taps * channels]`.
 pub(super) fn im2col(inputs: &[Operand], window: Window) -> Result<CubeTensor> {
     let like = inputs.first().map(Operand::map).ok_or_else(|| StageError::new("a layer without inputs"))?;
     let counts: Vec<usize> = inputs.iter().map(|input| input.map().channels).collect();

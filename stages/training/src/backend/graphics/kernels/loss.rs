@@ -1,4 +1,4 @@
-//! The losses and the gradient of the logits: the sums over a sample's pixels, then both at once.
+//! The losses and the gradient of the logits: first the sums over a sample's pixels, then losses and gradient at once.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -8,19 +8,19 @@ use pipeline_contract::Result;
 use super::channels::{cube_sum, fold};
 use super::nhwc::{Values, addresses, dense, float32, owned, spread, tensor};
 
-/// Units that sum a piece of a sample.
+/// Units that sum one piece of a sample.
 const UNITS: usize = 256;
 
-/// Pieces of a sample, at most.
+/// Maximum pieces per sample.
 const PIECES: usize = 256;
 
-/// Keeps Dice defined on empty masks; MONAI's `DiceLoss` default.
+/// Keeps Dice defined on empty masks; the default of MONAI's `DiceLoss`.
 const EPSILON: f32 = 1e-5;
 
-/// Sums of a sample: of the cross entropies, of probability times mask, of the probabilities, of the mask.
+/// Number of sums per sample: of cross entropy, probability times mask, probability, and mask.
 const SUMS: usize = 4;
 
-/// `exp(-|z|)`, from which both the probability and the cross entropy are made without overflow.
+/// `exp(-|z|)`, from which both the probability and the cross entropy are computed without overflow.
 #[cube]
 fn tail(z: f32) -> f32 {
     f32::exp(-f32::abs(z))
@@ -67,16 +67,16 @@ fn sums_kernel(logits: &Tensor<f32>, masks: &Tensor<f32>, sums: &mut Tensor<f32>
     }
 }
 
-/// Which losses are summed, and over what.
+/// Which losses are summed, and over how many pixels.
 #[derive(CubeType, CubeLaunch)]
 struct Terms {
-    /// Pixels of all samples, a unit each.
+    /// Pixels of all samples, one unit each.
     units: usize,
-    /// Pixels of a sample.
+    /// Pixels per sample.
     pixels: FastDivmod<usize>,
-    /// The same as a float.
+    /// Pixels per sample, as a float.
     count: f32,
-    /// Of the gradient.
+    /// The factor of the gradient.
     factor: f32,
     #[cube(comptime)]
     entropy: bool,
@@ -84,7 +84,8 @@ struct Terms {
     dice: bool,
 }
 
-/// From the sums of the samples to their losses and, in place of the logits, the gradient of `factor` times the sum of the losses.
+/// From the sums of the samples to their losses and, in place of the logits, the gradient of `factor` times the sum of the
+/// losses.
 #[cube(launch, address_type = "dynamic")]
 fn gradient_kernel(logits: &mut Tensor<f32>, masks: &Tensor<f32>, sums: &Tensor<f32>, losses: &mut Tensor<f32>, terms: &Terms) {
     if ABSOLUTE_POS >= terms.units {
@@ -114,8 +115,8 @@ fn gradient_kernel(logits: &mut Tensor<f32>, masks: &Tensor<f32>, sums: &Tensor<
     logits[ABSOLUTE_POS] = gradient * terms.factor;
 }
 
-/// For logits and masks `[batch, pixels]` in float32: the loss of each sample `[batch]`, and the gradient of `factor` times their sum, which
-/// takes the place of the logits. The loss is binary cross-entropy with logits, soft Dice, or both.
+/// For logits and masks `[batch, pixels]` in float32: the loss of each sample `[batch]`, and the gradient of `factor` times the
+/// sum of the losses, which replaces the logits. The loss is binary cross-entropy with logits, soft Dice, or both.
 pub(in super::super) fn loss(
     [entropy, dice]: [bool; 2],
     logits: Values<2>,

@@ -1,8 +1,8 @@
-//! Kernels in CubeCL for what lies between the convolutions, each in one pass over its maps, or two where a sum over pixels must be
-//! known first. Element-wise operations of tensors would read and write every map once for each sign in a formula, and hold two or
-//! three maps in between; these hold none.
+//! CubeCL kernels for everything between the convolutions, each in one pass over its maps, or two where a sum over pixels is
+//! needed first. Element-wise tensor operations would read and write every map once per operator in a formula, and hold two or
+//! three maps in between; these kernels hold none.
 //!
-//! Arithmetic and sums are float32, whatever maps are stored in.
+//! Arithmetic and sums are float32, whatever type maps are stored in.
 
 mod activation;
 mod channels;

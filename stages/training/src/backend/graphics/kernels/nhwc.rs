@@ -1,4 +1,4 @@
-//! Maps as kernels take them: NHWC tensors without gaps, and the way from burn's tensors to them and back.
+//! Maps as kernels take them: contiguous NHWC tensors, and the conversion from burn's tensors and back.
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
@@ -10,10 +10,10 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
-/// A tensor of burn's, in files whose `Tensor` is the kernels'.
+/// One of burn's tensors, for files whose `Tensor` is the kernels' type.
 pub(super) type Values<const D: usize> = Tensor<D>;
 
-/// A map `[batch, height, width, channels]` without gaps.
+/// A contiguous map `[batch, height, width, channels]`.
 #[derive(Clone)]
 pub(super) struct Nhwc {
     pub tensor: CubeTensor,
@@ -30,7 +30,7 @@ impl Nhwc {
         Ok(Self { tensor: dense(map.permute([0, 2, 3, 1]))?, batch, height, width, channels })
     }
 
-    /// Not filled, on the device of another tensor.
+    /// An uninitialised map on the device of another tensor.
     pub fn empty(like: &CubeTensor, [batch, height, width, channels]: [usize; 4], dtype: DType) -> Self {
         let shape = Shape::new([batch, height, width, channels]);
         let tensor = empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype);
@@ -46,12 +46,12 @@ impl Nhwc {
         tensor::<4>(self.tensor).permute([0, 3, 1, 2])
     }
 
-    /// Some of the images.
+    /// The `count` images starting at `from`.
     pub fn images(&self, from: usize, count: usize) -> Self {
         Self { tensor: rows(&self.tensor, from, count), batch: count, ..self.clone() }
     }
 
-    /// Pixels of an image.
+    /// Pixels per image.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
@@ -66,7 +66,7 @@ impl Nhwc {
     }
 }
 
-/// A tensor's primitive on a graphics device, without gaps.
+/// The contiguous primitive of a tensor on a graphics device.
 pub(super) fn dense<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
     match tensor.into_dispatch().kind {
         DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(into_contiguous(tensor)),
@@ -74,7 +74,7 @@ pub(super) fn dense<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
     }
 }
 
-/// Some of the first dimension.
+/// The `count` entries of the first dimension starting at `from`.
 pub(super) fn rows(tensor: &CubeTensor, from: usize, count: usize) -> CubeTensor {
     let shape = tensor.meta.shape();
     if (from, count) == (0, shape[0]) {
@@ -89,17 +89,17 @@ pub(super) fn tensor<const D: usize>(primitive: CubeTensor) -> Tensor<D> {
     Tensor::from_dispatch(DispatchTensor { kind, autodiff: Default::default() })
 }
 
-/// Float32, not filled, on the device of another tensor.
+/// An uninitialised float32 tensor on the device of another tensor.
 pub(super) fn float32<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), DType::F32)
 }
 
-/// A tensor that nobody else holds: itself or a copy.
+/// A tensor that nothing else shares: the tensor itself or a copy.
 pub(super) fn owned(tensor: CubeTensor) -> CubeTensor {
     if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
-/// The type of a tensor's values, as a kernel's argument.
+/// The type of a tensor's values, as a kernel argument.
 pub(super) fn stored(tensor: &CubeTensor) -> ElemType {
     dtype_to_storage_type(tensor.dtype)
 }

@@ -1,4 +1,4 @@
-//! The gradient of the norms, by three launches: each map is read twice.
+//! The gradient of the norms, in three launches: each map is read twice.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -12,7 +12,7 @@ use super::sets::{PiecesOfSets, Sets, UNITS};
 use super::units::{MapUnits, map_units};
 use crate::layer::Norm;
 
-/// With g the gradient before the activation and n the normalised value: the sums of g and of g n over a piece of an image.
+/// With g the gradient before the activation and n the normalised value: the sums of g and of g * n over a piece of an image.
 #[cube(launch, address_type = "dynamic")]
 fn sums_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
@@ -42,15 +42,15 @@ fn sums_kernel<E: Float, N: Size>(
     let along = column_sum::<N>(along, comptime!(pieces.width), comptime!(pieces.height));
     if pieces.writes(&share) {
         let to = pieces.place(&share);
-        // The launch has a layer of cubes for each image.
+        // The launch has one layer of cubes per image.
         let all = CUBE_COUNT_Z as usize * pieces.pieces * pieces.vectors;
         sums[to] = sum;
         sums[all + to] = along;
     }
 }
 
-/// From the pieces' sums `[2, batch, pieces, channels]` to what is taken off each gradient `[2, batch, channels]`: a constant and a
-/// multiple of the normalised value. A set has `values` values.
+/// From the pieces' sums `[2, batch, pieces, channels]` to what is subtracted from each gradient, `[2, batch, channels]`: a
+/// constant and a multiple of the normalised value. A set has `values` values.
 #[cube(launch)]
 fn shares_kernel(
     sums: &Tensor<f32>,
@@ -83,7 +83,7 @@ fn shares_kernel(
     }
 }
 
-/// The gradient before norm and activation. A unit reads what it writes before it does, so `output` may be `upstream`.
+/// The gradient before norm and activation. A unit reads an element before it writes it, so `output` may be `upstream`.
 #[cube(launch, address_type = "dynamic")]
 fn input_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
@@ -107,14 +107,15 @@ fn input_kernel<E: Float, N: Size>(
     output[ABSOLUTE_POS] = Vector::cast_from(g * norm.scale * norm.inverse - taken);
 }
 
-/// What the gradient of a norm gives: those of its inputs, in the type of the maps, and those of scale and shift `[channels]`.
+/// The gradients that a norm computes: of its inputs, in the type of the maps, and of scale and shift `[channels]`.
 pub(in super::super) struct Gradients {
     pub inputs: Vec<Values<4>>,
     pub scale: Values<1>,
     pub shift: Values<1>,
 }
 
-/// The sums of a map's gradient and of that times the normalised value over its pieces, `[2, batch * pieces, channels]`.
+/// For each piece, the sums of a map's gradient and of the gradient times the normalised value:
+/// `[2, batch * pieces, channels]`.
 fn sums(normed: &NormedMap, upstream: &Nhwc) -> (CubeTensor, usize) {
     let map = &normed.map;
     let vector_size = map.vector_size(&[]);
@@ -137,7 +138,7 @@ fn sums(normed: &NormedMap, upstream: &Nhwc) -> (CubeTensor, usize) {
     (sums, pieces.pieces)
 }
 
-/// Takes the shares `[2, batch, channels]` off one input's gradient: in place where nobody else holds the upstream.
+/// Subtracts the shares `[2, batch, channels]` from one input's gradient: in place where nothing else shares the upstream.
 fn apply(NormedMap { map, norm }: NormedMap, upstream: Nhwc, shares: CubeTensor) -> Nhwc {
     let vector_size = map.vector_size(&[]);
     let (units, places) = map_units(&map, vector_size);
@@ -164,8 +165,8 @@ fn apply(NormedMap { map, norm }: NormedMap, upstream: Nhwc, shares: CubeTensor)
     output
 }
 
-/// What is taken off the gradients of a norm's inputs, `[2, batch, channels]` of all inputs together, from the sums
-/// `[2, batch, pieces, channels]`.
+/// What is subtracted from the gradients of a norm's inputs, `[2, batch, channels]` for all inputs together, computed from the
+/// sums `[2, batch, pieces, channels]`.
 fn shares(
     norm: &Norm,
     sums: &CubeTensor,
@@ -192,8 +193,8 @@ fn shares(
     Ok(shares)
 }
 
-/// From the gradients behind a norm and its activation to those of its inputs, and of scale and shift. `scale` and `inverse`
-/// (`[batch, channels]`) are those of all inputs together.
+/// From the gradients after a norm and its activation to the gradients of its inputs, and of scale and shift. `scale` and
+/// `inverse` (`[batch, channels]`) cover all inputs together.
 pub(in super::super) fn norm_input(
     norm: &Norm,
     inputs: Vec<Normed>,
@@ -206,7 +207,7 @@ pub(in super::super) fn norm_input(
     let (batch, pixels, channels) = (first.map.batch, first.map.pixels(), norm.channels);
     let (all, pieces) = match (inputs.as_slice(), upstream.as_slice()) {
         ([input], [upstream]) => sums(input, upstream),
-        // Pieces differ from map to map, so each is summed over its own first.
+        // The number of pieces differs from map to map, so each map is first summed over its own pieces.
         _ => {
             let planes = inputs.iter().zip(&upstream).map(|(input, upstream)| {
                 let (sums, pieces) = sums(input, upstream);

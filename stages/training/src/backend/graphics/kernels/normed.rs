@@ -1,4 +1,4 @@
-//! A map with the norm and activation through which it is read.
+//! A map with the norm and activation that it is read through.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -7,7 +7,7 @@ use pipeline_contract::Result;
 
 use super::nhwc::{Nhwc, Values, dense, rows};
 
-/// A map with the norm and activation through which it is read: mean and inverse deviation `[batch, channels]`, scale and shift
+/// A map with the norm and activation that it is read through: mean and inverse deviation `[batch, channels]`, scale and shift
 /// `[channels]`, and the slope of the activation below zero (0 for ReLU, 1 for none).
 #[derive(Clone)]
 pub(in super::super) struct Normed {
@@ -26,7 +26,7 @@ pub(in super::super) enum Read {
     Plain(Values<4>),
 }
 
-/// The same of a [`Normed`] on the device.
+/// The norm of a [`Normed`], on the device.
 #[derive(Clone)]
 pub(super) struct NormTensors {
     mean: CubeTensor,
@@ -50,7 +50,7 @@ impl NormedMap {
         Ok(Self { map: Nhwc::of(map)?, norm: NormTensors { mean, inverse, scale, shift, slope } })
     }
 
-    /// Some of the images.
+    /// The `count` images starting at `from`.
     pub fn images(&self, from: usize, count: usize) -> Self {
         let norm = &self.norm;
         let (mean, inverse) = (rows(&norm.mean, from, count), rows(&norm.inverse, from, count));
@@ -59,14 +59,14 @@ impl NormedMap {
 }
 
 impl NormTensors {
-    /// The argument of a launch.
+    /// The launch argument.
     pub fn arg<N: Size>(&self) -> NormLaunch<N> {
         let arg = |tensor: &CubeTensor| tensor.clone().into_tensor_arg();
         NormLaunch::new(arg(&self.mean), arg(&self.inverse), arg(&self.scale), arg(&self.shift), self.slope)
     }
 }
 
-/// A norm and the activation behind it, in a kernel.
+/// A norm and the activation after it, in a kernel.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct Norm<N: Size> {
     mean: OwnedTensor<Vector<f32, N>>,
@@ -76,7 +76,7 @@ pub(super) struct Norm<N: Size> {
     slope: f32,
 }
 
-/// The same for a vector of channels of one image.
+/// The same for one channel vector of one image.
 #[derive(CubeType)]
 pub(super) struct ChannelNorm<N: Size> {
     mean: Vector<f32, N>,
@@ -88,7 +88,7 @@ pub(super) struct ChannelNorm<N: Size> {
 
 #[cube]
 impl<N: Size> Norm<N> {
-    /// Of one of the `vectors` of an image's pixels.
+    /// The norm of channel vector `vector` of an image, whose pixels have `vectors` channel vectors each.
     pub fn of(&self, image: usize, vector: usize, vectors: usize) -> ChannelNorm<N> {
         let at = image * vectors + vector;
         ChannelNorm::<N> {
@@ -114,7 +114,7 @@ impl<N: Size> ChannelNorm<N> {
         select_many(y.less_equal(&Vector::new(0.0f32)), y * Vector::new(self.slope), y)
     }
 
-    /// The gradient before the activation, from the one behind it.
+    /// The gradient before the activation, from the gradient after it.
     pub fn before_activation(&self, normalized: Vector<f32, N>, upstream: Vector<f32, N>) -> Vector<f32, N> {
         let y = normalized * self.scale + self.shift;
         select_many(y.less_equal(&Vector::new(0.0f32)), upstream * Vector::new(self.slope), upstream)
@@ -144,7 +144,7 @@ impl Operand {
         }
     }
 
-    /// Some of the images.
+    /// The `count` images starting at `from`.
     pub fn images(&self, from: usize, count: usize) -> Self {
         match self {
             Self::Normed(normed) => Self::Normed(normed.images(from, count)),

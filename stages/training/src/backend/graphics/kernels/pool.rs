@@ -1,4 +1,4 @@
-//! Pooling over windows of 2 x 2: norm, activation and maximum at once, and the way back without a list of indices.
+//! 2 x 2 pooling: norm, activation and maximum at once, and the gradient without stored indices.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -8,24 +8,24 @@ use pipeline_contract::Result;
 use super::nhwc::{Nhwc, Values, addresses, owned, spread, stored};
 use super::normed::{ChannelNorm, Norm, Normed, NormedMap};
 
-/// A unit for each vector of channels of each pixel of the pooled map.
+/// One unit per channel vector of each pixel of the pooled map.
 #[derive(CubeType, CubeLaunch)]
 struct Windows {
     units: usize,
     vectors: FastDivmod<usize>,
-    /// Of the pooled map.
+    /// Width of the pooled map.
     width: FastDivmod<usize>,
-    /// Of the pooled map.
+    /// Height of the pooled map.
     height: FastDivmod<usize>,
-    /// Vectors of a pixel.
+    /// Channel vectors per pixel.
     own: usize,
-    /// Vectors of a row of the map that is pooled.
+    /// Vectors per row of the map being pooled.
     row: usize,
-    /// Rows of the map that is pooled.
+    /// Rows of the map being pooled.
     rows: usize,
 }
 
-/// A unit's window: the places of its four pixels in the map that is pooled, in the order in which PyTorch looks at them.
+/// A unit's window: the indices of its four pixels in the map being pooled, in the order in which PyTorch compares them.
 #[derive(CubeType)]
 struct Window {
     image: usize,
@@ -36,7 +36,7 @@ struct Window {
     d: usize,
 }
 
-/// Four values of a window.
+/// The four values of a window.
 #[derive(CubeType)]
 struct Four<N: Size> {
     a: Vector<f32, N>,
@@ -57,7 +57,7 @@ impl Windows {
     }
 }
 
-/// The values of a window through norm and activation.
+/// The values of a window with norm and activation applied.
 #[cube]
 fn read<E: Float, N: Size>(x: &Tensor<Vector<E, N>>, window: &Window, norm: &ChannelNorm<N>) -> Four<N> {
     Four::<N> {
@@ -91,7 +91,7 @@ fn pool_kernel<E: Float, N: Size>(
     output[ABSOLUTE_POS] = Vector::cast_from(read::<E, N>(x, &window, &norm).most());
 }
 
-/// Adds each gradient where its window's maximum was: the first of several, as in PyTorch.
+/// Adds each gradient where its window's maximum was: at the first of several equal ones, as in PyTorch.
 #[cube(launch, address_type = "dynamic")]
 fn input_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
@@ -131,7 +131,7 @@ fn windows(map: &Nhwc, pooled: &Nhwc, vector_size: usize) -> (usize, WindowsLaun
     (units, WindowsLaunch { units, vectors: own, width, height, own, row: map.width * own, rows: map.height })
 }
 
-/// The maxima of what the layer reads: `[batch, channels, height, width]` to half the height and width.
+/// The maxima of the layer's input: `[batch, channels, height, width]` to half the height and width.
 pub(in super::super) fn pool(normed: Normed) -> Result<Values<4>> {
     let NormedMap { map, norm } = NormedMap::of(normed)?;
     let vector_size = map.vector_size(&[]);

@@ -5,21 +5,21 @@ use burn_cubecl::cubecl::prelude::*;
 
 use crate::layer::{Norm, NormKind};
 
-/// Units that work on a set.
+/// Units that work on one set.
 pub(super) const UNITS: usize = 128;
 
 /// The sets of a norm.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sets {
-    /// Channels of a set.
+    /// Channels per set.
     pub members: usize,
-    /// Whether a set goes over all samples.
+    /// Whether a set spans all samples.
     pub batch: bool,
     pub count: usize,
 }
 
 impl Sets {
-    /// Those of a norm, in maps of `batch` samples.
+    /// The sets of a norm, in maps of `batch` samples.
     pub fn of(norm: &Norm, batch: usize) -> Self {
         let members = norm.members();
         match norm.kind {
@@ -28,34 +28,34 @@ impl Sets {
         }
     }
 
-    /// Every channel of every sample by itself.
+    /// One set for every channel of every sample.
     pub fn planes(batch: usize, channels: usize) -> Self {
         Self { members: 1, batch: false, count: batch * channels }
     }
 
-    /// How many values a set has.
+    /// How many values each set has.
     pub fn values(&self, batch: usize, pixels: usize) -> usize {
         self.members * pixels * if self.batch { batch } else { 1 }
     }
 
-    /// Cubes and units of a launch: a cube for each set.
+    /// The launch's cubes and units: one cube per set.
     pub fn launch(&self) -> (CubeCount, CubeDim) {
         (CubeCount::Static(self.count as u32, 1, 1), CubeDim::new_1d(UNITS as u32))
     }
 
-    /// The argument of a launch on sums `[images, pieces, channels]`.
+    /// The argument of a launch over sums `[images, pieces, channels]`.
     pub fn arg(&self, [images, pieces, channels]: [usize; 3]) -> PiecesOfSetsLaunch {
         PiecesOfSetsLaunch { images, pieces, channels, members: self.members, batch: self.batch }
     }
 }
 
-/// Sums over pieces `[images, pieces, channels]` by sets, in a kernel with a cube for each set.
+/// The sums over pieces `[images, pieces, channels]` grouped by sets, in a kernel with one cube per set.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct PiecesOfSets {
     pub images: usize,
     pub pieces: usize,
     pub channels: usize,
-    /// Channels of a set.
+    /// Channels per set.
     members: usize,
     #[cube(comptime)]
     batch: bool,
@@ -64,10 +64,10 @@ pub(super) struct PiecesOfSets {
 /// One of the sums of a set.
 #[derive(CubeType)]
 pub(super) struct Element {
-    /// Its place in `[images, pieces, channels]`.
+    /// Its index in `[images, pieces, channels]`.
     pub at: usize,
     pub channel: usize,
-    /// Of an image.
+    /// The piece within an image.
     pub piece: usize,
 }
 
@@ -78,7 +78,7 @@ impl PiecesOfSets {
         if comptime!(self.batch) { self.pieces * self.images } else { self.pieces * self.members }
     }
 
-    /// One of them.
+    /// The sum with this index within the set.
     pub fn element(&self, index: usize) -> Element {
         let set = CUBE_POS_X as usize;
         let groups = self.channels / self.members;
@@ -92,12 +92,12 @@ impl PiecesOfSets {
         }
     }
 
-    /// How many channels of samples take their values from the set.
+    /// How many planes (channels of a sample) take their values from the set.
     pub fn planes(&self) -> usize {
         if comptime!(self.batch) { self.images } else { self.members }
     }
 
-    /// The place of one of them in `[images, channels]`.
+    /// The index of one of these planes in `[images, channels]`.
     pub fn plane(&self, index: usize) -> usize {
         let set = CUBE_POS_X as usize;
         if comptime!(self.batch) { index * self.channels + set } else { set * self.members + index }

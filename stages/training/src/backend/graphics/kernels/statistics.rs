@@ -1,4 +1,5 @@
-//! The statistics of norms: partial ones of each map, by a launch that reads it once; and those of what shares them, merged.
+//! The statistics of norms: partial statistics of each map, in one launch that reads it once, and the merged statistics of
+//! everything that shares them.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -10,8 +11,8 @@ use super::nhwc::{Nhwc, Values, addresses, dense, float32, stored, tensor};
 use super::sets::{PiecesOfSets, Sets, UNITS};
 use crate::layer::Norm;
 
-/// How many values were seen, their mean and the sum of their squared deviations. A sum of squares by itself would lose the
-/// variance of a channel whose mean is far from zero.
+/// The number of values seen, their mean and the sum of their squared deviations. A plain sum of squares would lose the variance
+/// of a channel whose mean is far from zero.
 #[derive(CubeType)]
 struct Moments<N: Size> {
     count: f32,
@@ -24,7 +25,7 @@ fn moments<N: Size>(count: f32, mean: Vector<f32, N>, squares: Vector<f32, N>) -
     Moments::<N> { count, mean, squares }
 }
 
-/// The moments of two parts together (Chan, Golub and LeVeque, 1979).
+/// The moments of two parts combined (Chan, Golub and LeVeque, 1979).
 #[cube]
 fn merge_two<N: Size>(left: &Moments<N>, right: &Moments<N>) -> Moments<N> {
     let count = left.count + right.count;
@@ -37,7 +38,8 @@ fn merge_two<N: Size>(left: &Moments<N>, right: &Moments<N>) -> Moments<N> {
     }
 }
 
-/// The moments of a column of a cube of `width` columns and `height` rows, from those of its units. All of them get it.
+/// The moments over a column of a cube of `width` columns and `height` rows, from those of its units. All units of the column get
+/// them.
 #[cube]
 fn column_moments<N: Size>(own: &Moments<N>, #[comptime] width: usize, #[comptime] height: usize) -> Moments<N> {
     let mut counts = Shared::<[f32]>::new_slice(comptime!(width * height));
@@ -100,8 +102,8 @@ fn moments_kernel<E: Float, N: Size>(
     }
 }
 
-/// From the pieces `[batch, pieces, channels]` to `[batch, channels]`. Pieces have `length` of an image's `pixels`; the last one
-/// may have fewer.
+/// From the pieces `[batch, pieces, channels]` to `[batch, channels]`. Each piece has `length` of an image's `pixels`; the last
+/// one may have fewer.
 #[cube(launch)]
 fn statistics_kernel(
     means: &Tensor<f32>,
@@ -148,9 +150,9 @@ pub(crate) struct Partial {
     squares: CubeTensor,
     /// Batch, pieces and channels.
     dims: [usize; 3],
-    /// Of an image.
+    /// Pixels per image.
     pixels: usize,
-    /// Pixels of a piece; the last one may have fewer.
+    /// Pixels per piece; the last one may have fewer.
     length: usize,
 }
 
@@ -177,8 +179,8 @@ pub(in super::super) fn partial(map: Values<4>) -> Result<Partial> {
     Ok(Partial { means, squares, dims, pixels: pieces.pixels, length: pieces.length })
 }
 
-/// The statistics of several maps side by side along channels. Their pieces may differ, so each is merged over its own pieces
-/// first.
+/// The statistics of several maps side by side along channels. Their pieces may differ, so each map is first merged over its own
+/// pieces.
 pub(in super::super) fn join(mut partials: Vec<Partial>) -> Result<Partial> {
     let Some(last) = partials.pop() else { return Err(StageError::new("a norm without an input")) };
     if partials.is_empty() {

@@ -1,4 +1,4 @@
-//! An optimizer's step on a tensor, in place, and the squares of gradients.
+//! An optimizer step on one tensor, in place, and the squares of gradients.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -8,13 +8,13 @@ use pipeline_kernels::{AdamNumbers, AdamStep};
 use super::channels::cube_sum;
 use super::nhwc::{Values, addresses, dense, float32, owned, spread, tensor};
 
-/// Units that sum a piece of a gradient's squares.
+/// Units that sum the squares of one piece of a gradient.
 const UNITS: usize = 256;
 
-/// Pieces of a gradient.
+/// Pieces per gradient.
 const PIECES: usize = 64;
 
-/// The numbers of a step of Adam, as in [`AdamNumbers`].
+/// The coefficients of an Adam step, as in [`AdamNumbers`].
 #[derive(CubeType, CubeLaunch)]
 struct Adam {
     factor: f32,
@@ -29,7 +29,7 @@ struct Adam {
     rate: f32,
 }
 
-/// The same arithmetic as `pipeline_kernels::adam`, which names its source.
+/// The same arithmetic as in `pipeline_kernels::adam`, which names its source.
 #[cube(launch, address_type = "dynamic")]
 fn adam_kernel(
     weight: &mut Tensor<f32>,
@@ -51,7 +51,7 @@ fn adam_kernel(
     weight[ABSOLUTE_POS] = w * adam.shrink - m / (f32::sqrt(v) / adam.root + adam.eps) * adam.rate;
 }
 
-/// The sum of squares of a piece of a gradient of `values` values.
+/// The sum of squares over one piece of a gradient with `values` values.
 #[cube(launch, address_type = "dynamic")]
 fn squares_kernel(gradient: &Tensor<f32>, sums: &mut Tensor<f32>, values: usize, place: usize) {
     let me = UNIT_POS_X as usize;
@@ -69,7 +69,7 @@ fn squares_kernel(gradient: &Tensor<f32>, sums: &mut Tensor<f32>, values: usize,
     }
 }
 
-/// A step of Adam: the weights and both running means after it.
+/// One Adam step: returns the updated weights and both running means.
 pub(in super::super) fn adam(
     step: &AdamStep,
     weight: Values<1>,
@@ -97,7 +97,7 @@ pub(in super::super) fn adam(
     Ok((tensor(weight), [tensor(first), tensor(second)]))
 }
 
-/// The squares of all gradients, summed over some pieces of each: `[gradients * 64]`.
+/// The sums of squares over each piece of each gradient: `[gradients * 64]`.
 pub(in super::super) fn squares(gradients: &[Values<1>]) -> Result<Option<Values<1>>> {
     let gradients = gradients.iter().map(|gradient| dense(gradient.clone())).collect::<Result<Vec<_>>>()?;
     let Some(like) = gradients.first() else { return Ok(None) };

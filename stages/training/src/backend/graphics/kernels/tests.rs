@@ -1,5 +1,5 @@
-//! The norm's kernels against formulas in float64: maps side by side whose groups straddle the boundary, and activations of any
-//! slope. Only where this build and this machine have a graphics device.
+//! Compares the norm's kernels with formulas in float64: maps side by side whose groups straddle the boundary, and activations of
+//! any slope. Runs only if this build and this machine have a graphics device.
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -13,7 +13,7 @@ const HEIGHT: usize = 48;
 const WIDTH: usize = 66;
 const PIXELS: usize = HEIGHT * WIDTH;
 
-/// Values that follow no pattern that a norm could see, between -1 and 1.
+/// Values between -1 and 1 without any pattern that a norm could see.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -39,7 +39,7 @@ fn map(channels: usize, seed: u64) -> Vec<f32> {
     values
 }
 
-/// What a norm over channels side by side gives.
+/// The results of a norm over channels side by side.
 struct Expected {
     /// `[batch, channels, height, width]`.
     output: Vec<f64>,
@@ -49,7 +49,7 @@ struct Expected {
     shift: Vec<f64>,
 }
 
-/// The formulas of layer/norm.rs and of its gradient. All maps are `[batch, channels, height, width]`.
+/// The formulas of layer/norm.rs and their gradient. All maps are `[batch, channels, height, width]`.
 fn expected(norm: &Norm, slope: f64, x: &[f64], upstream: &[f64], [scale, shift]: [&[f64]; 2]) -> Expected {
     let (channels, members) = (norm.channels, norm.members());
     let mut made = Expected {
@@ -85,7 +85,7 @@ fn expected(norm: &Norm, slope: f64, x: &[f64], upstream: &[f64], [scale, shift]
     made
 }
 
-/// Maps side by side, `[batch, channels, ...]` each, as one.
+/// Concatenates maps, each `[batch, channels, ...]`, along channels.
 fn joined(maps: &[Vec<f32>], channels: &[usize]) -> Vec<f64> {
     let rows =
         |image: usize| maps.iter().zip(channels).flat_map(move |(map, own)| &map[image * own * PIXELS..][..own * PIXELS]);
@@ -102,8 +102,8 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as().expect("float32")
 }
 
-/// What the kernels make of a norm over maps of some channels, compared: how far off output, gradients of the inputs, of scale and
-/// of shift are, relative L2.
+/// Compares the kernels' results for a norm over maps with the given channels: the errors of the output and of the gradients of
+/// the inputs, scale and shift, relative L2.
 fn compared(device: &Device, kind: NormKind, parts: &[usize], slope: f32) -> [f64; 4] {
     let channels = parts.iter().sum();
     let norm = Norm::new(&mut Layout::default(), "norm", channels, NormOptions::new(kind), Activation::Relu);
@@ -149,9 +149,9 @@ fn compared(device: &Device, kind: NormKind, parts: &[usize], slope: f32) -> [f6
 fn norms_over_maps_side_by_side_are_those_of_one_map() {
     let Some(device) = crate::device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
     let cases = [
-        // Groups of three: channels 6, 7 and 8 are in both maps. The maps' pieces differ.
+        // Groups of three: channels 6, 7 and 8 span both maps. The maps' pieces differ.
         (NormKind::Group, &[8, 16][..]),
-        // The same with channels that only pairs divide.
+        // The same with channel counts that are only divisible by two.
         (NormKind::Group, &[10, 14]),
         // Three maps, one within a single group.
         (NormKind::Group, &[7, 1, 24]),

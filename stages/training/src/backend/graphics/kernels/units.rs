@@ -1,4 +1,4 @@
-//! Which vector of channels each unit of an element-wise kernel works on.
+//! Which channel vector each unit of an element-wise kernel works on.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -6,25 +6,25 @@ use burn_cubecl::cubecl::std::FastDivmod;
 
 use super::nhwc::Nhwc;
 
-/// A unit for each vector of channels of each pixel of a map.
+/// One unit per channel vector of each pixel of a map.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct MapUnits {
     pub count: usize,
     vectors: FastDivmod<usize>,
     pixels: FastDivmod<usize>,
-    /// Vectors of a pixel.
+    /// Channel vectors per pixel.
     pub own: usize,
-    /// Pixels of an image.
+    /// Pixels per image.
     pub per_image: usize,
 }
 
-/// A unit's place in a map.
+/// A unit's position in a map.
 #[derive(CubeType)]
 pub(super) struct MapPlace {
     pub image: usize,
-    /// Of the image.
+    /// The pixel within the image.
     pub pixel: usize,
-    /// Of the pixel.
+    /// The vector within the pixel.
     pub vector: usize,
 }
 
@@ -37,7 +37,7 @@ impl MapUnits {
     }
 }
 
-/// How many units a map takes, and the argument by which they find their places.
+/// How many units a map needs, and the argument from which they find their positions.
 pub(super) fn map_units(map: &Nhwc, vector_size: usize) -> (usize, MapUnitsLaunch) {
     let vectors = map.channels / vector_size;
     let count = map.batch * map.pixels() * vectors;

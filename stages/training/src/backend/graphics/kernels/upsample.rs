@@ -1,4 +1,4 @@
-//! What is around the matrix product of an upsampling: windows of 2 x 2 pixels as four blocks of channels and back, and the bias.
+//! What surrounds the matrix product of an upsampling: windows of 2 x 2 pixels as four blocks of channels and back, and the bias.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -8,20 +8,20 @@ use pipeline_contract::Result;
 use super::channels::{Pieces, column_sum, fold};
 use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tensor};
 
-/// A unit for each vector of channels of each pixel of the larger map.
+/// One unit per channel vector of each pixel of the larger map.
 #[derive(CubeType, CubeLaunch)]
 struct Blocks {
     units: usize,
     vectors: FastDivmod<usize>,
-    /// Of the larger map.
+    /// Width of the larger map.
     width: FastDivmod<usize>,
-    /// Vectors of a pixel of the larger map.
+    /// Channel vectors per pixel of the larger map.
     own: usize,
     /// Width of the smaller map.
     half: usize,
 }
 
-/// A unit's vector: its place among the blocks, and which of its pixel's it is.
+/// A unit's vector: its index among the blocks, and its index within the pixel.
 #[derive(CubeType)]
 struct Block {
     at: usize,
@@ -32,7 +32,7 @@ struct Block {
 impl Blocks {
     fn block(&self, unit: usize) -> Block {
         let (pixel, vector) = self.vectors.div_mod(unit);
-        // Rows of all images, one after the other: each has an even number of them.
+        // Rows of all images, one after the other: each image has an even number of them.
         let (y, x) = self.width.div_mod(pixel);
         let window = (y / 2) * self.half + x / 2;
         Block { at: (window * 4 + (y % 2) * 2 + x % 2) * self.own + vector, vector }
@@ -98,8 +98,8 @@ fn blocks(map: &Nhwc, vector_size: usize) -> (usize, BlocksLaunch) {
     (units, BlocksLaunch { units, vectors: own, width: map.width, own, half: map.width / 2 })
 }
 
-/// `blocks`, a row for each pixel `[batch * height * width, 4 * outputs]` with the four pixels of its window one after the other,
-/// as a map `[batch, outputs, 2 height, 2 width]`, with the bias added.
+/// `blocks`, with one row `[batch * height * width, 4 * outputs]` per pixel that holds the four pixels of its window one after
+/// the other, as a map `[batch, outputs, 2 height, 2 width]` with the bias added.
 pub(in super::super) fn upsample(
     from: Values<2>,
     bias: Values<1>,
@@ -125,7 +125,7 @@ pub(in super::super) fn upsample(
     Ok(output.map())
 }
 
-/// The other way: a map `[batch, outputs, 2 height, 2 width]` as `[batch * height * width, 4 * outputs]`.
+/// The inverse: a map `[batch, outputs, 2 height, 2 width]` as `[batch * height * width, 4 * outputs]`.
 pub(in super::super) fn windows(map: Values<4>) -> Result<Values<2>> {
     let map = Nhwc::of(map)?;
     let vector_size = map.vector_size(&[]);

@@ -1,5 +1,5 @@
-//! Gradients of weights, as products of matrices over pixels: sums of up to a million terms. Pixels are divided into pieces, so
-//! that the products fill a device. Pieces are summed in float32 whatever the maps are stored in.
+//! Gradients of weights, as matrix products over pixels: sums of up to a million terms. Pixels are divided into pieces, so that
+//! the products fill a device. Pieces are summed in float32, whatever type maps are stored in.
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::cubecl::zspace::metadata::Metadata;
@@ -15,16 +15,16 @@ use super::im2col::{Window, im2col};
 use super::nhwc::{Nhwc, dense, float32, tensor};
 use super::normed::{Operand, Read};
 
-/// Products of one tile each that fill a large device.
+/// Number of single-tile products that fill a large device.
 const PRODUCTS: usize = 256;
 
-/// Rows and columns of a tile of a device's kernels for products.
+/// Rows and columns per tile of a device's matrix product kernels.
 const TILE: usize = 64;
 
 /// Minimum pixels per product.
 const LEAST: usize = 256;
 
-/// The most rows that divide `height` and have at most `most` pixels; at least one.
+/// The largest number of rows that divides `height` and has at most `most` pixels; at least one.
 fn divided(height: usize, width: usize, most: usize) -> usize {
     (1..=height).rev().find(|rows| height.is_multiple_of(*rows) && (*rows == 1 || rows * width <= most)).unwrap_or(1)
 }
@@ -38,7 +38,7 @@ fn alignment(tensor: &CubeTensor) -> usize {
     (tensor.client.properties().memory.alignment as usize).max(1)
 }
 
-/// A view of a tensor's values from an offset on, which must be aligned.
+/// A view of a tensor's values starting at `offset`, which must be aligned.
 fn view<const D: usize>(from: &CubeTensor, offset: usize, shape: [usize; D], strides: [usize; D]) -> CubeTensor {
     let mut view = from.clone();
     if offset > 0 {
@@ -48,28 +48,28 @@ fn view<const D: usize>(from: &CubeTensor, offset: usize, shape: [usize; D], str
     view
 }
 
-/// Products of batches of matrices in float32, written into `output`.
+/// Batched matrix products in float32, written into `output`.
 fn multiply(left: CubeTensor, right: CubeTensor, output: CubeTensor) -> Result<()> {
     let made = matmul(left, right, Some(output), MatmulStrategy::default(), DType::F32);
     made.map_err(|error| StageError::new(format!("the device has no kernel for a product of matrices: {error:?}")))?;
     Ok(())
 }
 
-/// How the pixels of a convolution are divided among products of matrices.
+/// How the pixels of a convolution are divided among matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shares {
-    /// Images at a time.
+    /// Images per step.
     images: usize,
-    /// Rows at a time.
+    /// Rows per step.
     rows: usize,
-    /// Columns of a row; those after the image's last are zero.
+    /// Columns per row; those after the image's last column are zero.
     columns: usize,
-    /// Rows of a product.
+    /// Rows per product.
     each: usize,
 }
 
 impl Shares {
-    /// `step`: rows begin at multiples of this many columns.
+    /// `step`: rows start at multiples of this many columns.
     fn of([batch, height, width]: [usize; 3], inputs: usize, outputs: usize, step: usize) -> Self {
         let columns = width.next_multiple_of(step);
         let values = (batch * height * width * inputs).clamp(*NEIGHBOURS.start(), *NEIGHBOURS.end());
@@ -88,14 +88,15 @@ impl Shares {
 }
 
 /// The gradient of a 3 x 3 convolution's weights, `[outputs, inputs, 3, 3]`. Each row of the kernel is a product of two matrices
-/// with a row per pixel: im2col along rows (three taps side by side), and the gradient. A few rows of the images are taken at a
-/// time, so that im2col doesn't grow with the images; the sums of the pieces do, and are kept until all are summed.
+/// with one row per pixel: im2col along rows (three taps side by side), and the gradient. A few rows of the images are processed
+/// at a time, so that im2col doesn't grow with the images; the pieces' sums do grow with them, and are kept until all are summed.
 pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) -> Result<Tensor<4>> {
     let operands = inputs.into_iter().map(Operand::of).collect::<Result<Vec<_>>>()?;
     let upstream = Operand::Plain(Nhwc::of(upstream)?);
     let Nhwc { batch, height, width, channels: outputs, tensor: ref gradient } = *upstream.map();
     let inputs: usize = operands.iter().map(|operand| operand.map().channels).sum();
-    // Rows are aligned as buffers must be, so that the matrices of all three rows of the kernel are views of one.
+    // Rows are aligned to the buffer offset alignment, so that the matrices for all three rows of the kernel are views of a
+    // single one.
     let (alignment, value) = (alignment(gradient), gradient.dtype.size());
     let step = alignment / gcd(alignment, (3 * inputs * value).max(1));
     let shares @ Shares { images, rows, columns, each } = Shares::of([batch, height, width], inputs, outputs, step);
@@ -133,8 +134,8 @@ pub(in super::super) fn convolve_weight(inputs: Vec<Read>, upstream: Tensor<4>) 
     Ok(tensor::<2>(sums).reshape([3, 3, inputs, outputs]).permute([3, 2, 0, 1]))
 }
 
-/// The gradient of an upsampling's weights `[inputs, 4 * outputs]`, from its input `[batch, inputs, height, width]` and the gradient of its
-/// output as blocks `[batch * height * width, 4 * outputs]`.
+/// The gradient of an upsampling's weights `[inputs, 4 * outputs]`, from its input `[batch, inputs, height, width]` and the
+/// gradient of its output as blocks `[batch * height * width, 4 * outputs]`.
 pub(in super::super) fn upsample_weight(input: Tensor<4>, blocks: Tensor<2>) -> Result<Tensor<2>> {
     let Nhwc { batch, height, width, channels: inputs, tensor: map } = Nhwc::of(input)?;
     let [_, outputs] = blocks.dims();

@@ -147,16 +147,19 @@ fn a_learning_rate_that_blows_up_is_shown_where_it_grows() {
 }
 
 #[test]
-fn a_gradient_alone_begins_behind_the_blocks() {
+fn a_gradient_alone_begins_after_the_blocks() {
     let network = network(8, 3, "group");
     let mut window = None;
     add(&network, &mut window, samples(2, 16, 5));
     let infinite = |sum: Tensor<1>| sum.ones_like() * f32::INFINITY;
     network.lock().expect("no panic before").gradients_mut()[0].inplace(infinite);
     let error = sgd().step(&window.expect("one"), 0.1).expect_err("not finite");
-    for words in
-        ["the gradient of step 1 is not finite", "samples s0, s1", "activations of all blocks are finite", "behind them"]
-    {
+    for words in [
+        "the gradient of step 1 is not finite",
+        "samples s0, s1",
+        "activations of all blocks are finite",
+        "after the last block",
+    ] {
         assert!(error.message().contains(words), "{words}: {error}");
     }
 }

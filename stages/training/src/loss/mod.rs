@@ -7,14 +7,13 @@ mod target;
 pub(crate) use options::{kind, parse};
 pub(crate) use target::Target;
 
+pub use pipeline_images::IGNORED;
+
 use pipeline_contract::{Result, StageError};
 use pipeline_kernels::{Area, Term, WeightedTerm};
 
 use crate::memory::Tried;
 use crate::pass::{Backend, Cost, Executor, Made, Map, Scratch, Work};
-
-/// The label of pixels that multi-class losses and metrics ignore.
-pub const IGNORED: u8 = 255;
 
 /// A loss between logits and masks: the sum of its terms, each times its weight.
 #[derive(Debug, Clone, PartialEq)]

@@ -118,7 +118,7 @@ impl CheckpointKeeper {
     /// Says once that there can be no best checkpoint: a metric that an evaluator declares may have no number on this data.
     fn warn_unmeasured(&self, state: &mut State) {
         let Some(Best { metric, .. }) = &self.settings.best else { return };
-        if !state.warned && self.metrics.is_evaluated() && self.metrics.metric(metric).is_none() {
+        if !state.warned && state.best.is_none() && self.metrics.is_evaluated() && self.metrics.metric(metric).is_none() {
             state.warned = true;
             tracing::warn!(
                 "the evaluation gives no {metric:?} here, so no best checkpoint is kept; name another metric in \

@@ -1,12 +1,12 @@
-//! Sums of maps, activations' gradients, nearest-neighbour upsampling, probabilities and channel sums against their formulas
+//! Sums of maps, activations' gradients, nearest-neighbour upsampling, probabilities, channel sums and rounding against their formulas
 //! in float64.
 
 mod reference;
 
 use half::{bf16, f16};
 use pipeline_kernels::{
-    Activation, Area, View, activation_gradient, channel_sums, probabilities, probabilities_gradient, sum, upsample_nearest,
-    upsample_nearest_gradient,
+    Activation, Area, View, activation_gradient, add_wide, channel_sums, probabilities, probabilities_gradient, round, sum,
+    upsample_nearest, upsample_nearest_gradient,
 };
 use reference::{ACTIVATIONS, Random, Stored, activated, assert_close, assert_same_for_threads, floats, seen, slope, stored};
 
@@ -149,12 +149,27 @@ fn channels_summed<E: Stored>() {
     }
 }
 
+fn rounded_and_added<E: Stored>() {
+    let mut random = Random(6);
+    for (area, channels) in shapes() {
+        let values = random.floats(area.values(channels));
+        let mut map = vec![E::default(); values.len()];
+        round(&values, &mut map);
+        assert_close(&map, &values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>(), 1e-7);
+        let mut total = values.clone();
+        add_wide(&mut total, &map);
+        let terms = values.iter().zip(floats(&map));
+        assert_close(&total, &terms.map(|(value, own)| f64::from(*value) + f64::from(own)).collect::<Vec<_>>(), 0.0);
+    }
+}
+
 fn all<E: Stored>() {
     sums::<E>();
     activation_gradients::<E>();
     nearest::<E>();
     chances_and_gradients::<E>();
     channels_summed::<E>();
+    rounded_and_added::<E>();
 }
 
 #[test]

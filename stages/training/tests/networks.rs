@@ -138,7 +138,7 @@ fn the_plan_is_what_the_pass_charges() {
     }
 }
 
-/// A step and a prediction, where memory is refused once after so many charges.
+/// A step and a prediction in which one charge is refused: the one after the first `after`. Returns weights, figures and retries.
 fn refused(name: &str, norm: &str, depth: usize, after: Option<u64>) -> (Vec<f32>, Vec<f32>, usize) {
     let shared = trainee(network(name, norm, depth), Setting::default());
     shared.lock().expect("no panic before").ledger.refuse_in(after);

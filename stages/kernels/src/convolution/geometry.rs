@@ -48,7 +48,7 @@ impl Geometry {
     }
 
     /// Zeros before the first row and the first column.
-    pub(super) fn padding(self) -> usize {
+    pub fn padding(self) -> usize {
         if self.size.is_multiple_of(2) { 0 } else { self.dilation * (self.size / 2) }
     }
 }

@@ -17,11 +17,6 @@ use crate::layer::{Convolution, ConvolutionBackend, ConvolutionCall};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
 
-/// Zeros around a map.
-fn padding(geometry: Geometry) -> usize {
-    if geometry.size % 2 == 1 { geometry.dilation * (geometry.size / 2) } else { 0 }
-}
-
 /// What each output of a convolution reads from a map at one tap: `[batch, channels, height / stride, width / stride]`. `padded`
 /// is the map with the convolution's zeros around it.
 fn tap(padded: &Tensor<4>, geometry: Geometry, at: usize, area: Area) -> Tensor<4> {
@@ -43,7 +38,7 @@ impl Graphics<'_> {
     /// A convolution with weights in float32.
     fn convolved(&self, input: Tensor<4>, weight: Tensor<4>, geometry: Geometry) -> Tensor<4> {
         let Geometry { stride, dilation, .. } = geometry;
-        let options = ConvOptions::new([stride; 2], [padding(geometry); 2], [dilation; 2], 1);
+        let options = ConvOptions::new([stride; 2], [geometry.padding(); 2], [dilation; 2], 1);
         match self.only_stores_half() {
             true if geometry == Geometry::THREE => half::convolve(input, weight),
             true => conv2d(wide(input), weight, None, options).cast(self.precision.dtype()),
@@ -86,7 +81,7 @@ impl ConvolutionBackend for Graphics<'_> {
             return self.gather(layer.weight, kernels::convolve_weight(inputs, upstream)?);
         }
         // One matrix product over pixels for each tap and input, in float32.
-        let (pixels, p, mut parts) = (rows(upstream), padding(geometry), Vec::new());
+        let (pixels, p, mut parts) = (rows(upstream), geometry.padding(), Vec::new());
         for input in inputs {
             let x = self.activated(self.read(input))?;
             // The pixels that a stride skips after the last tap are sliced along with it.
@@ -119,7 +114,7 @@ impl ConvolutionBackend for Graphics<'_> {
             let weight = weight.swap_dims(0, 1).flip([2, 3]);
             return Ok(self.convolved(upstream.data.clone(), weight, geometry));
         }
-        let p = padding(geometry);
+        let p = geometry.padding();
         let reached = |length: usize| (length / stride - 1) * stride + dilation * (size - 1) + 1 - 2 * p;
         let more = [area.height - reached(area.height), area.width - reached(area.width)];
         let options = ConvTransposeOptions::new([stride; 2], [p; 2], more, [dilation; 2], 1);

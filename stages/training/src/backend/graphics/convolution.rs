@@ -1,4 +1,5 @@
-//! The convolution: burn's direct kernels for the map and the input gradient, matrix products for the weight gradient.
+//! The convolution: our own kernels on matrix units where the device has them for the maps' type; elsewhere burn's direct kernels
+//! for the map and the input gradient, and matrix products for the weight gradient.
 
 use std::ops::Range;
 
@@ -6,10 +7,11 @@ use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PadMode};
 use pipeline_contract::StageError;
-use pipeline_kernels::{Area, Geometry};
+use pipeline_kernels::{Activation, Area, Geometry};
 
 use super::core::Graphics;
 use super::costs::GraphicsCosts;
+use super::norm::slope;
 use super::tensors::{activate, rows, wide};
 use super::{half, kernels};
 use crate::backend::counting::Costs as _;
@@ -50,6 +52,23 @@ impl Graphics<'_> {
 impl ConvolutionBackend for Graphics<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
         let size = layer.geometry.size;
+        if let Some(chip) = self.chip()? {
+            let made = kernels::convolve(
+                &chip,
+                kernels::Convolution {
+                    inputs: inputs.iter().map(|input| self.read(input)).collect(),
+                    weight: self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]),
+                    geometry: layer.geometry,
+                    bias: layer.bias.map(|bias| self.weight(bias, [layer.outputs])),
+                    slope: slope(layer.activation),
+                    // A convolution without a bias is read through a norm.
+                    sums: layer.bias.is_none() && layer.activation == Activation::Identity,
+                },
+            )?;
+            let (map, partial) = made;
+            self.partial = partial.map(|partial| Ok::<_, StageError>((kernels::memory(&map)?, partial))).transpose()?;
+            return Ok(map);
+        }
         let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]);
         // The contributions of several inputs are added up: concatenated, the inputs would be the largest map of all, twice as
         // large as any other.
@@ -76,9 +95,13 @@ impl ConvolutionBackend for Graphics<'_> {
         if let Some(bias) = layer.bias {
             self.gather(bias, kernels::upsample_bias(upstream.clone())?)?;
         }
+        if let Some(chip) = self.chip()? {
+            let inputs = inputs.iter().map(|input| self.read(input)).collect();
+            return self.gather(layer.weight, kernels::convolve_weight(&chip, inputs, upstream, geometry)?);
+        }
         if geometry == Geometry::THREE {
             let inputs = inputs.iter().map(|input| self.read(input)).collect();
-            return self.gather(layer.weight, kernels::convolve_weight(inputs, upstream)?);
+            return self.gather(layer.weight, kernels::convolve_weight_by_products(inputs, upstream)?);
         }
         // One matrix product over pixels for each tap and input, in float32.
         let (pixels, p, mut parts) = (rows(upstream), geometry.padding(), Vec::new());
@@ -108,6 +131,9 @@ impl ConvolutionBackend for Graphics<'_> {
         let geometry = layer.geometry;
         let Geometry { size, stride, dilation } = geometry;
         let weight = self.weight(layer.weight, [layer.outputs, layer.inputs, size, size]);
+        if let (Some(chip), 1) = (self.chip()?, stride) {
+            return Ok(kernels::convolve_input(&chip, upstream.data.clone(), weight, geometry, wanted)?);
+        }
         let weight = weight.narrow(1, wanted.start, wanted.len());
         if geometry == Geometry::THREE {
             // A convolution with the kernel rotated by 180 degrees and transposed.

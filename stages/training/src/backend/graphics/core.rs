@@ -7,7 +7,7 @@ use pipeline_kernels::Area;
 use super::bytes;
 use super::costs::GraphicsCosts;
 use super::failure::{failure, guarded};
-use super::kernels::{self, Read};
+use super::kernels::{self, Chip, Memory, Partial, Read};
 use super::statistics::Statistics;
 use super::tensors::wide;
 use crate::backend::counting::Costs as _;
@@ -28,6 +28,8 @@ pub(crate) struct Graphics<'a> {
     /// The losses of the samples, one tensor per micro-batch.
     pub(super) losses: Vec<Tensor<1>>,
     pub(super) precision: Precision,
+    /// The partial statistics of the map that the last convolution made, and the memory that holds that map.
+    pub(super) partial: Option<(Memory, Partial)>,
     ledger: Ledger,
 }
 
@@ -35,7 +37,7 @@ pub(crate) struct Graphics<'a> {
 pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
     let Site { state, gradients, precision, ledger } = site;
     guarded(&ledger.clone(), || {
-        let backend = Graphics { state, gradients, losses: Vec::new(), precision, ledger: ledger.clone() };
+        let backend = Graphics { state, gradients, losses: Vec::new(), precision, partial: None, ledger: ledger.clone() };
         let mut e = Executor::new(backend, ledger);
         let output = work.run(&mut e)?;
         Ok((output, e.backend.losses))
@@ -72,6 +74,14 @@ impl Graphics<'_> {
     /// Whether half precision is only the storage type of maps, and arithmetic on them is float32.
     pub(super) fn only_stores_half(&self) -> bool {
         self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)
+    }
+
+    /// The device's matrix units for the maps' type, if it has any.
+    pub(super) fn chip(&self) -> Tried<Option<Chip>> {
+        match self.state.trained.first() {
+            Some(tensor) if self.precision != Precision::Float32 => Ok(kernels::chip(tensor, self.precision.dtype())?),
+            _ => Ok(None),
+        }
     }
 
     /// A map as the kernels read it.

@@ -11,12 +11,12 @@ use crate::layer::{Norm, NormBackend, NormCall, Running};
 use crate::memory::Tried;
 use crate::pass::{Map, Pass};
 
-/// The slope of an activation below zero.
-fn slope(activation: Activation) -> f32 {
+/// The slope of an activation below zero; `None` if it changes nothing.
+pub(super) fn slope(activation: Activation) -> Option<f32> {
     match activation {
-        Activation::Identity => 1.0,
-        Activation::Relu => 0.0,
-        Activation::LeakyRelu(slope) => slope,
+        Activation::Identity => None,
+        Activation::Relu => Some(0.0),
+        Activation::LeakyRelu(slope) => Some(slope),
     }
 }
 
@@ -26,11 +26,15 @@ impl NormBackend for Graphics<'_> {
     type Merged = [Tensor<2>; 2];
 
     fn partial(&mut self, map: &Map<Tensor<4>>) -> Tried<Partial> {
-        Ok(kernels::partial(map.data.clone())?)
+        // The convolution that made the map may have computed them.
+        match self.partial.take_if(|(memory, _)| kernels::memory(&map.data).is_ok_and(|of| of == *memory)) {
+            Some((_, partial)) => Ok(partial),
+            None => Ok(kernels::partial(map.data.clone())?),
+        }
     }
 
     fn merge(&mut self, call: &NormCall<'_, Self>, partials: Vec<Partial>) -> Tried<[Tensor<2>; 2]> {
-        Ok(kernels::merge(call.norm, &kernels::join(partials)?))
+        Ok(kernels::merge(call.norm, kernels::join(partials)?))
     }
 
     fn finish(&mut self, call: &NormCall<'_, Self>, merged: [Tensor<2>; 2], pass: Pass) -> Tried<Statistics> {
@@ -58,7 +62,7 @@ impl NormBackend for Graphics<'_> {
                 maps.iter().map(part).collect()
             }
         };
-        Ok(Statistics { parts, inverse, slope: slope(norm.activation) })
+        Ok(Statistics { parts, inverse, slope: slope(norm.activation).unwrap_or(1.0) })
     }
 
     fn running(&mut self, call: &NormCall<'_, Self>, running: &Running) -> Tried<Statistics> {

@@ -59,7 +59,7 @@ impl Nhwc {
     /// Neighbouring channels that a unit handles at once: the device's widest load that divides this map's channels and all of
     /// `channels`.
     pub fn vector_size(&self, channels: &[usize]) -> usize {
-        let mut sizes = self.tensor.client.io_optimized_vector_sizes(4);
+        let mut sizes = self.tensor.client.io_optimized_vector_sizes(self.tensor.dtype.size());
         sizes
             .find(|size| self.channels.is_multiple_of(*size) && channels.iter().all(|count| count.is_multiple_of(*size)))
             .unwrap_or(1)
@@ -70,6 +70,18 @@ impl Nhwc {
 pub(super) fn dense<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
     match tensor.into_dispatch().kind {
         DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(into_contiguous(tensor)),
+        _ => Err(StageError::new("a tensor that isn't on a graphics device")),
+    }
+}
+
+/// Identifies the memory that holds a tensor, without keeping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory(usize);
+
+/// The memory that holds a tensor.
+pub(in super::super) fn memory<const D: usize>(tensor: &Tensor<D>) -> Result<Memory> {
+    match tensor.clone().into_dispatch().kind {
+        DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(Memory(tensor.handle.memory.descriptor().id.value)),
         _ => Err(StageError::new("a tensor that isn't on a graphics device")),
     }
 }

@@ -3,70 +3,16 @@
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::cubecl::zspace::Shape;
+use burn_cubecl::ops::numeric::full_client;
 use pipeline_contract::{Result, StageError};
 
 use super::channels::Pieces;
+use super::moments::{column_moments, merge_two, moments};
 use super::nhwc::{Nhwc, Values, addresses, dense, float32, stored, tensor};
+use super::partial::Partial;
 use super::sets::{PiecesOfSets, Sets, UNITS};
 use crate::layer::Norm;
-
-/// The number of values seen, their mean and the sum of their squared deviations. A plain sum of squares would lose the variance
-/// of a channel whose mean is far from zero.
-#[derive(CubeType)]
-struct Moments<N: Size> {
-    count: f32,
-    mean: Vector<f32, N>,
-    squares: Vector<f32, N>,
-}
-
-#[cube]
-fn moments<N: Size>(count: f32, mean: Vector<f32, N>, squares: Vector<f32, N>) -> Moments<N> {
-    Moments::<N> { count, mean, squares }
-}
-
-/// The moments of two parts combined (Chan, Golub and LeVeque, 1979).
-#[cube]
-fn merge_two<N: Size>(left: &Moments<N>, right: &Moments<N>) -> Moments<N> {
-    let count = left.count + right.count;
-    let share = right.count / max(count, 1.0f32);
-    let apart = right.mean - left.mean;
-    Moments::<N> {
-        count,
-        mean: left.mean + apart * Vector::new(share),
-        squares: left.squares + right.squares + apart * apart * Vector::new(left.count * share),
-    }
-}
-
-/// The moments over a column of a cube of `width` columns and `height` rows, from those of its units. All units of the column get
-/// them.
-#[cube]
-fn column_moments<N: Size>(own: &Moments<N>, #[comptime] width: usize, #[comptime] height: usize) -> Moments<N> {
-    let mut counts = Shared::<[f32]>::new_slice(comptime!(width * height));
-    let mut means = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let mut squares = Shared::<[Vector<f32, N>]>::new_slice(comptime!(width * height));
-    let me = UNIT_POS as usize;
-    counts[me] = own.count;
-    means[me] = own.mean;
-    squares[me] = own.squares;
-    sync_cube();
-    let mut half = (height / 2).runtime();
-    while half > 0 {
-        if me < half * width {
-            let other = me + half * width;
-            let left = moments::<N>(counts[me], means[me], squares[me]);
-            let right = moments::<N>(counts[other], means[other], squares[other]);
-            let both = merge_two::<N>(&left, &right);
-            counts[me] = both.count;
-            means[me] = both.mean;
-            squares[me] = both.squares;
-        }
-        sync_cube();
-        half /= 2;
-    }
-    let column = me % width;
-    moments::<N>(counts[column], means[column], squares[column])
-}
 
 /// Mean and sum of squared deviations of each channel over a piece of an image (Welford, 1962).
 #[cube(launch, address_type = "dynamic")]
@@ -74,6 +20,7 @@ fn moments_kernel<E: Float, N: Size>(
     x: &Tensor<Vector<E, N>>,
     means: &mut Tensor<Vector<f32, N>>,
     squares: &mut Tensor<Vector<f32, N>>,
+    counts: &mut Tensor<f32>,
     pieces: &Pieces,
     #[define(E)] _dtype: ElemType,
 ) {
@@ -94,25 +41,26 @@ fn moments_kernel<E: Float, N: Size>(
         }
     }
     let own = moments::<N>(count, mean, sum);
-    let all = column_moments::<N>(&own, comptime!(pieces.width), comptime!(pieces.height));
+    let all = column_moments::<N>(&own, comptime!(pieces.width), comptime!(pieces.height), 1usize);
     if pieces.writes(&share) {
         let to = pieces.place(&share);
         means[to] = all.mean;
         squares[to] = all.squares;
+        if share.image == 0 && share.vector == 0 {
+            counts[CUBE_POS_Y as usize] = all.count;
+        }
     }
 }
 
-/// From the pieces `[batch, pieces, channels]` to `[batch, channels]`. Each piece has `length` of an image's `pixels`; the last
-/// one may have fewer.
+/// From the pieces `[batch, pieces, channels]` to `[batch, channels]`. A piece has `counts[piece]` pixels.
 #[cube(launch)]
 fn statistics_kernel(
     means: &Tensor<f32>,
     squares: &Tensor<f32>,
+    counts: &Tensor<f32>,
     mean: &mut Tensor<f32>,
     variance: &mut Tensor<f32>,
     sets: &PiecesOfSets,
-    pixels: usize,
-    length: usize,
 ) {
     let me = UNIT_POS_X as usize;
     let mut count = 0.0f32;
@@ -121,8 +69,7 @@ fn statistics_kernel(
     let mut index = me;
     while index < sets.elements() {
         let element = sets.element(index);
-        let first = element.piece * length;
-        let values = f32::cast_from(min(first + length, pixels) - first);
+        let values = counts[element.piece];
         let seen = moments::<Const<1>>(count, centre, sum);
         let piece = moments::<Const<1>>(values, Vector::new(means[element.at]), Vector::new(squares[element.at]));
         let both = merge_two::<Const<1>>(&seen, &piece);
@@ -132,7 +79,7 @@ fn statistics_kernel(
         index += UNITS;
     }
     let own = moments::<Const<1>>(count, centre, sum);
-    let all = column_moments::<Const<1>>(&own, 1usize, UNITS);
+    let all = column_moments::<Const<1>>(&own, 1usize, UNITS, 1usize);
     let centre = all.mean.extract(0usize);
     let spread = all.squares.extract(0usize) / all.count;
     let mut index = me;
@@ -144,25 +91,13 @@ fn statistics_kernel(
     }
 }
 
-/// Mean and sum of squared deviations of each channel over each piece of each image of a map, `[batch, pieces, channels]`.
-pub(crate) struct Partial {
-    means: CubeTensor,
-    squares: CubeTensor,
-    /// Batch, pieces and channels.
-    dims: [usize; 3],
-    /// Pixels per image.
-    pixels: usize,
-    /// Pixels per piece; the last one may have fewer.
-    length: usize,
-}
-
 /// The partial statistics of a map `[batch, channels, height, width]`.
 pub(in super::super) fn partial(map: Values<4>) -> Result<Partial> {
     let map = Nhwc::of(map)?;
     let vector_size = map.vector_size(&[]);
     let pieces = Pieces::of(&map, vector_size);
-    let dims = [map.batch, pieces.pieces, map.channels];
-    let (means, squares) = (float32(&map.tensor, dims), float32(&map.tensor, dims));
+    let made = Partial::empty(&map.tensor, [map.batch, pieces.pieces, map.channels], pieces.pixels);
+    let [means, squares, counts] = made.args();
     let (count, dim) = pieces.launch(map.batch);
     moments_kernel::launch(
         &map.tensor.client,
@@ -171,12 +106,13 @@ pub(in super::super) fn partial(map: Values<4>) -> Result<Partial> {
         addresses(&[&map.tensor]),
         vector_size,
         map.tensor.clone().into_tensor_arg(),
-        means.clone().into_tensor_arg(),
-        squares.clone().into_tensor_arg(),
+        means,
+        squares,
+        counts,
         pieces.arg(),
         stored(&map.tensor),
     );
-    Ok(Partial { means, squares, dims, pixels: pieces.pixels, length: pieces.length })
+    Ok(made)
 }
 
 /// The statistics of several maps side by side along channels. Their pieces may differ, so each map is first merged over its own
@@ -190,36 +126,38 @@ pub(in super::super) fn join(mut partials: Vec<Partial>) -> Result<Partial> {
     partials.push(last);
     let channels = partials.iter().map(|partial| partial.dims[2]).sum();
     let (mut means, mut squares) = (Vec::new(), Vec::new());
-    for partial in &partials {
+    for partial in partials {
         let [mean, variance] = merged(Sets::planes(batch, partial.dims[2]), partial);
         means.push(mean);
         squares.push(variance * pixels as f64);
     }
     let (means, squares) = (dense(Values::cat(means, 1))?, dense(Values::cat(squares, 1))?);
-    Ok(Partial { means, squares, dims: [batch, 1, channels], pixels, length: pixels })
+    let counts = full_client(means.client.clone(), Shape::new([1]), means.device.clone(), pixels as f32);
+    Ok(Partial { means, squares, counts, dims: [batch, 1, channels], pixels })
 }
 
 /// Mean and biased variance `[batch, channels]` over all values that share them.
-pub(in super::super) fn merge(norm: &Norm, partial: &Partial) -> [Values<2>; 2] {
+pub(in super::super) fn merge(norm: &Norm, partial: Partial) -> [Values<2>; 2] {
     merged(Sets::of(norm, partial.dims[0]), partial)
 }
 
-fn merged(sets: Sets, partial: &Partial) -> [Values<2>; 2] {
-    let &Partial { ref means, ref squares, dims, pixels, length } = partial;
-    let [batch, _, channels] = dims;
-    let (mean, variance) = (float32(means, [batch, channels]), float32(means, [batch, channels]));
+fn merged(sets: Sets, partial: Partial) -> [Values<2>; 2] {
+    let partial = partial.fewer();
+    let [batch, _, channels] = partial.dims;
+    let like = &partial.means;
+    let (mean, variance) = (float32(like, [batch, channels]), float32(like, [batch, channels]));
     let (count, dim) = sets.launch();
+    let [means, squares, counts] = partial.args();
     statistics_kernel::launch(
-        &means.client,
+        &like.client,
         count,
         dim,
-        means.clone().into_tensor_arg(),
-        squares.clone().into_tensor_arg(),
+        means,
+        squares,
+        counts,
         mean.clone().into_tensor_arg(),
         variance.clone().into_tensor_arg(),
-        sets.arg(dims),
-        pixels,
-        length,
+        sets.arg(partial.dims),
     );
     [tensor(mean), tensor(variance)]
 }

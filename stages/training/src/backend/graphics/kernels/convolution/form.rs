@@ -1,0 +1,217 @@
+//! How a convolution is divided among cubes, planes and matrix units.
+
+use pipeline_kernels::Geometry;
+
+/// The shape of a matrix unit's product: `[rows, depth] x [depth, columns]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in super::super) struct Unit {
+    pub rows: usize,
+    pub columns: usize,
+    pub depth: usize,
+}
+
+/// A part of a map in shared memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in super::super) struct Staging {
+    pub width: usize,
+    pub height: usize,
+    /// Channels.
+    pub depth: usize,
+    /// Units that load it.
+    pub units: usize,
+}
+
+impl Staging {
+    /// Values from one pixel to the next: an odd multiple of 8, so that a fragment's rows lie in different banks.
+    pub fn pitch(&self) -> usize {
+        odd(self.depth)
+    }
+
+    /// Values.
+    pub fn length(&self) -> usize {
+        self.width * self.height * self.pitch()
+    }
+}
+
+/// What one cube computes of a convolution's output: `Unit::rows` pixels of some image rows, by some channels. A fragment's rows
+/// are neighbouring pixels of one image row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in super::super) struct Tile {
+    /// Image rows per plane.
+    pub rows: usize,
+    /// Fragments of output channels per plane.
+    pub blocks: usize,
+    /// Planes on top of each other: image rows.
+    pub down: usize,
+    /// Planes side by side: output channels.
+    pub across: usize,
+    /// Products of depth `Unit::depth` per load of shared memory: input channels.
+    pub steps: usize,
+}
+
+/// Everything that a kernel's code depends on besides its types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in super::super) struct Form {
+    pub unit: Unit,
+    pub tile: Tile,
+    /// Units per plane.
+    pub plane: usize,
+    /// Kernel size, stride and dilation.
+    pub size: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Whether the weights are read transposed and rotated: the convolution's input gradient.
+    pub transposed: bool,
+}
+
+impl Form {
+    pub fn new(unit: Unit, tile: Tile, plane: usize, geometry: Geometry) -> Self {
+        let Geometry { size, stride, dilation } = geometry;
+        Self { unit, tile, plane, size, stride, dilation, transposed: false }
+    }
+
+    pub fn planes(&self) -> usize {
+        self.tile.down * self.tile.across
+    }
+
+    pub fn units(&self) -> usize {
+        self.planes() * self.plane
+    }
+
+    pub fn taps(&self) -> usize {
+        self.size * self.size
+    }
+
+    /// Zeros around the image.
+    pub fn padding(&self) -> usize {
+        self.dilation * (self.size - 1) / 2
+    }
+
+    /// Output rows per cube.
+    pub fn height(&self) -> usize {
+        self.tile.down * self.tile.rows
+    }
+
+    /// Output channels per cube.
+    pub fn outputs(&self) -> usize {
+        self.tile.across * self.plane_outputs()
+    }
+
+    /// Output channels per plane.
+    pub fn plane_outputs(&self) -> usize {
+        self.tile.blocks * self.unit.columns
+    }
+
+    /// Input channels per load of shared memory.
+    pub fn depth(&self) -> usize {
+        self.tile.steps * self.unit.depth
+    }
+
+    /// The part of an input that a cube reads at once.
+    pub fn staging(&self) -> Staging {
+        let reach = self.dilation * (self.size - 1) + 1;
+        Staging {
+            width: (self.unit.rows - 1) * self.stride + reach,
+            height: (self.height() - 1) * self.stride + reach,
+            depth: self.depth(),
+            units: self.units(),
+        }
+    }
+
+    /// Rows of the weights in shared memory.
+    pub fn weight_rows(&self) -> usize {
+        self.taps() * if self.transposed { self.outputs() } else { self.depth() }
+    }
+
+    /// Values of one such row.
+    pub fn weight_columns(&self) -> usize {
+        if self.transposed { self.depth() } else { self.outputs() }
+    }
+
+    /// Values from one row of the weights to the next in shared memory.
+    pub fn weight_pitch(&self) -> usize {
+        odd(self.weight_columns())
+    }
+
+    /// Bytes of shared memory, for maps with values of this size.
+    pub fn shared(&self, value: usize) -> usize {
+        let tile = self.staging().length() * value;
+        let weights = self.weight_rows() * self.weight_pitch() * value;
+        let bounce = self.planes() * self.unit.rows * (self.plane_outputs() + 4) * 4;
+        tile + weights + bounce
+    }
+}
+
+/// How the gradient of a convolution's weights is divided: a cube sums over tiles of `Unit::depth` pixels of some image rows, for
+/// some input and output channels and all taps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in super::super) struct WeightForm {
+    /// Rows: input channels; columns: output channels; depth: pixels.
+    pub unit: Unit,
+    /// Units per plane.
+    pub plane: usize,
+    /// Kernel size, stride and dilation.
+    pub size: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Image rows per tile.
+    pub rows: usize,
+    /// Planes along the input channels, one fragment each.
+    pub down: usize,
+    /// Planes along the output channels.
+    pub across: usize,
+    /// Fragments of output channels per plane.
+    pub blocks: usize,
+}
+
+impl WeightForm {
+    pub fn planes(&self) -> usize {
+        self.down * self.across
+    }
+
+    pub fn taps(&self) -> usize {
+        self.size * self.size
+    }
+
+    /// Zeros around the image.
+    pub fn padding(&self) -> usize {
+        self.dilation * (self.size - 1) / 2
+    }
+
+    /// Input channels per cube.
+    pub fn inputs(&self) -> usize {
+        self.down * self.unit.rows
+    }
+
+    /// Output channels per cube.
+    pub fn outputs(&self) -> usize {
+        self.across * self.blocks * self.unit.columns
+    }
+
+    /// The part of the input that a cube reads at once.
+    pub fn input(&self) -> Staging {
+        let reach = self.dilation * (self.size - 1) + 1;
+        Staging {
+            width: (self.unit.depth - 1) * self.stride + reach,
+            height: (self.rows - 1) * self.stride + reach,
+            depth: self.inputs(),
+            units: self.planes() * self.plane,
+        }
+    }
+
+    /// The part of the upstream gradient that a cube reads at once.
+    pub fn upstream(&self) -> Staging {
+        Staging { width: self.unit.depth, height: self.rows, depth: self.outputs(), units: self.planes() * self.plane }
+    }
+
+    /// Bytes of shared memory, for maps with values of this size.
+    pub fn shared(&self, value: usize) -> usize {
+        (self.input().length() + self.upstream().length()) * value
+    }
+}
+
+/// The next multiple of 8 that isn't a multiple of 16.
+fn odd(values: usize) -> usize {
+    let eights = values.div_ceil(8);
+    8 * if eights.is_multiple_of(2) { eights + 1 } else { eights }
+}

@@ -1,0 +1,161 @@
+//! The convolution and its input gradient on matrix units: one cube per tile of output pixels and block of output channels.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::cmma;
+use burn_cubecl::cubecl::cmma::{MatrixIdent, MatrixLayout};
+use burn_cubecl::cubecl::prelude::*;
+
+use super::form::Form;
+use super::output::{Output, finish};
+use super::source::{Halo, Source};
+
+/// The weights of a convolution as matrix units read them, `[taps, inputs, padded outputs]` in the type of the maps.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct Weights<E: Float, W: Size> {
+    packed: OwnedTensor<Vector<E, W>>,
+    inputs: u32,
+    /// Vectors per row.
+    vectors: u32,
+}
+
+#[cube]
+impl<E: Float, W: Size> Weights<E, W> {
+    /// Writes the weights of some input and output channels, of all taps, to shared memory. What lies beyond the last channel is
+    /// some other weight: it is multiplied by zero, or its product is not stored.
+    fn load(&self, stage: &mut [Vector<E, W>], input: u32, output: u32, #[comptime] form: Form) {
+        let size = W::value();
+        let across = comptime!((form.weight_columns() / size) as u32);
+        let down = comptime!((form.weight_rows() / form.taps()) as u32);
+        let pitch = comptime!(form.weight_pitch() / size);
+        let count = comptime!(form.weight_rows() as u32 * across);
+        let turns = comptime!((count as usize).div_ceil(form.units()));
+        #[unroll]
+        for turn in 0..turns {
+            let at = UNIT_POS + comptime!((turn * form.units()) as u32);
+            let (row, column) = (at / across, at % across);
+            let (tap, channel) = (row / down, input + row % down);
+            let channel = select(channel < self.inputs, channel, self.inputs - 1);
+            let vector = output / comptime!(size as u32) + column;
+            let vector = select(vector < self.vectors, vector, self.vectors - 1);
+            if at < count {
+                let from = (tap * self.inputs + channel) * self.vectors + vector;
+                stage[row as usize * pitch + column as usize] = self.packed[from as usize];
+            }
+        }
+    }
+}
+
+/// A convolution over its inputs' channels in turn. `before` is the first input channel that the weights' rows start at.
+#[cube(launch, address_type = "dynamic")]
+pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
+    sources: &Sequence<Source<E, N>>,
+    weights: &Weights<E, W>,
+    output: &mut Output<E, O>,
+    height: u32,
+    width: u32,
+    before: u32,
+    #[comptime] form: Form,
+    #[define(E)] _dtype: ElemType,
+) {
+    let unit = comptime!(form.unit);
+    let (m, n, k) = comptime!((unit.rows, unit.columns, unit.depth));
+    let (size, weight_size) = (N::value(), W::value());
+    let tile_length = comptime!(form.staging().length() / size);
+    let mut tile = Shared::<[Vector<E, N>]>::new_aligned_slice(tile_length, 32usize);
+    let stage_length = comptime!(form.weight_rows() * form.weight_pitch() / weight_size);
+    let mut stage = Shared::<[Vector<E, W>]>::new_aligned_slice(stage_length, 32usize);
+
+    let plane = UNIT_POS / comptime!(form.plane as u32);
+    let down = (plane % comptime!(form.tile.down as u32)) as usize;
+    let across = (plane / comptime!(form.tile.down as u32)) as usize;
+    let left = CUBE_POS_X * m as u32;
+    let top = CUBE_POS_Y * comptime!(form.height() as u32);
+    let image = CUBE_POS_Z / output.blocks;
+    let first = (CUBE_POS_Z % output.blocks) * comptime!(form.outputs() as u32);
+    let halo = Halo {
+        image,
+        top: top * comptime!(form.stride as u32) - comptime!(form.padding() as u32),
+        left: left * comptime!(form.stride as u32) - comptime!(form.padding() as u32),
+        height,
+        width,
+    };
+
+    let mut sums = Sequence::<cmma::Matrix<f32>>::new();
+    #[unroll]
+    for _ in 0..comptime!(form.tile.rows * form.tile.blocks) {
+        sums.push(cmma::Matrix::<f32>::from_value(MatrixIdent::Accumulator, m, n, k, MatrixLayout::Undefined, 0.0));
+    }
+
+    let mut start = before;
+    #[unroll]
+    for index in 0..sources.len() {
+        let source = sources.index(index);
+        let channels = source.vectors * comptime!(size as u32);
+        for channel in range_stepped(0u32, channels, comptime!(form.depth() as u32)) {
+            if comptime!(form.transposed) {
+                weights.load(&mut stage, start + first, channel, form);
+            } else {
+                weights.load(&mut stage, start + channel, first, form);
+            }
+            source.load(&mut tile, &halo, channel / comptime!(size as u32), comptime!(form.staging()));
+            sync_cube();
+            multiply::<E, N, W>(&tile, &stage, &sums, down, across, form);
+            sync_cube();
+        }
+        if comptime!(!form.transposed) {
+            start += channels;
+        }
+    }
+    finish::<E, O>(&sums, output, image, top, left, first, form);
+}
+
+/// Adds the products of what is in shared memory to a plane's sums.
+#[cube]
+fn multiply<E: Float, N: Size, W: Size>(
+    tile: &[Vector<E, N>],
+    stage: &[Vector<E, W>],
+    sums: &Sequence<cmma::Matrix<f32>>,
+    down: usize,
+    across: usize,
+    #[comptime] form: Form,
+) {
+    let (m, n, k) = comptime!((form.unit.rows, form.unit.columns, form.unit.depth));
+    let (size, weight_size) = (N::value(), W::value());
+    let (rows, blocks, taps) = comptime!((form.tile.rows, form.tile.blocks, form.taps()));
+    let zero = E::from_int(0);
+    let layout = comptime!(if form.transposed { MatrixLayout::ColMajor } else { MatrixLayout::RowMajor });
+    #[unroll]
+    for step in 0..comptime!(form.tile.steps) {
+        #[unroll]
+        for tap in 0..taps {
+            let (y, x) = comptime!((tap / form.size * form.dilation, tap % form.size * form.dilation));
+            let mut lefts = Sequence::<cmma::Matrix<E>>::new();
+            #[unroll]
+            for row in 0..rows {
+                let pixel = ((down * rows + row) * comptime!(form.stride) + y) * comptime!(form.staging().width) + x;
+                let at = (pixel * comptime!(form.staging().pitch()) + comptime!(step * k)) / size;
+                let mut left = cmma::Matrix::<E>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::RowMajor, zero);
+                cmma::load(&mut left, &tile[at..tile.len()], comptime!((form.staging().pitch() * form.stride) as u32));
+                lefts.push(left);
+            }
+            #[unroll]
+            for block in 0..blocks {
+                let column = (across * blocks + block) * n;
+                let at = if comptime!(form.transposed) {
+                    let tap = comptime!(taps - 1 - tap);
+                    (comptime!(tap * form.outputs()) + column) * comptime!(form.weight_pitch()) + comptime!(step * k)
+                } else {
+                    comptime!((tap * form.depth() + step * k) * form.weight_pitch()) + column
+                };
+                let at = at / weight_size;
+                let mut right = cmma::Matrix::<E>::from_value(MatrixIdent::B, m, n, k, layout, zero);
+                cmma::load(&mut right, &stage[at..stage.len()], comptime!(form.weight_pitch() as u32));
+                #[unroll]
+                for row in 0..rows {
+                    let sum = sums.index(comptime!(row * blocks + block));
+                    cmma::execute(lefts.index(row), &right, sum, sum);
+                }
+            }
+        }
+    }
+}

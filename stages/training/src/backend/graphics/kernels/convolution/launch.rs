@@ -1,0 +1,128 @@
+//! Launches of the kernels.
+
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
+use pipeline_contract::{Result, StageError};
+
+use super::super::nhwc::{Nhwc, addresses, float32, stored};
+use super::super::normed::Operand;
+use super::super::partial::Partial;
+use super::form::{Form, WeightForm};
+use super::forward::{WeightsLaunch, convolve_kernel};
+use super::gradient::{TilesLaunch, convolve_weight_kernel};
+use super::output::{OutputLaunch, SumsLaunch};
+use super::source::{Source, SourceLaunch};
+
+/// Neighbouring channels that a unit handles at once, for maps with these numbers of channels: the device's widest load that
+/// divides them all and isn't longer than `most`.
+fn vector(like: &CubeTensor, channels: &[usize], most: usize) -> usize {
+    let mut sizes = like.client.io_optimized_vector_sizes(like.dtype.size());
+    sizes.find(|size| *size <= most && channels.iter().all(|count| count.is_multiple_of(*size))).unwrap_or(1)
+}
+
+fn sources<E: Float, N: Size>(operands: &[Operand], vector: usize) -> SequenceArg<Source<E, N>> {
+    operands.iter().map(|operand| source(operand, vector)).collect()
+}
+
+fn source<E: Float, N: Size>(operand: &Operand, vector: usize) -> SourceLaunch<E, N> {
+    let map = operand.map();
+    let norm = match operand {
+        Operand::Normed(normed) => Some(normed.norm.arg()),
+        Operand::Plain(_) => None,
+    };
+    SourceLaunch::new(map.tensor.clone().into_tensor_arg(), norm.into(), (map.channels / vector) as u32)
+}
+
+/// A launch's parts that both directions share.
+pub(super) struct Call<'a> {
+    pub operands: &'a [Operand],
+    pub packed: CubeTensor,
+    pub form: Form,
+    /// The first row of the packed weights.
+    pub before: usize,
+    pub bias: Option<CubeTensor>,
+    pub slope: Option<f32>,
+    pub sums: bool,
+}
+
+impl Call<'_> {
+    /// Computes the map, or adds it to one.
+    pub fn run(self, [height, width]: [usize; 2], outputs: usize, into: Option<Nhwc>) -> Result<(Nhwc, Option<Partial>)> {
+        let Self { operands, packed, form, before, bias, slope, sums } = self;
+        let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
+        let like = &first.tensor;
+        let counts: Vec<usize> = operands.iter().map(|operand| operand.map().channels).collect();
+        let read = vector(like, &counts, form.unit.depth);
+        let packed_vector = vector(like, &[packed.meta.shape()[2]], form.unit.depth);
+        let written = vector(like, &[outputs], form.unit.columns);
+        let add = into.is_some();
+        let map = into.unwrap_or_else(|| Nhwc::empty(like, [first.batch, height, width, outputs], like.dtype));
+        let (across, down) = (width.div_ceil(form.unit.rows), height.div_ceil(form.height()));
+        let (blocks, pieces) = (outputs.div_ceil(form.outputs()), across * down);
+        let sums = sums.then(|| Partial::empty(like, [first.batch, pieces, outputs], height * width));
+        let count = CubeCount::Static(across as u32, down as u32, (first.batch * blocks) as u32);
+        let arg = |tensor: &CubeTensor| tensor.clone().into_tensor_arg();
+        let made = sums.as_ref().map(|sums| {
+            let [means, squares, counts] = sums.args();
+            SumsLaunch::new(means, squares, counts)
+        });
+        let widest = operands.iter().map(|operand| &operand.map().tensor).chain([&map.tensor]).collect::<Vec<_>>();
+        convolve_kernel::launch(
+            &like.client,
+            count,
+            CubeDim::new_2d(form.plane as u32, form.planes() as u32),
+            addresses(&widest),
+            read,
+            packed_vector,
+            written,
+            sources(operands, read),
+            WeightsLaunch::new(arg(&packed), packed.meta.shape()[1] as u32, (packed.meta.shape()[2] / packed_vector) as u32),
+            OutputLaunch::new(
+                arg(&map.tensor),
+                height as u32,
+                width as u32,
+                (outputs / written) as u32,
+                blocks as u32,
+                add,
+                bias.map(|bias| bias.into_tensor_arg()).into(),
+                slope.into(),
+                made.into(),
+            ),
+            first.height as u32,
+            first.width as u32,
+            before as u32,
+            form,
+            stored(like),
+        );
+        Ok((map, sums))
+    }
+}
+
+/// The sums of a weight gradient for one of the inputs: `[splits, taps, padded inputs, padded outputs]`.
+pub(super) fn weight_sums(operand: &Operand, upstream: &Operand, form: WeightForm, splits: usize) -> CubeTensor {
+    let (map, gradient) = (operand.map(), upstream.map());
+    let like = &map.tensor;
+    let read = vector(like, &[map.channels], form.unit.rows);
+    let upstream_vector = vector(like, &[gradient.channels], form.unit.columns);
+    let (across, down) = (gradient.width.div_ceil(form.unit.depth), gradient.height.div_ceil(form.rows));
+    let tiles = gradient.batch * across * down;
+    let (inputs, outputs) = (map.channels.div_ceil(form.inputs()), gradient.channels.div_ceil(form.outputs()));
+    let sums = float32(like, [splits, form.taps(), inputs * form.inputs(), outputs * form.outputs()]);
+    convolve_weight_kernel::launch(
+        &like.client,
+        CubeCount::Static(splits as u32, inputs as u32, outputs as u32),
+        CubeDim::new_2d(form.plane as u32, form.planes() as u32),
+        addresses(&[like, &gradient.tensor, &sums]),
+        read,
+        upstream_vector,
+        source(operand, read),
+        source(upstream, upstream_vector),
+        sums.clone().into_tensor_arg(),
+        TilesLaunch::new(gradient.height as u32, gradient.width as u32, across as u32, down as u32, tiles as u32),
+        map.height as u32,
+        map.width as u32,
+        form,
+        stored(like),
+    );
+    sums
+}

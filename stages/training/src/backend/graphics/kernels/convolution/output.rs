@@ -1,0 +1,144 @@
+//! From a cube's sums to its part of the output map, and the partial statistics of that part's channels.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::cmma;
+use burn_cubecl::cubecl::cmma::MatrixLayout;
+use burn_cubecl::cubecl::prelude::*;
+
+use super::super::moments::{Moments, column_moments, moments};
+use super::form::Form;
+
+/// The partial statistics that a convolution writes: for each cube's pixels, how many there are, and each channel's mean and sum of
+/// squared deviations.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct Sums<O: Size> {
+    /// `[batch, pieces, channels]`.
+    means: OwnedTensor<Vector<f32, O>>,
+    squares: OwnedTensor<Vector<f32, O>>,
+    /// `[pieces]`.
+    counts: OwnedTensor<f32>,
+}
+
+/// The output of a convolution.
+#[derive(CubeType, CubeLaunch)]
+pub(super) struct Output<E: Float, O: Size> {
+    map: OwnedTensor<Vector<E, O>>,
+    height: u32,
+    width: u32,
+    /// Channel vectors per pixel.
+    vectors: u32,
+    /// Cubes along the channels.
+    pub blocks: u32,
+    /// Whether the result is added to what the map holds.
+    #[cube(comptime)]
+    add: bool,
+    bias: ComptimeOption<OwnedTensor<Vector<f32, O>>>,
+    /// The activation's slope below zero.
+    slope: ComptimeOption<f32>,
+    /// The partial statistics of the map's channels, one per row of cubes.
+    sums: ComptimeOption<Sums<O>>,
+}
+
+/// Applies bias and activation, and writes the output and its partial statistics. One image row of a plane at a time goes through
+/// shared memory, where matrix units leave it as rows of channels.
+#[cube]
+pub(super) fn finish<E: Float, O: Size>(
+    sums: &Sequence<cmma::Matrix<f32>>,
+    output: &mut Output<E, O>,
+    image: u32,
+    top: u32,
+    left: u32,
+    first: u32,
+    #[comptime] form: Form,
+) {
+    let size = O::value();
+    let (m, n) = comptime!((form.unit.rows, form.unit.columns));
+    let (rows, blocks) = comptime!((form.tile.rows, form.tile.blocks));
+    let pitch = comptime!(form.plane_outputs() + 4.max(size));
+    // Channel vectors that a plane handles at once, and its pixels at once.
+    let vectors = comptime!((form.plane_outputs() / size).min(form.plane));
+    let pixels = comptime!(form.plane / vectors);
+    let columns = comptime!(form.plane_outputs() / size / vectors);
+    let mut bounce = Shared::<[Vector<f32, O>]>::new_aligned_slice(comptime!(form.planes() * m * pitch / size), 32usize);
+
+    let plane = (UNIT_POS / comptime!(form.plane as u32)) as usize;
+    let lane = UNIT_POS % comptime!(form.plane as u32);
+    let down = plane % comptime!(form.tile.down);
+    let across = plane / comptime!(form.tile.down);
+    let begin = plane * comptime!(m * pitch / size);
+    let (own, pixel) = (lane % comptime!(vectors as u32), lane / comptime!(vectors as u32));
+    let channels = first / comptime!(size as u32) + (across * comptime!(columns * vectors)) as u32;
+
+    #[unroll]
+    for column in 0..columns {
+        let place = own + comptime!((column * vectors) as u32);
+        let vector = channels + place;
+        let exists = vector < output.vectors;
+        let mut count = 0.0f32;
+        let mut mean = Vector::<f32, O>::new(0.0f32);
+        let mut squares = Vector::<f32, O>::new(0.0f32);
+        #[unroll]
+        for row in 0..rows {
+            #[unroll]
+            for block in 0..comptime!(blocks / columns) {
+                let block = comptime!(column * (blocks / columns) + block);
+                let at = begin + comptime!(block * n / size);
+                let end = begin + comptime!(m * pitch / size);
+                let from = sums.index(comptime!(row * blocks + block));
+                cmma::store(&mut bounce[at..end], from, comptime!(pitch as u32), MatrixLayout::RowMajor);
+            }
+            sync_cube();
+            let y = top + (down * rows + row) as u32;
+            #[unroll]
+            for turn in 0..comptime!(m / pixels) {
+                let pixel = pixel + comptime!((turn * pixels) as u32);
+                let x = left + pixel;
+                if exists && y < output.height && x < output.width {
+                    let mut value = bounce[begin + pixel as usize * comptime!(pitch / size) + place as usize];
+                    #[comptime]
+                    if let ComptimeOption::Some(bias) = &output.bias {
+                        value += bias[vector as usize];
+                    }
+                    #[comptime]
+                    if let ComptimeOption::Some(slope) = &output.slope {
+                        value = select_many(value.less_equal(&Vector::new(0.0f32)), value * Vector::new(*slope), value);
+                    }
+                    let to = ((image * output.height + y) as usize * output.width as usize + x as usize)
+                        * output.vectors as usize
+                        + vector as usize;
+                    if comptime!(output.add) {
+                        value += Vector::cast_from(output.map[to]);
+                    }
+                    let stored = Vector::<E, O>::cast_from(value);
+                    output.map[to] = stored;
+                    #[comptime]
+                    if output.sums.is_some() {
+                        // The statistics are those of the values as they are stored (Welford, 1962).
+                        let value = Vector::<f32, O>::cast_from(stored);
+                        count += 1.0f32;
+                        let apart = value - mean;
+                        mean += apart * Vector::new(1.0f32 / count);
+                        squares += apart * (value - mean);
+                    }
+                }
+            }
+            sync_cube();
+        }
+        #[comptime]
+        if let ComptimeOption::Some(sums) = &mut output.sums {
+            let own = moments::<O>(count, mean, squares);
+            let height = comptime!(form.tile.down * pixels);
+            let all = column_moments::<O>(&own, vectors, height, comptime!(form.tile.across));
+            let piece = CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X;
+            let pieces = CUBE_COUNT_X * CUBE_COUNT_Y;
+            if pixel == 0 && down == 0 && exists {
+                let to = (image * pieces + piece) as usize * output.vectors as usize + vector as usize;
+                sums.means[to] = all.mean;
+                sums.squares[to] = all.squares;
+                if vector == 0 && image == 0 {
+                    sums.counts[piece as usize] = all.count;
+                }
+            }
+        }
+    }
+}

@@ -11,6 +11,7 @@ use pipeline_kernels::{Activation, Area, Geometry};
 
 use super::core::Graphics;
 use super::costs::GraphicsCosts;
+use super::kernels::Read;
 use super::norm::slope;
 use super::tensors::{activate, rows, wide};
 use super::{half, kernels};
@@ -97,7 +98,8 @@ impl ConvolutionBackend for Graphics<'_> {
         }
         if let Some(chip) = self.chip()? {
             let inputs = inputs.iter().map(|input| self.read(input)).collect();
-            return self.gather(layer.weight, kernels::convolve_weight(&chip, inputs, upstream, geometry)?);
+            let sum = self.sum(layer.weight)?;
+            return Ok(kernels::convolve_weight(&chip, inputs, Read::Plain(upstream), geometry, sum)?);
         }
         if geometry == Geometry::THREE {
             let inputs = inputs.iter().map(|input| self.read(input)).collect();

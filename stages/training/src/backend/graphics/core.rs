@@ -71,6 +71,12 @@ impl Graphics<'_> {
         Ok(())
     }
 
+    /// The window's sum of a trained tensor, for kernels that add to it in place.
+    pub(super) fn sum(&self, slot: usize) -> Tried<Tensor<1>> {
+        let missing = || StageError::new("a backward pass without a place for its gradients");
+        Ok(self.gradients.get(slot).ok_or_else(missing)?.clone())
+    }
+
     /// Whether half precision is only the storage type of maps, and arithmetic on them is float32.
     pub(super) fn only_stores_half(&self) -> bool {
         self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)

@@ -5,7 +5,7 @@ use pipeline_contract::StageError;
 use pipeline_kernels::Activation;
 
 use super::core::Graphics;
-use super::kernels::{self, Partial};
+use super::kernels::{self, Merged, Parameters, Partial};
 use super::statistics::{Part, Statistics};
 use crate::layer::{Norm, NormBackend, NormCall, Running};
 use crate::memory::Tried;
@@ -22,8 +22,7 @@ pub(super) fn slope(activation: Activation) -> Option<f32> {
 
 impl NormBackend for Graphics<'_> {
     type Partial = Partial;
-    /// Mean and biased variance, `[batch, channels]`.
-    type Merged = [Tensor<2>; 2];
+    type Merged = Merged;
 
     fn partial(&mut self, map: &Map<Tensor<4>>) -> Tried<Partial> {
         // The convolution that made the map may have computed them.
@@ -33,17 +32,16 @@ impl NormBackend for Graphics<'_> {
         }
     }
 
-    fn merge(&mut self, call: &NormCall<'_, Self>, partials: Vec<Partial>) -> Tried<[Tensor<2>; 2]> {
+    fn merge(&mut self, call: &NormCall<'_, Self>, partials: Vec<Partial>) -> Tried<Merged> {
         Ok(kernels::merge(call.norm, kernels::join(partials)?))
     }
 
-    fn finish(&mut self, call: &NormCall<'_, Self>, merged: [Tensor<2>; 2], pass: Pass) -> Tried<Statistics> {
+    fn finish(&mut self, call: &NormCall<'_, Self>, merged: Merged, pass: Pass) -> Tried<Statistics> {
         let (norm, area) = (call.norm, call.maps[0].area);
-        let [mean, variance] = merged;
+        let Merged { mean, variance, inverse } = merged;
         if let (Some(running), Pass::Train) = (&norm.running, pass) {
             self.follow(norm, running, [&mean, &variance], area.batch * area.pixels());
         }
-        let inverse = (variance + norm.eps).sqrt().recip();
         let trained = |slot: usize| self.state.trained[slot].clone();
         let (scale, shift) = (trained(norm.scale), trained(norm.shift));
         let parts = match call.maps {
@@ -68,7 +66,9 @@ impl NormBackend for Graphics<'_> {
     fn running(&mut self, call: &NormCall<'_, Self>, running: &Running) -> Tried<Statistics> {
         let (batch, channels) = (call.maps[0].area.batch, call.norm.channels);
         let statistic = |slot: usize| self.state.statistics[slot].clone().reshape([1, channels]).expand([batch, channels]);
-        let merged = [statistic(running.mean), statistic(running.variance)];
+        let (mean, variance) = (statistic(running.mean), statistic(running.variance));
+        let inverse = (variance.clone() + call.norm.eps).sqrt().recip();
+        let merged = Merged { mean, variance, inverse };
         self.finish(call, merged, Pass::Evaluate)
     }
 
@@ -89,16 +89,20 @@ impl NormBackend for Graphics<'_> {
                 Tensor::empty([1; 4], &device)
             });
         }
-        let scale = self.state.trained[norm.scale].clone();
-        let made = kernels::norm_input(norm, inputs, taken, (scale, statistics.inverse.clone()))?;
-        if made.inputs.len() != upstream.len() {
+        let parameters = Parameters {
+            scale: self.state.trained[norm.scale].clone(),
+            inverse: statistics.inverse.clone(),
+            scale_sum: self.sum(norm.scale)?,
+            shift_sum: self.sum(norm.shift)?,
+        };
+        let made = kernels::norm_input(norm, inputs, taken, parameters)?;
+        if made.len() != upstream.len() {
             return Err(StageError::new("a norm without gradients").into());
         }
-        for (map, gradient) in upstream.iter_mut().zip(made.inputs) {
+        for (map, gradient) in upstream.iter_mut().zip(made) {
             map.data = self.narrow(gradient);
         }
-        self.gather(norm.shift, made.shift)?;
-        self.gather(norm.scale, made.scale)
+        Ok(())
     }
 }
 

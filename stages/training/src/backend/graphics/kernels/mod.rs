@@ -26,15 +26,18 @@ mod upsample;
 mod weights;
 
 pub(super) use activation::activate;
-pub(super) use convolution::{Chip, Convolution, chip, convolve, convolve_input, convolve_weight};
+pub(super) use convolution::{
+    Chip, Convolution, chip, convolve, convolve_input, convolve_weight, upsample as upsample_by_units, upsample_input,
+    upsample_weight as upsample_weight_by_units,
+};
 pub(super) use head::{head, head_bias, head_input, head_weight};
 pub(super) use loss::loss;
 pub(super) use nhwc::{Memory, memory};
-pub(super) use norm::norm_input;
+pub(super) use norm::{Parameters, norm_input};
 pub(super) use normed::{Normed, Read};
-pub(super) use pool::{pool, pool_input};
 pub(super) use partial::Partial;
-pub(super) use statistics::{join, merge, partial};
+pub(super) use pool::{pool, pool_input};
+pub(super) use statistics::{Merged, join, merge, partial};
 pub(super) use step::{adam, squares};
 pub(super) use upsample::{upsample, upsample_bias, windows};
 pub(super) use weights::{convolve_weight as convolve_weight_by_products, upsample_weight};

@@ -8,9 +8,9 @@ use pipeline_contract::{Result, StageError};
 use super::channels::{Pieces, column_sum, cube_sum, fold};
 use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tensor};
 use super::normed::{self, Normed, NormedMap};
-use super::sets::{PiecesOfSets, Sets, UNITS};
+use super::sets::UNITS;
 use super::units::{MapUnits, map_units};
-use crate::layer::Norm;
+use crate::layer::{Norm, NormKind};
 
 /// With g the gradient before the activation and n the normalised value: the sums of g and of g * n over a piece of an image.
 #[cube(launch, address_type = "dynamic")]
@@ -50,37 +50,83 @@ fn sums_kernel<E: Float, N: Size>(
 }
 
 /// From the pieces' sums `[2, batch, pieces, channels]` to what is subtracted from each gradient, `[2, batch, channels]`: a
-/// constant and a multiple of the normalised value. A set has `values` values.
+/// constant and a multiple of the normalised value. A set has `values` values. Also adds the gradients of scale and shift to their
+/// sums. One cube per set of an image's channels, `width` of them at a time; it goes through the images in order.
 #[cube(launch)]
 fn shares_kernel(
     sums: &Tensor<f32>,
     scale: &Tensor<f32>,
     inverse: &Tensor<f32>,
     shares: &mut Tensor<f32>,
-    sets: &PiecesOfSets,
+    scale_sum: &mut Tensor<f32>,
+    shift_sum: &mut Tensor<f32>,
+    sets: &ImageSets,
     values: f32,
+    #[comptime] width: usize,
 ) {
+    let height = comptime!(UNITS / width);
     let me = UNIT_POS_X as usize;
+    let (column, row) = (me % width, me / width);
+    let first = CUBE_POS_X as usize * sets.members;
     let all = sets.images * sets.channels;
-    let mut sum = 0.0f32;
-    let mut along = 0.0f32;
-    let mut index = me;
-    while index < sets.elements() {
-        let element = sets.element(index);
-        let gain = scale[element.channel];
-        sum += gain * sums[element.at];
-        along += gain * sums[all * sets.pieces + element.at];
-        index += UNITS;
+    // A set that spans all images goes through their pieces at once.
+    let turns = if comptime!(sets.batch) { 1usize.runtime() } else { sets.images };
+    let pieces = if comptime!(sets.batch) { sets.images * sets.pieces } else { sets.pieces };
+    for image in 0..turns {
+        let mut total = 0.0f32;
+        let mut total_along = 0.0f32;
+        let mut start = 0usize.runtime();
+        while start < sets.members {
+            let member = start + column;
+            let channel = first + member;
+            let exists = member < sets.members;
+            let mut sum = Vector::<f32, Const<1>>::new(0.0f32);
+            let mut along = Vector::<f32, Const<1>>::new(0.0f32);
+            if exists {
+                let mut piece = row;
+                while piece < pieces {
+                    let at = (image * pieces + piece) * sets.channels + channel;
+                    sum += Vector::new(sums[at]);
+                    along += Vector::new(sums[all * sets.pieces + at]);
+                    piece += height;
+                }
+            }
+            let sum = column_sum::<Const<1>>(sum, width, height).extract(0usize);
+            let along = column_sum::<Const<1>>(along, width, height).extract(0usize);
+            if exists && row == 0 {
+                let gain = scale[channel];
+                total += gain * sum;
+                total_along += gain * along;
+                shift_sum[channel] += sum;
+                scale_sum[channel] += along;
+            }
+            start += width;
+        }
+        let sum = cube_sum(total, UNITS) / values;
+        let along = cube_sum(total_along, UNITS) / values;
+        let planes = if comptime!(sets.batch) { sets.images } else { sets.members };
+        let mut index = me;
+        while index < planes {
+            let to = if comptime!(sets.batch) { index * sets.channels + first } else { image * sets.channels + first + index };
+            shares[to] = sum * inverse[to];
+            shares[all + to] = along * inverse[to];
+            index += UNITS;
+        }
     }
-    let sum = cube_sum(sum, UNITS) / values;
-    let along = cube_sum(along, UNITS) / values;
-    let mut index = me;
-    while index < sets.planes() {
-        let to = sets.plane(index);
-        shares[to] = sum * inverse[to];
-        shares[all + to] = along * inverse[to];
-        index += UNITS;
-    }
+}
+
+/// The sets of an image's channels that share statistics, in a kernel with one cube per set.
+#[derive(CubeType, CubeLaunch)]
+struct ImageSets {
+    images: usize,
+    /// Pieces per image.
+    pieces: usize,
+    channels: usize,
+    /// Channels per set.
+    members: usize,
+    /// Whether a set spans all images.
+    #[cube(comptime)]
+    batch: bool,
 }
 
 /// The gradient before norm and activation. A unit reads an element before it writes it, so `output` may be `upstream`.
@@ -107,11 +153,13 @@ fn input_kernel<E: Float, N: Size>(
     output[ABSOLUTE_POS] = Vector::cast_from(g * norm.scale * norm.inverse - taken);
 }
 
-/// The gradients that a norm computes: of its inputs, in the type of the maps, and of scale and shift `[channels]`.
-pub(in super::super) struct Gradients {
-    pub inputs: Vec<Values<4>>,
+/// What a norm's gradient reads of its parameters, and the sums that it adds to: scale `[channels]`, inverse deviation
+/// `[batch, channels]`, and the sums of the gradients of scale and shift.
+pub(in super::super) struct Parameters {
     pub scale: Values<1>,
-    pub shift: Values<1>,
+    pub inverse: Values<2>,
+    pub scale_sum: Values<1>,
+    pub shift_sum: Values<1>,
 }
 
 /// For each piece, the sums of a map's gradient and of the gradient times the normalised value:
@@ -166,41 +214,36 @@ fn apply(NormedMap { map, norm }: NormedMap, upstream: Nhwc, shares: CubeTensor)
 }
 
 /// What is subtracted from the gradients of a norm's inputs, `[2, batch, channels]` for all inputs together, computed from the
-/// sums `[2, batch, pieces, channels]`.
-fn shares(
-    norm: &Norm,
-    sums: &CubeTensor,
-    dims: [usize; 3],
-    pixels: usize,
-    scale: Values<1>,
-    inverse: Values<2>,
-) -> Result<CubeTensor> {
-    let [batch, _, channels] = dims;
+/// sums `[2, batch, pieces, channels]`. Adds to the sums of the gradients of scale and shift.
+fn shares(norm: &Norm, sums: &CubeTensor, dims: [usize; 3], pixels: usize, parameters: Parameters) -> Result<CubeTensor> {
+    let [batch, pieces, channels] = dims;
     let shares = float32(sums, [2, batch, channels]);
-    let sets = Sets::of(norm, batch);
-    let (count, dim) = sets.launch();
+    let (members, across) = (norm.members(), norm.kind == NormKind::Batch);
     shares_kernel::launch(
         &sums.client,
-        count,
-        dim,
+        CubeCount::Static((channels / members) as u32, 1, 1),
+        CubeDim::new_1d(UNITS as u32),
         sums.clone().into_tensor_arg(),
-        dense(scale)?.into_tensor_arg(),
-        dense(inverse)?.into_tensor_arg(),
+        dense(parameters.scale)?.into_tensor_arg(),
+        dense(parameters.inverse)?.into_tensor_arg(),
         shares.clone().into_tensor_arg(),
-        sets.arg(dims),
-        sets.values(batch, pixels) as f32,
+        dense(parameters.scale_sum)?.into_tensor_arg(),
+        dense(parameters.shift_sum)?.into_tensor_arg(),
+        ImageSetsLaunch::new(batch, pieces, channels, members, across),
+        norm.sharers(batch, pixels) as f32,
+        members.next_power_of_two().min(UNITS),
     );
     Ok(shares)
 }
 
-/// From the gradients after a norm and its activation to the gradients of its inputs, and of scale and shift. `scale` and
-/// `inverse` (`[batch, channels]`) cover all inputs together.
+/// From the gradients after a norm and its activation to the gradients of its inputs, in the type of the maps. Those of scale and
+/// shift are added to their sums. The parameters cover all inputs together.
 pub(in super::super) fn norm_input(
     norm: &Norm,
     inputs: Vec<Normed>,
     upstream: Vec<Values<4>>,
-    (scale, inverse): (Values<1>, Values<2>),
-) -> Result<Gradients> {
+    parameters: Parameters,
+) -> Result<Vec<Values<4>>> {
     let inputs = inputs.into_iter().map(NormedMap::of).collect::<Result<Vec<_>>>()?;
     let upstream = upstream.into_iter().map(Nhwc::of).collect::<Result<Vec<_>>>()?;
     let Some(first) = inputs.first() else { return Err(StageError::new("a norm without an input")) };
@@ -216,7 +259,7 @@ pub(in super::super) fn norm_input(
             (dense(Values::<2>::cat(planes.collect(), 1))?, 1)
         }
     };
-    let shares = shares(norm, &all, [batch, pieces, channels], pixels, scale, inverse)?;
+    let shares = shares(norm, &all, [batch, pieces, channels], pixels, parameters)?;
     let (mut made, mut start, single) = (Vec::new(), 0, inputs.len() == 1);
     for (input, upstream) in inputs.into_iter().zip(upstream) {
         let own = input.map.channels;
@@ -227,7 +270,5 @@ pub(in super::super) fn norm_input(
         start += own;
         made.push(apply(input, upstream, shares).map());
     }
-    let sums = tensor::<2>(fold(all, [2, batch * pieces, channels]));
-    let sum = |which| sums.clone().narrow(0, which, 1).reshape([channels]);
-    Ok(Gradients { inputs: made, scale: sum(1), shift: sum(0) })
+    Ok(made)
 }

@@ -33,11 +33,6 @@ impl Sets {
         Self { members: 1, batch: false, count: batch * channels }
     }
 
-    /// How many values each set has.
-    pub fn values(&self, batch: usize, pixels: usize) -> usize {
-        self.members * pixels * if self.batch { batch } else { 1 }
-    }
-
     /// The launch's cubes and units: one cube per set.
     pub fn launch(&self) -> (CubeCount, CubeDim) {
         (CubeCount::Static(self.count as u32, 1, 1), CubeDim::new_1d(UNITS as u32))
@@ -66,7 +61,6 @@ pub(super) struct PiecesOfSets {
 pub(super) struct Element {
     /// Its index in `[images, pieces, channels]`.
     pub at: usize,
-    pub channel: usize,
     /// The piece within an image.
     pub piece: usize,
 }
@@ -85,10 +79,10 @@ impl PiecesOfSets {
         // Pieces of all images, one after the other.
         let (piece, member) = (index / self.members, index % self.members);
         if comptime!(self.batch) {
-            Element { at: piece * self.channels + set, channel: set, piece: piece % self.pieces }
+            Element { at: piece * self.channels + set, piece: piece % self.pieces }
         } else {
             let channel = (set % groups) * self.members + member;
-            Element { at: ((set / groups) * self.pieces + piece) * self.channels + channel, channel, piece }
+            Element { at: ((set / groups) * self.pieces + piece) * self.channels + channel, piece }
         }
     }
 

@@ -60,7 +60,9 @@ fn statistics_kernel(
     counts: &Tensor<f32>,
     mean: &mut Tensor<f32>,
     variance: &mut Tensor<f32>,
+    inverse: &mut Tensor<f32>,
     sets: &PiecesOfSets,
+    eps: f32,
 ) {
     let me = UNIT_POS_X as usize;
     let mut count = 0.0f32;
@@ -87,6 +89,7 @@ fn statistics_kernel(
         let to = sets.plane(index);
         mean[to] = centre;
         variance[to] = spread;
+        inverse[to] = 1.0f32 / f32::sqrt(spread + eps);
         index += UNITS;
     }
 }
@@ -127,7 +130,7 @@ pub(in super::super) fn join(mut partials: Vec<Partial>) -> Result<Partial> {
     let channels = partials.iter().map(|partial| partial.dims[2]).sum();
     let (mut means, mut squares) = (Vec::new(), Vec::new());
     for partial in partials {
-        let [mean, variance] = merged(Sets::planes(batch, partial.dims[2]), partial);
+        let Merged { mean, variance, .. } = merged(Sets::planes(batch, partial.dims[2]), partial, 0.0);
         means.push(mean);
         squares.push(variance * pixels as f64);
     }
@@ -136,16 +139,25 @@ pub(in super::super) fn join(mut partials: Vec<Partial>) -> Result<Partial> {
     Ok(Partial { means, squares, counts, dims: [batch, 1, channels], pixels })
 }
 
-/// Mean and biased variance `[batch, channels]` over all values that share them.
-pub(in super::super) fn merge(norm: &Norm, partial: Partial) -> [Values<2>; 2] {
-    merged(Sets::of(norm, partial.dims[0]), partial)
+/// The statistics of a norm, `[batch, channels]` each.
+pub(crate) struct Merged {
+    pub mean: Values<2>,
+    /// Biased.
+    pub variance: Values<2>,
+    /// `1 / sqrt(variance + eps)`.
+    pub inverse: Values<2>,
 }
 
-fn merged(sets: Sets, partial: Partial) -> [Values<2>; 2] {
+/// The statistics over all values that share them.
+pub(in super::super) fn merge(norm: &Norm, partial: Partial) -> Merged {
+    merged(Sets::of(norm, partial.dims[0]), partial, norm.eps)
+}
+
+fn merged(sets: Sets, partial: Partial, eps: f64) -> Merged {
     let partial = partial.fewer();
     let [batch, _, channels] = partial.dims;
     let like = &partial.means;
-    let (mean, variance) = (float32(like, [batch, channels]), float32(like, [batch, channels]));
+    let [mean, variance, inverse] = std::array::from_fn(|_| float32(like, [batch, channels]));
     let (count, dim) = sets.launch();
     let [means, squares, counts] = partial.args();
     statistics_kernel::launch(
@@ -157,7 +169,9 @@ fn merged(sets: Sets, partial: Partial) -> [Values<2>; 2] {
         counts,
         mean.clone().into_tensor_arg(),
         variance.clone().into_tensor_arg(),
+        inverse.clone().into_tensor_arg(),
         sets.arg(partial.dims),
+        eps as f32,
     );
-    [tensor(mean), tensor(variance)]
+    Merged { mean: tensor(mean), variance: tensor(variance), inverse: tensor(inverse) }
 }

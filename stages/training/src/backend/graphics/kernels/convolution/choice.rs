@@ -9,9 +9,9 @@ use super::form::{Form, Tile, Unit, WeightForm};
 /// What a choice depends on besides the convolution.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super::super) struct Chip {
-    pub unit: Unit,
+    pub(super) unit: Unit,
     /// Units per plane.
-    pub plane: usize,
+    pub(super) plane: usize,
     /// Bytes of shared memory per cube.
     shared: usize,
     /// Units per cube.
@@ -54,61 +54,64 @@ pub(in super::super::super) struct Extent {
     pub outputs: usize,
 }
 
-/// Fragments per plane that are worth trying, `[rows, blocks]`.
-const SHAPES: [[usize; 2]; 7] = [[4, 4], [4, 2], [2, 4], [2, 2], [1, 4], [1, 2], [1, 1]];
-
-/// The tile that takes the least time by estimate: its fragments, over how many of them each load from shared memory serves, and
-/// rounded up to whole waves of cubes.
-pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, size: Extent) -> Tile {
-    let mut best: Option<(f64, Tile)> = None;
-    for [rows, blocks] in SHAPES {
-        for (down, across) in [(4, 1), (2, 2), (2, 1), (8, 1)] {
-            for steps in [2, 1] {
-                let tile = Tile { rows, blocks, down, across, steps };
-                let form = Form { transposed, ..Form::new(chip.unit, tile, chip.plane, geometry) };
-                let shared = form.shared(chip.value);
-                if shared > chip.shared || form.units() > chip.units || (steps > 1 && (size.inputs <= chip.unit.depth || shared > chip.shared / 2)) {
-                    continue;
-                }
-                let cubes = size.batch * size.height.div_ceil(form.height()) * size.width.div_ceil(chip.unit.rows) * size.outputs.div_ceil(form.outputs());
-                let fragments = (rows * blocks) as f64;
-                let loads = (rows + blocks) as f64;
-                // Cubes that a multiprocessor runs at once.
-                let at_once = (chip.shared * 2 / shared.max(1)).clamp(1, 2);
-                let waves = cubes.div_ceil(chip.processors * at_once);
-                let time = (waves * form.planes()) as f64 * (fragments + 0.75 * loads);
-                if best.is_none_or(|(least, _)| time < least) {
-                    best = Some((time, tile));
-                }
-            }
-        }
-    }
-    best.map_or(Tile { rows: 1, blocks: 1, down: 1, across: 1, steps: 1 }, |(_, tile)| tile)
+const fn shape(rows: usize, blocks: usize, down: usize, steps: usize) -> Tile {
+    Tile { rows, blocks, down, across: 1, steps }
 }
 
-/// How the weight gradient for an input with `size.inputs` channels is divided, and among how many cubes its pixels are. The size
-/// is that of the upstream gradient.
-pub(super) fn weight_form(chip: &Chip, geometry: Geometry, size: Extent) -> (WeightForm, usize) {
-    let (inputs, outputs) = (size.inputs.div_ceil(chip.unit.rows), size.outputs.div_ceil(chip.unit.columns));
-    let Geometry { size: kernel, stride, dilation } = geometry;
-    let blocks = if kernel == 1 && outputs >= 4 { 4 } else if outputs >= 2 { 2 } else { 1 };
-    let down = if inputs >= 2 { 2 } else { 1 };
-    let across = (4 / down).min(outputs.div_ceil(blocks).next_power_of_two());
-    let mut form =
-        WeightForm { unit: chip.unit, plane: chip.plane, size: kernel, stride, dilation, rows: 8, down, across, blocks };
-    while form.rows > 1 && (form.shared(chip.value) > chip.shared.min(48 << 10) || form.rows > size.height.next_power_of_two()) {
+/// The tiles in the order in which they were fastest on an H100 (docs/gpu.md). With four fragments of output channels or more, large
+/// tiles come first where they fill the device.
+fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> [Tile; 6] {
+    let Extent { batch, height, width, inputs, outputs } = extent;
+    let steps = if inputs > chip.unit.depth { 2 } else { 1 };
+    let blocks = outputs.div_ceil(chip.unit.columns);
+    let largest = shape(4, 4, 4, steps);
+    let cubes = batch * height.div_ceil(16) * width.div_ceil(chip.unit.rows) * blocks.div_ceil(4);
+    let [narrow, wide] = [shape(2, 2, 8, 1), shape(2, 4, 4, steps)];
+    let rest = [shape(2, 2, 2, 1), shape(1, 1, 2, 1), shape(1, 1, 1, 1)];
+    let first = match (blocks, transposed) {
+        (4.., _) if 5 * cubes >= 6 * chip.processors => [largest, wide, narrow],
+        (4.., false) => [wide, narrow, largest],
+        (2.., true) => [narrow, shape(4, 2, 4, 1), wide],
+        (2.., false) => [shape(4, 2, 4, 1), narrow, wide],
+        _ => [shape(4, 1, 4, 1), shape(2, 1, 4, 1), shape(1, 1, 4, 1)],
+    };
+    [first[0], first[1], first[2], rest[0], rest[1], rest[2]]
+}
+
+/// The tile that a convolution is computed in: the first of the preferred ones that the device can run.
+pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Extent) -> Tile {
+    let tiles = preferred(chip, transposed, extent);
+    let runs = |tile: &&Tile| {
+        let form = Form { transposed, ..Form::new(chip.unit, **tile, chip.plane, geometry) };
+        form.shared(chip.value) <= chip.shared && form.units() <= chip.units
+    };
+    *tiles.iter().find(runs).unwrap_or(&tiles[tiles.len() - 1])
+}
+
+/// How the weight gradient for an input with `extent.inputs` channels is divided, and among how many cubes its pixels are. The
+/// extent is that of the upstream gradient.
+pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (WeightForm, usize) {
+    let (inputs, outputs) = (extent.inputs.div_ceil(chip.unit.rows), extent.outputs.div_ceil(chip.unit.columns));
+    let Geometry { size, stride, dilation } = geometry;
+    let down = inputs.min(2);
+    let (across, blocks) = match outputs {
+        3.. => (4, 1),
+        2 if down == 2 => (1, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let mut form = WeightForm { unit: chip.unit, plane: chip.plane, size, stride, dilation, rows: 8, down, across, blocks };
+    while form.rows > 1 && (form.shared(chip.value) > chip.shared.min(48 << 10) || form.rows >= 2 * extent.height) {
         form.rows /= 2;
     }
-    while form.shared(chip.value) > chip.shared && form.blocks > 1 {
-        form.blocks /= 2;
-    }
-    let tiles = size.batch * size.height.div_ceil(form.rows) * size.width.div_ceil(chip.unit.depth);
-    let cubes = size.inputs.div_ceil(form.inputs()) * size.outputs.div_ceil(form.outputs());
-    let splits = (4 * chip.processors).div_ceil(cubes).min(tiles).max(1);
+    let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(chip.unit.depth);
+    let cubes = extent.inputs.div_ceil(form.inputs()) * extent.outputs.div_ceil(form.outputs());
+    // Whole waves of cubes: one cube more would be a wave more.
+    let splits = chip.processors * if form.planes() > 2 { 2 } else { 4 } / cubes;
     // The sums of all cubes take no more memory than this, unless the gradient itself does.
-    let values = cubes * form.inputs() * form.outputs() * form.taps();
-    (form, splits.min((MOST / values).max(1)))
+    let most = MOST / (cubes * form.inputs() * form.outputs() * form.taps());
+    (form, splits.min(tiles).min(most).max(1))
 }
 
 /// Float32 sums that a weight gradient keeps at most, before they are added up.
-const MOST: usize = 1 << 22;
+const MOST: usize = 3 << 21;

@@ -62,12 +62,25 @@ pub(in super::super) struct Form {
     pub dilation: usize,
     /// Whether the weights are read transposed and rotated: the convolution's input gradient.
     pub transposed: bool,
+    /// Whether each block of output channels belongs to one tap of a 2x2 window, whose pixel it writes: the input gradient of a 2x2
+    /// convolution with stride 2, which is the transposed convolution. The kernel's own size is 1 then.
+    pub scatter: bool,
 }
 
 impl Form {
     pub fn new(unit: Unit, tile: Tile, plane: usize, geometry: Geometry) -> Self {
         let Geometry { size, stride, dilation } = geometry;
-        Self { unit, tile, plane, size, stride, dilation, transposed: false }
+        Self { unit, tile, plane, size, stride, dilation, transposed: false, scatter: false }
+    }
+
+    /// The form of a 2x2 transposed convolution with stride 2.
+    pub fn scattered(unit: Unit, tile: Tile, plane: usize) -> Self {
+        Self { transposed: true, scatter: true, ..Self::new(unit, tile, plane, Geometry::ONE) }
+    }
+
+    /// Output pixels along a side for each pixel that is computed.
+    pub fn factor(&self) -> usize {
+        if self.scatter { 2 } else { 1 }
     }
 
     pub fn planes(&self) -> usize {

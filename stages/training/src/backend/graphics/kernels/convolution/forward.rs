@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::cmma::{MatrixIdent, MatrixLayout};
 use burn_cubecl::cubecl::prelude::*;
 
 use super::form::Form;
-use super::output::{Output, finish};
+use super::output::{Output, Place, finish};
 use super::source::{Halo, Source};
 
 /// The weights of a convolution as matrix units read them, `[taps, inputs, padded outputs]` in the type of the maps.
@@ -20,9 +20,9 @@ pub(super) struct Weights<E: Float, W: Size> {
 
 #[cube]
 impl<E: Float, W: Size> Weights<E, W> {
-    /// Writes the weights of some input and output channels, of all taps, to shared memory. What lies beyond the last channel is
+    /// Writes the weights of some input and output channels, of all taps from `first` on, to shared memory. What lies beyond the last channel is
     /// some other weight: it is multiplied by zero, or its product is not stored.
-    fn load(&self, stage: &mut [Vector<E, W>], input: u32, output: u32, #[comptime] form: Form) {
+    fn load(&self, stage: &mut [Vector<E, W>], first: u32, input: u32, output: u32, #[comptime] form: Form) {
         let size = W::value();
         let across = comptime!((form.weight_columns() / size) as u32);
         let down = comptime!((form.weight_rows() / form.taps()) as u32);
@@ -33,7 +33,7 @@ impl<E: Float, W: Size> Weights<E, W> {
         for turn in 0..turns {
             let at = UNIT_POS + comptime!((turn * form.units()) as u32);
             let (row, column) = (at / across, at % across);
-            let (tap, channel) = (row / down, input + row % down);
+            let (tap, channel) = (first + row / down, input + row % down);
             let channel = select(channel < self.inputs, channel, self.inputs - 1);
             let vector = output / comptime!(size as u32) + column;
             let vector = select(vector < self.vectors, vector, self.vectors - 1);
@@ -71,7 +71,11 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
     let left = CUBE_POS_X * m as u32;
     let top = CUBE_POS_Y * comptime!(form.height() as u32);
     let image = CUBE_POS_Z / output.blocks;
-    let first = (CUBE_POS_Z % output.blocks) * comptime!(form.outputs() as u32);
+    // A scattered output has as many blocks for each tap.
+    let each = output.blocks / comptime!((form.factor() * form.factor()) as u32);
+    let block = CUBE_POS_Z % output.blocks;
+    let tap = block / each;
+    let first = block % each * comptime!(form.outputs() as u32);
     let halo = Halo {
         image,
         top: top * comptime!(form.stride as u32) - comptime!(form.padding() as u32),
@@ -93,9 +97,9 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
         let channels = source.vectors * comptime!(size as u32);
         for channel in range_stepped(0u32, channels, comptime!(form.depth() as u32)) {
             if comptime!(form.transposed) {
-                weights.load(&mut stage, start + first, channel, form);
+                weights.load(&mut stage, tap, start + first, channel, form);
             } else {
-                weights.load(&mut stage, start + channel, first, form);
+                weights.load(&mut stage, tap, start + channel, first, form);
             }
             source.load(&mut tile, &halo, channel / comptime!(size as u32), comptime!(form.staging()));
             sync_cube();
@@ -106,7 +110,8 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
             start += channels;
         }
     }
-    finish::<E, O>(&sums, output, image, top, left, first, form);
+    let place = Place { image, top, left, first, tap };
+    finish::<E, O>(&sums, output, &place, form);
 }
 
 /// Adds the products of what is in shared memory to a plane's sums.
@@ -121,39 +126,44 @@ fn multiply<E: Float, N: Size, W: Size>(
 ) {
     let (m, n, k) = comptime!((form.unit.rows, form.unit.columns, form.unit.depth));
     let (size, weight_size) = (N::value(), W::value());
-    let (rows, blocks, taps) = comptime!((form.tile.rows, form.tile.blocks, form.taps()));
+    let (rows, blocks) = comptime!((form.tile.rows, form.tile.blocks));
+    let (width, pitch) = comptime!((form.staging().width, form.staging().pitch()));
     let zero = E::from_int(0);
     let layout = comptime!(if form.transposed { MatrixLayout::ColMajor } else { MatrixLayout::RowMajor });
     #[unroll]
     for step in 0..comptime!(form.tile.steps) {
-        #[unroll]
-        for tap in 0..taps {
-            let (y, x) = comptime!((tap / form.size * form.dilation, tap % form.size * form.dilation));
-            let mut lefts = Sequence::<cmma::Matrix<E>>::new();
+        // Rows of the kernel are a loop, so that the code stays small; its columns are not.
+        for y in 0..comptime!(form.size) {
             #[unroll]
-            for row in 0..rows {
-                let pixel = ((down * rows + row) * comptime!(form.stride) + y) * comptime!(form.staging().width) + x;
-                let at = (pixel * comptime!(form.staging().pitch()) + comptime!(step * k)) / size;
-                let mut left = cmma::Matrix::<E>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::RowMajor, zero);
-                cmma::load(&mut left, &tile[at..tile.len()], comptime!((form.staging().pitch() * form.stride) as u32));
-                lefts.push(left);
-            }
-            #[unroll]
-            for block in 0..blocks {
-                let column = (across * blocks + block) * n;
-                let at = if comptime!(form.transposed) {
-                    let tap = comptime!(taps - 1 - tap);
-                    (comptime!(tap * form.outputs()) + column) * comptime!(form.weight_pitch()) + comptime!(step * k)
-                } else {
-                    comptime!((tap * form.depth() + step * k) * form.weight_pitch()) + column
-                };
-                let at = at / weight_size;
-                let mut right = cmma::Matrix::<E>::from_value(MatrixIdent::B, m, n, k, layout, zero);
-                cmma::load(&mut right, &stage[at..stage.len()], comptime!(form.weight_pitch() as u32));
+            for x in 0..comptime!(form.size) {
+                let mut lefts = Sequence::<cmma::Matrix<E>>::new();
                 #[unroll]
                 for row in 0..rows {
-                    let sum = sums.index(comptime!(row * blocks + block));
-                    cmma::execute(lefts.index(row), &right, sum, sum);
+                    let line = (down * rows + row) * comptime!(form.stride) + y * comptime!(form.dilation);
+                    let pixel = line * width + comptime!(x * form.dilation);
+                    let at = (pixel * pitch + comptime!(step * k)) / size;
+                    let mut left = cmma::Matrix::<E>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::RowMajor, zero);
+                    cmma::load(&mut left, &tile[at..tile.len()], comptime!((pitch * form.stride) as u32));
+                    lefts.push(left);
+                }
+                let tap = y * comptime!(form.size) + x;
+                #[unroll]
+                for block in 0..blocks {
+                    let column = (across * blocks + block) * n;
+                    let at = if comptime!(form.transposed) {
+                        let tap = comptime!(form.taps() - 1) - tap;
+                        (tap * comptime!(form.outputs()) + column) * comptime!(form.weight_pitch()) + comptime!(step * k)
+                    } else {
+                        (tap * comptime!(form.depth()) + comptime!(step * k)) * comptime!(form.weight_pitch()) + column
+                    };
+                    let at = at / weight_size;
+                    let mut right = cmma::Matrix::<E>::from_value(MatrixIdent::B, m, n, k, layout, zero);
+                    cmma::load(&mut right, &stage[at..stage.len()], comptime!(form.weight_pitch() as u32));
+                    #[unroll]
+                    for row in 0..rows {
+                        let sum = sums.index(comptime!(row * blocks + block));
+                        cmma::execute(lefts.index(row), &right, sum, sum);
+                    }
                 }
             }
         }

@@ -46,7 +46,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Computes the map, or adds it to one.
+    /// Computes the map, or adds it to one. The size is that of the pixels that are computed.
     pub fn run(self, [height, width]: [usize; 2], outputs: usize, into: Option<Nhwc>) -> Result<(Nhwc, Option<Partial>)> {
         let Self { operands, packed, form, before, bias, slope, sums } = self;
         let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
@@ -56,9 +56,11 @@ impl Call<'_> {
         let packed_vector = vector(like, &[packed.meta.shape()[2]], form.unit.depth);
         let written = vector(like, &[outputs], form.unit.columns);
         let add = into.is_some();
-        let map = into.unwrap_or_else(|| Nhwc::empty(like, [first.batch, height, width, outputs], like.dtype));
+        let factor = form.factor();
+        let shape = [first.batch, height * factor, width * factor, outputs];
+        let map = into.unwrap_or_else(|| Nhwc::empty(like, shape, like.dtype));
         let (across, down) = (width.div_ceil(form.unit.rows), height.div_ceil(form.height()));
-        let (blocks, pieces) = (outputs.div_ceil(form.outputs()), across * down);
+        let (blocks, pieces) = (factor * factor * outputs.div_ceil(form.outputs()), across * down);
         let sums = sums.then(|| Partial::empty(like, [first.batch, pieces, outputs], height * width));
         let count = CubeCount::Static(across as u32, down as u32, (first.batch * blocks) as u32);
         let arg = |tensor: &CubeTensor| tensor.clone().into_tensor_arg();

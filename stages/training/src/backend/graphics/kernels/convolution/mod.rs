@@ -19,15 +19,14 @@ use burn::tensor::DType;
 use pipeline_contract::{Result, StageError};
 use pipeline_kernels::Geometry;
 
-use super::channels::fold;
-use super::nhwc::{Nhwc, Values, dense, tensor};
+use super::nhwc::{Nhwc, Values, dense};
 use super::normed::{Operand, Read};
 use super::partial::Partial;
 pub(in super::super) use choice::Chip;
 use choice::{Extent, tile, weight_form};
 use form::Form;
 use launch::{Call, weight_sums};
-use pack::pack;
+use pack::{pack, unpack};
 
 /// The matrix units of a tensor's device for maps of this type, if it has any.
 pub(in super::super) fn chip(tensor: &Values<1>, dtype: DType) -> Result<Option<Chip>> {
@@ -83,28 +82,52 @@ pub(in super::super) fn convolve_input(
     Ok(map.map())
 }
 
-/// The gradient of a convolution's weights, `[outputs, inputs, size, size]` in float32.
+/// Adds the gradient of a convolution's weights to its sum `[outputs, inputs, size, size]`.
 pub(in super::super) fn convolve_weight(
     chip: &Chip,
     inputs: Vec<Read>,
-    upstream: Values<4>,
+    upstream: Read,
     geometry: Geometry,
-) -> Result<Values<4>> {
-    let upstream = Operand::Plain(Nhwc::of(upstream)?);
+    sum: Values<1>,
+) -> Result<()> {
+    let upstream = Operand::of(upstream)?;
     let [batch, height, width, outputs] = upstream.map().dims();
-    let mut parts = Vec::new();
-    for input in inputs {
-        let operand = Operand::of(input)?;
-        let channels = operand.map().channels;
-        let (form, splits) = weight_form(chip, geometry, Extent { batch, height, width, inputs: channels, outputs });
-        let sums = weight_sums(&operand, &upstream, form, splits);
-        let &[_, taps, rows, columns] = sums.meta.shape().as_slice() else { continue };
-        let sum = tensor::<2>(fold(sums, [1, splits, taps * rows * columns]));
-        let sum = sum.reshape([taps, rows, columns]).narrow(1, 0, channels).narrow(2, 0, outputs);
-        parts.push(sum.permute([2, 1, 0]));
+    let operands = inputs.into_iter().map(Operand::of).collect::<Result<Vec<_>>>()?;
+    let all = operands.iter().map(|operand| operand.map().channels).sum();
+    let (sum, mut before) = (dense(sum)?, 0);
+    for operand in operands {
+        let inputs = operand.map().channels;
+        let (form, splits) = weight_form(chip, geometry, Extent { batch, height, width, inputs, outputs });
+        unpack(weight_sums(&operand, &upstream, form, splits), &sum, before, [outputs, inputs, all]);
+        before += inputs;
     }
-    let channels = parts.iter().map(|part| part.dims()[1]).sum::<usize>();
-    let all = if parts.len() == 1 { parts.remove(0) } else { Values::cat(parts, 1) };
-    Ok(all.reshape([outputs, channels, geometry.size, geometry.size]))
+    Ok(())
 }
 
+/// A 2x2 transposed convolution with stride 2: from an input and weights `[inputs, outputs, 2, 2]` to a map of twice its size.
+pub(in super::super) fn upsample(chip: &Chip, input: Read, weight: Values<4>, bias: Option<Values<1>>) -> Result<Values<4>> {
+    let operand = Operand::of(input)?;
+    let [batch, height, width, inputs] = operand.map().dims();
+    let [_, outputs, ..] = weight.dims();
+    let extent = Extent { batch, height, width, inputs, outputs: 4 * outputs };
+    let form = Form::scattered(chip.unit, tile(chip, Geometry::ONE, true, extent), chip.plane);
+    let packed = pack(&dense(weight)?, operand.map().tensor.dtype, chip.unit.depth);
+    let bias = bias.map(dense).transpose()?;
+    let call = Call { operands: &[operand], packed, form, before: 0, bias, slope: None, sums: false };
+    let (map, _) = call.run([height, width], outputs, None)?;
+    Ok(map.map())
+}
+
+/// The gradient of the input of a 2x2 transposed convolution with stride 2: a convolution of the upstream gradient.
+pub(in super::super) fn upsample_input(chip: &Chip, upstream: Values<4>, weight: Values<4>) -> Result<Values<4>> {
+    let geometry = Geometry::TWO_STRIDE_2;
+    let convolution =
+        Convolution { inputs: vec![Read::Plain(upstream)], weight, geometry, bias: None, slope: None, sums: false };
+    Ok(convolve(chip, convolution)?.0)
+}
+
+/// Adds the gradient of the weights of a 2x2 transposed convolution with stride 2 to its sum `[inputs, outputs, 2, 2]`: that of the
+/// convolution whose input gradient it is, with the roles of input and upstream gradient exchanged.
+pub(in super::super) fn upsample_weight(chip: &Chip, input: Read, upstream: Values<4>, sum: Values<1>) -> Result<()> {
+    convolve_weight(chip, vec![Read::Plain(upstream)], input, Geometry::TWO_STRIDE_2, sum)
+}

@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::cmma;
 use burn_cubecl::cubecl::cmma::MatrixLayout;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::super::moments::{Moments, column_moments, moments};
+use super::super::moments::{column_moments, moments};
 use super::form::Form;
 
 /// The partial statistics that a convolution writes: for each cube's pixels, how many there are, and each channel's mean and sum of
@@ -19,10 +19,24 @@ pub(super) struct Sums<O: Size> {
     counts: OwnedTensor<f32>,
 }
 
+/// What a cube computes.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Place {
+    pub image: u32,
+    /// The first row of pixels, and the first column.
+    pub top: u32,
+    pub left: u32,
+    /// The first channel.
+    pub first: u32,
+    /// Where in a 2x2 window its pixels go, if the output is scattered.
+    pub tap: u32,
+}
+
 /// The output of a convolution.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct Output<E: Float, O: Size> {
     map: OwnedTensor<Vector<E, O>>,
+    /// Rows and columns that are computed: half of the map's if it is scattered.
     height: u32,
     width: u32,
     /// Channel vectors per pixel.
@@ -45,10 +59,7 @@ pub(super) struct Output<E: Float, O: Size> {
 pub(super) fn finish<E: Float, O: Size>(
     sums: &Sequence<cmma::Matrix<f32>>,
     output: &mut Output<E, O>,
-    image: u32,
-    top: u32,
-    left: u32,
-    first: u32,
+    place: &Place,
     #[comptime] form: Form,
 ) {
     let size = O::value();
@@ -67,12 +78,12 @@ pub(super) fn finish<E: Float, O: Size>(
     let across = plane / comptime!(form.tile.down);
     let begin = plane * comptime!(m * pitch / size);
     let (own, pixel) = (lane % comptime!(vectors as u32), lane / comptime!(vectors as u32));
-    let channels = first / comptime!(size as u32) + (across * comptime!(columns * vectors)) as u32;
+    let channels = place.first / comptime!(size as u32) + (across * comptime!(columns * vectors)) as u32;
 
     #[unroll]
     for column in 0..columns {
-        let place = own + comptime!((column * vectors) as u32);
-        let vector = channels + place;
+        let offset = own + comptime!((column * vectors) as u32);
+        let vector = channels + offset;
         let exists = vector < output.vectors;
         let mut count = 0.0f32;
         let mut mean = Vector::<f32, O>::new(0.0f32);
@@ -88,13 +99,13 @@ pub(super) fn finish<E: Float, O: Size>(
                 cmma::store(&mut bounce[at..end], from, comptime!(pitch as u32), MatrixLayout::RowMajor);
             }
             sync_cube();
-            let y = top + (down * rows + row) as u32;
+            let y = place.top + (down * rows + row) as u32;
             #[unroll]
             for turn in 0..comptime!(m / pixels) {
                 let pixel = pixel + comptime!((turn * pixels) as u32);
-                let x = left + pixel;
+                let x = place.left + pixel;
                 if exists && y < output.height && x < output.width {
-                    let mut value = bounce[begin + pixel as usize * comptime!(pitch / size) + place as usize];
+                    let mut value = bounce[begin + pixel as usize * comptime!(pitch / size) + offset as usize];
                     #[comptime]
                     if let ComptimeOption::Some(bias) = &output.bias {
                         value += bias[vector as usize];
@@ -103,9 +114,10 @@ pub(super) fn finish<E: Float, O: Size>(
                     if let ComptimeOption::Some(slope) = &output.slope {
                         value = select_many(value.less_equal(&Vector::new(0.0f32)), value * Vector::new(*slope), value);
                     }
-                    let to = ((image * output.height + y) as usize * output.width as usize + x as usize)
-                        * output.vectors as usize
-                        + vector as usize;
+                    let factor = comptime!(form.factor() as u32);
+                    let line = (place.image * output.height + y) * factor + place.tap / factor;
+                    let pixel = line as usize * (output.width * factor) as usize + (x * factor + place.tap % factor) as usize;
+                    let to = pixel * output.vectors as usize + vector as usize;
                     if comptime!(output.add) {
                         value += Vector::cast_from(output.map[to]);
                     }
@@ -132,10 +144,10 @@ pub(super) fn finish<E: Float, O: Size>(
             let piece = CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X;
             let pieces = CUBE_COUNT_X * CUBE_COUNT_Y;
             if pixel == 0 && down == 0 && exists {
-                let to = (image * pieces + piece) as usize * output.vectors as usize + vector as usize;
+                let to = (place.image * pieces + piece) as usize * output.vectors as usize + vector as usize;
                 sums.means[to] = all.mean;
                 sums.squares[to] = all.squares;
-                if vector == 0 && image == 0 {
+                if vector == 0 && place.image == 0 {
                     sums.counts[piece as usize] = all.count;
                 }
             }

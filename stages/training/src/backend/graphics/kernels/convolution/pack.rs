@@ -1,36 +1,96 @@
-//! Weights as matrix units read them.
+//! Weights `[outputs, inputs, taps]` as matrix units read and leave them, with the taps first and the outputs last. Both ways go
+//! through shared memory, so that both sides are read and written in whole lines.
 
+use burn::tensor::DType;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::std::FastDivmod;
 use burn_cubecl::cubecl::zspace::Shape;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
-use burn::tensor::DType;
 
-use super::super::nhwc::{addresses, spread, stored};
+use super::super::channels::fold;
+use super::super::nhwc::{addresses, stored};
 
-/// Where a packed weight comes from.
+/// Rows and columns of a cube's tile.
+const SIDE: usize = 32;
+/// Rows that a cube's units handle at once.
+const ROWS: usize = 8;
+/// Sums that are added up one after the other.
+const FEW: usize = 8;
+
+/// The shape of weights: `columns` is inputs times taps.
 #[derive(CubeType, CubeLaunch)]
-struct Places {
-    count: usize,
+struct Sides {
     outputs: usize,
-    inputs: usize,
-    rows: FastDivmod<usize>,
-    padded: FastDivmod<usize>,
+    columns: usize,
     taps: usize,
+    /// Outputs per row of the other side.
+    padded: usize,
+    /// Inputs per tap of the other side.
+    inputs: usize,
+}
+
+#[cube]
+impl Sides {
+    /// Where the other side has the weights of a column.
+    fn row(&self, column: usize) -> usize {
+        (column % self.taps * self.inputs + column / self.taps) * self.padded
+    }
 }
 
 #[cube(launch, address_type = "dynamic")]
-fn pack_kernel<E: Float>(weight: &Tensor<f32>, packed: &mut Tensor<E>, places: &Places, #[define(E)] _dtype: ElemType) {
-    if ABSOLUTE_POS >= places.count {
-        terminate!();
+fn pack_kernel<E: Float>(weight: &Tensor<f32>, packed: &mut Tensor<E>, sides: &Sides, #[define(E)] _dtype: ElemType) {
+    let mut tile = Shared::<[f32]>::new_slice(comptime!(SIDE * (SIDE + 1)));
+    let (x, y) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
+    let (column, output) = (CUBE_POS_X as usize * SIDE, CUBE_POS_Y as usize * SIDE);
+    #[unroll]
+    for turn in 0..comptime!(SIDE / ROWS) {
+        let row = y + turn * ROWS;
+        let exists = output + row < sides.outputs && column + x < sides.columns;
+        let from = select(exists, (output + row) * sides.columns + column + x, 0usize);
+        tile[row * comptime!(SIDE + 1) + x] = select(exists, weight[from], 0.0f32);
     }
-    let (above, output) = places.padded.div_mod(ABSOLUTE_POS);
-    let (tap, input) = places.rows.div_mod(above);
-    let exists = output < places.outputs;
-    let from = select(exists, (output * places.inputs + input) * places.taps + tap, 0usize);
-    packed[ABSOLUTE_POS] = E::cast_from(select(exists, weight[from], 0.0f32));
+    sync_cube();
+    #[unroll]
+    for turn in 0..comptime!(SIDE / ROWS) {
+        let row = column + y + turn * ROWS;
+        if row < sides.columns && output + x < sides.padded {
+            packed[sides.row(row) + output + x] = E::cast_from(tile[x * comptime!(SIDE + 1) + y + turn * ROWS]);
+        }
+    }
+}
+
+/// Adds sums `[splits, taps, padded inputs, padded outputs]` to the columns of `gradient` from `first` on, which has `all` columns.
+#[cube(launch, address_type = "dynamic")]
+fn unpack_kernel(sums: &Tensor<f32>, gradient: &mut Tensor<f32>, sides: &Sides, splits: usize, first: usize, all: usize) {
+    let mut tile = Shared::<[f32]>::new_slice(comptime!(SIDE * (SIDE + 1)));
+    let (x, y) = (UNIT_POS_X as usize, UNIT_POS_Y as usize);
+    let (column, output) = (CUBE_POS_X as usize * SIDE, CUBE_POS_Y as usize * SIDE);
+    let length = sides.taps * sides.inputs * sides.padded;
+    #[unroll]
+    for turn in 0..comptime!(SIDE / ROWS) {
+        let row = column + y + turn * ROWS;
+        let exists = row < sides.columns && output + x < sides.outputs;
+        let from = select(exists, sides.row(row) + output + x, 0usize);
+        let mut sum = 0.0f32;
+        for split in 0..splits {
+            sum += sums[split * length + from];
+        }
+        tile[(y + turn * ROWS) * comptime!(SIDE + 1) + x] = sum;
+    }
+    sync_cube();
+    #[unroll]
+    for turn in 0..comptime!(SIDE / ROWS) {
+        let row = y + turn * ROWS;
+        if output + row < sides.outputs && column + x < sides.columns {
+            gradient[(output + row) * all + first + column + x] += tile[x * comptime!(SIDE + 1) + row];
+        }
+    }
+}
+
+fn launch(columns: usize, outputs: usize) -> (CubeCount, CubeDim) {
+    let count = CubeCount::Static(columns.div_ceil(SIDE) as u32, outputs.div_ceil(SIDE) as u32, 1);
+    (count, CubeDim::new_2d(SIDE as u32, ROWS as u32))
 }
 
 /// From weights `[outputs, inputs, size, size]` in float32 to `[taps, inputs, outputs]` in the type of the maps; the outputs are
@@ -39,19 +99,40 @@ pub(super) fn pack(weight: &CubeTensor, dtype: DType, multiple: usize) -> CubeTe
     let shape = weight.meta.shape();
     let (outputs, inputs, taps) = (shape[0], shape[1], shape[2] * shape[3]);
     let padded = outputs.next_multiple_of(multiple);
-    let count = taps * inputs * padded;
-    let (client, device) = (weight.client.clone(), weight.device.clone());
-    let packed = empty_device_contiguous_dtype(client.clone(), device, Shape::new([taps, inputs, padded]), dtype);
-    let (cubes, dim) = spread(weight, count);
+    let device = weight.device.clone();
+    let shape = Shape::new([taps, inputs, padded]);
+    let packed = empty_device_contiguous_dtype(weight.client.clone(), device, shape, dtype);
+    let (count, dim) = launch(inputs * taps, padded);
     pack_kernel::launch(
-        &client,
-        cubes,
+        &weight.client,
+        count,
         dim,
         addresses(&[weight, &packed]),
         weight.clone().into_tensor_arg(),
         packed.clone().into_tensor_arg(),
-        PlacesLaunch { count, outputs, inputs, rows: inputs, padded, taps },
+        SidesLaunch::new(outputs, inputs * taps, taps, padded, inputs),
         stored(&packed),
     );
     packed
+}
+
+/// Adds the sums `[splits, taps, padded inputs, padded outputs]` of `inputs` input channels to a gradient
+/// `[outputs, all inputs, taps]`, from input channel `before` on.
+pub(super) fn unpack(sums: CubeTensor, gradient: &CubeTensor, before: usize, [outputs, inputs, all]: [usize; 3]) {
+    let shape = sums.meta.shape().clone();
+    let (splits, taps, rows, padded) = (shape[0], shape[1], shape[2], shape[3]);
+    let (sums, splits) = if splits > FEW { (fold(sums, [1, splits, taps * rows * padded]), 1) } else { (sums, splits) };
+    let (count, dim) = launch(inputs * taps, outputs);
+    unpack_kernel::launch(
+        &gradient.client,
+        count,
+        dim,
+        addresses(&[&sums, gradient]),
+        sums.clone().into_tensor_arg(),
+        gradient.clone().into_tensor_arg(),
+        SidesLaunch::new(outputs, inputs * taps, taps, padded, rows),
+        splits,
+        before * taps,
+        all * taps,
+    );
 }

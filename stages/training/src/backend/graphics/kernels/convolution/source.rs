@@ -94,7 +94,8 @@ impl<E: Float, N: Size> Source<E, N> {
                     }
                 }
             }
-            ComptimeOption::None => {
+            ComptimeOption::None =>
+            {
                 #[unroll]
                 for turn in 0..turns {
                     let found = halo.find(turn, exists, vector, self.vectors, size, staging);

@@ -190,6 +190,7 @@ impl Plan {
                 "micro_batch": self.job.micro_batch.0,
                 "gradient_accumulation_steps": self.job.steps,
                 "mixed_precision": setting.precision.name(),
+                "float32_matmul": if setting.precision == Precision::Tf32 { "tf32" } else { "float32" },
                 "gradient_checkpointing": setting.checkpointing.name(),
                 "height": self.job.micro_batch.1,
                 "width": self.job.micro_batch.2,

@@ -34,7 +34,7 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
     line(format!(
         "micro-batch {samples} x {} accumulated, mixed_precision {}, gradient_checkpointing {}",
         job.steps,
-        job.setting.precision.name(),
+        job.setting.precision.words(),
         job.setting.checkpointing.name(),
     ));
     let peak = &plan.forecast.peak;

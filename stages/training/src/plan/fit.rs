@@ -293,7 +293,7 @@ mod tests {
 
     impl Ask for Device {
         fn speed(&self, precision: Precision) -> Result<Speed> {
-            let factor = if precision == Precision::Float32 { 1.0 } else { self.half };
+            let factor = if precision.is_half() { self.half } else { 1.0 };
             Ok(Speed { flop: 1e-11 * factor, value: 1e-9 * factor, operation: 0.0 })
         }
 

@@ -32,6 +32,7 @@ struct Options {
     loss: Value,
     device: String,
     mixed_precision: String,
+    float32_matmul: String,
     gradient_checkpointing: String,
     loss_scale: f64,
     memory_budget: u64,
@@ -70,6 +71,13 @@ pub(super) fn kind() -> StageKind {
             "trainer.mixed_precision",
             "no",
             "precision of the maps, and of convolutions where the device has matrix units; fp16 has a dynamic loss scale",
+        ))
+        .option(OptionSpec::from_key(
+            "float32_matmul",
+            OptionType::Choice(Precision::PRODUCTS),
+            "trainer.float32_matmul",
+            "float32",
+            "products of float32 convolutions: as they are, or with factors of 10 bits on a card's matrix units (faster)",
         ))
         .option(OptionSpec::from_key(
             "gradient_checkpointing",
@@ -192,8 +200,9 @@ impl Options {
         let unknown = |what: &str, name: &str| StageError::new(format!("there is no {what} named {name:?}"));
         let precision = Precision::named(&self.mixed_precision);
         let checkpointing = Checkpointing::named(&self.gradient_checkpointing);
+        let precision = precision.ok_or_else(|| unknown("precision", &self.mixed_precision))?;
         Ok(Setting {
-            precision: precision.ok_or_else(|| unknown("precision", &self.mixed_precision))?,
+            precision: precision.with_products(&self.float32_matmul),
             checkpointing: checkpointing.ok_or_else(|| unknown("checkpointing", &self.gradient_checkpointing))?,
             samples: usize::MAX,
         })

@@ -28,7 +28,7 @@ fn told(setting: &Setting, largest: usize) -> RetrySetting {
 /// The same setting as readable text.
 pub(super) fn in_words(setting: &Setting, largest: usize) -> String {
     let Setting { precision, checkpointing, samples } = setting;
-    let (samples, precision, checkpointing) = ((*samples).min(largest), precision.name(), checkpointing.name());
+    let (samples, precision, checkpointing) = ((*samples).min(largest), precision.words(), checkpointing.name());
     format!("at most {samples} samples at a time, mixed_precision {precision}, gradient_checkpointing {checkpointing}")
 }
 

@@ -92,11 +92,11 @@ impl Trainee {
 
 /// A setting, with the names that files use.
 fn written(setting: Setting) -> (String, String, u64) {
-    (setting.precision.name().into(), setting.checkpointing.name().into(), setting.samples as u64)
+    (setting.precision.tag().into(), setting.checkpointing.name().into(), setting.samples as u64)
 }
 
 fn read((precision, checkpointing, samples): &(String, String, u64)) -> Result<Setting> {
-    let known = Precision::named(precision).zip(Checkpointing::named(checkpointing));
+    let known = Precision::tagged(precision).zip(Checkpointing::named(checkpointing));
     let (precision, checkpointing) = known.ok_or_else(|| {
         StageError::new(format!("the saved policies {precision}, {checkpointing} are unknown"))
             .help("they were written by another version of the program")

@@ -50,9 +50,10 @@ impl Tolerances {
         let (logits, gradient, floor, loss, loss_adamw, weights, weights_adamw) = match precision {
             Precision::Float32 if is_tight => (2e-5, 1e-4, 1e-4, 1e-6, 1e-6, 3e-6, 3e-6),
             Precision::Float32 => (1e-4, 1e-4, 1e-4, 1e-5, 1e-4, 1e-4, 5e-4),
-            Precision::Float16 if is_tight => (2e-2, 6e-2, 1.0, 5e-3, 5e-3, 5e-2, 5e-2),
+            // Products with factors of as many bits as float16's.
+            Precision::Tf32 | Precision::Float16 if is_tight => (2e-2, 6e-2, 1.0, 5e-3, 5e-3, 5e-2, 5e-2),
             Precision::BFloat16 if is_tight => (8e-2, 2.5e-1, 1.0, 8e-3, 8e-3, 5e-2, 5e-2),
-            Precision::Float16 => (2e-2, 6e-2, 1.0, 2e-3, 2e-3, 5e-3, 2e-2),
+            Precision::Tf32 | Precision::Float16 => (2e-2, 6e-2, 1.0, 2e-3, 2e-3, 5e-3, 2e-2),
             Precision::BFloat16 => (8e-2, 2.5e-1, 1.0, 8e-3, 8e-3, 2e-2, 5e-2),
         };
         Self { logits, gradient, floor, loss, loss_adamw, weights, weights_adamw }
@@ -182,7 +183,7 @@ impl Case<'_> {
             let logits = widen(&trainee.predict(&reference.samples(0..2)?)?);
             let expected = reference.logits("eval.logits")?;
             // After a run in half precision the weights differ too.
-            let tolerance = if self.precision == Precision::Float32 { tolerances.logits } else { 1e-1 };
+            let tolerance = if self.precision.is_half() { 1e-1 } else { tolerances.logits };
             rows.push(row("eval.logits", "x[0:2]", Kind::RelativeL2, tolerance, &logits, &expected));
         }
         for ((name, expected), actual) in reference.after(run.name)?.into_iter().zip(state(&reference.network, &trainee.state))

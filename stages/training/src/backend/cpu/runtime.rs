@@ -42,7 +42,7 @@ impl Runtime for CpuRuntime {
     }
 
     fn rounding(&self, precision: Precision) -> f64 {
-        if precision == Precision::Float32 { 1e-5 } else { 1e-4 }
+        if precision.is_half() { 1e-4 } else { 1e-5 }
     }
 
     fn every_pixel(&self, _: &Device, precision: Precision) -> Result<Vec<f32>> {

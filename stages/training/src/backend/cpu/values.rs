@@ -83,7 +83,7 @@ impl Values {
 macro_rules! with {
     ($precision:expr, $type:ident => $work:expr) => {
         match $precision {
-            $crate::precision::Precision::Float32 => {
+            $crate::precision::Precision::Float32 | $crate::precision::Precision::Tf32 => {
                 type $type = f32;
                 $work
             }

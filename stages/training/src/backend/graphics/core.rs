@@ -52,7 +52,7 @@ impl Graphics<'_> {
     /// A tensor in the precision of the maps.
     pub(super) fn narrow<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
         match self.precision {
-            Precision::Float32 => tensor,
+            Precision::Float32 | Precision::Tf32 => tensor,
             precision => tensor.cast(precision.dtype()),
         }
     }
@@ -79,14 +79,14 @@ impl Graphics<'_> {
 
     /// Whether half precision is only the storage type of maps, and arithmetic on them is float32.
     pub(super) fn only_stores_half(&self) -> bool {
-        self.precision != Precision::Float32 && !has_matrix_units(self.state.device(), self.precision)
+        self.precision.is_half() && !has_matrix_units(self.state.device(), self.precision)
     }
 
     /// The device's matrix units for the maps' type, if it has any.
     pub(super) fn chip(&self) -> Tried<Option<Chip>> {
         match self.state.trained.first() {
-            Some(tensor) if self.precision != Precision::Float32 => Ok(kernels::chip(tensor, self.precision.dtype())?),
-            _ => Ok(None),
+            Some(tensor) => Ok(kernels::chip(tensor, self.precision)?),
+            None => Ok(None),
         }
     }
 

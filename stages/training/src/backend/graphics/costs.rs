@@ -28,7 +28,7 @@ impl Costs for GraphicsCosts {
     /// in half precision the convolution reads copies of its weights.
     fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
-        let narrowed = |values: usize| if precision == Precision::Float32 { 0 } else { values as u64 * 2 };
+        let narrowed = |values: usize| if precision.is_half() { values as u64 * 2 } else { 0 };
         match call {
             ConvolutionCall::Forward { shape, parts, normed } => {
                 let ConvolutionShape { geometry, inputs, outputs, area } = shape;

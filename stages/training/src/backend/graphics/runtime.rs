@@ -79,6 +79,7 @@ impl Runtime for GraphicsRuntime {
     fn rounding(&self, precision: Precision) -> f64 {
         match precision {
             Precision::Float32 => 1e-5,
+            Precision::Tf32 => 2e-3,
             Precision::Float16 => 5e-3,
             Precision::BFloat16 => 4e-2,
         }

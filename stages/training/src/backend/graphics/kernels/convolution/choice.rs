@@ -18,28 +18,28 @@ pub(in super::super::super) struct Chip {
     units: usize,
     /// Multiprocessors.
     processors: usize,
-    /// Bytes per value of a map.
-    value: usize,
+    /// The type that is multiplied.
+    pub(super) multiplied: ElemType,
 }
 
 impl Chip {
-    /// The device's matrix units for maps of this type, whose products are summed in float32; `None` if it has none.
-    pub fn of(client: &Client, dtype: ElemType) -> Option<Self> {
+    /// The device's matrix units that multiply this type and sum the products in float32; `None` if it has none.
+    pub fn of(client: &Client, multiplied: ElemType) -> Option<Self> {
         let properties = client.properties();
         let wide = ElemType::Float(FloatKind::F32);
         let shapes = properties.features.matmul.cmma.iter().filter(|shape| {
-            (shape.a_type, shape.b_type, shape.cd_type) == (dtype, dtype, wide) && shape.m == shape.n && shape.n == shape.k
+            (shape.a_type, shape.b_type, shape.cd_type) == (multiplied, multiplied, wide) && shape.m == shape.n
         });
         let largest = shapes.max_by_key(|shape| shape.m)?;
-        let side = largest.m as usize;
+        let [rows, columns, depth] = [largest.m, largest.n, largest.k].map(|side| side as usize);
         let hardware = &properties.hardware;
         Some(Self {
-            unit: Unit { rows: side, columns: side, depth: side },
+            unit: Unit { rows, columns, depth, value: multiplied.size() },
             plane: hardware.plane_size_max as usize,
             shared: hardware.max_shared_memory_size,
             units: hardware.max_units_per_cube as usize,
             processors: hardware.num_streaming_multiprocessors.unwrap_or(64) as usize,
-            value: dtype.size(),
+            multiplied,
         })
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Ex
     let tiles = preferred(chip, transposed, extent);
     let runs = |tile: &&Tile| {
         let form = Form { transposed, ..Form::new(chip.unit, **tile, chip.plane, geometry) };
-        form.shared(chip.value) <= chip.shared && form.units() <= chip.units
+        form.shared() <= chip.shared && form.units() <= chip.units
     };
     *tiles.iter().find(runs).unwrap_or(&tiles[tiles.len() - 1])
 }
@@ -101,7 +101,7 @@ pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (W
         _ => (1, 1),
     };
     let mut form = WeightForm { unit: chip.unit, plane: chip.plane, size, stride, dilation, rows: 8, down, across, blocks };
-    while form.rows > 1 && (form.shared(chip.value) > chip.shared.min(48 << 10) || form.rows >= 2 * extent.height) {
+    while form.rows > 1 && (form.shared() > chip.shared.min(48 << 10) || form.rows >= 2 * extent.height) {
         form.rows /= 2;
     }
     let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(chip.unit.depth);

@@ -8,6 +8,8 @@ pub(in super::super) struct Unit {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
+    /// Bytes per value that is multiplied.
+    pub value: usize,
 }
 
 /// A part of a map in shared memory.
@@ -19,12 +21,14 @@ pub(in super::super) struct Staging {
     pub depth: usize,
     /// Units that load it.
     pub units: usize,
+    /// Bytes per value.
+    pub value: usize,
 }
 
 impl Staging {
-    /// Values from one pixel to the next: an odd multiple of 8, so that a fragment's rows lie in different banks.
+    /// Values from one pixel to the next: an odd multiple of 16 bytes, so that a fragment's rows lie in different banks.
     pub fn pitch(&self) -> usize {
-        odd(self.depth)
+        odd(self.depth, self.value)
     }
 
     /// Values.
@@ -128,6 +132,7 @@ impl Form {
             height: (self.height() - 1) * self.stride + reach,
             depth: self.depth(),
             units: self.units(),
+            value: self.unit.value,
         }
     }
 
@@ -143,11 +148,12 @@ impl Form {
 
     /// Values from one row of the weights to the next in shared memory.
     pub fn weight_pitch(&self) -> usize {
-        odd(self.weight_columns())
+        odd(self.weight_columns(), self.unit.value)
     }
 
-    /// Bytes of shared memory, for maps with values of this size.
-    pub fn shared(&self, value: usize) -> usize {
+    /// Bytes of shared memory.
+    pub fn shared(&self) -> usize {
+        let value = self.unit.value;
         let tile = self.staging().length() * value;
         let weights = self.weight_rows() * self.weight_pitch() * value;
         let bounce = self.planes() * self.unit.rows * (self.plane_outputs() + 4) * 4;
@@ -209,22 +215,30 @@ impl WeightForm {
             height: (self.rows - 1) * self.stride + reach,
             depth: self.inputs(),
             units: self.planes() * self.plane,
+            value: self.unit.value,
         }
     }
 
     /// The part of the upstream gradient that a cube reads at once.
     pub fn upstream(&self) -> Staging {
-        Staging { width: self.unit.depth, height: self.rows, depth: self.outputs(), units: self.planes() * self.plane }
+        Staging {
+            width: self.unit.depth,
+            height: self.rows,
+            depth: self.outputs(),
+            units: self.planes() * self.plane,
+            value: self.unit.value,
+        }
     }
 
-    /// Bytes of shared memory, for maps with values of this size.
-    pub fn shared(&self, value: usize) -> usize {
-        (self.input().length() + self.upstream().length()) * value
+    /// Bytes of shared memory.
+    pub fn shared(&self) -> usize {
+        (self.input().length() + self.upstream().length()) * self.unit.value
     }
 }
 
-/// The next multiple of 8 that isn't a multiple of 16.
-fn odd(values: usize) -> usize {
-    let eights = values.div_ceil(8);
-    8 * if eights.is_multiple_of(2) { eights + 1 } else { eights }
+/// The next odd multiple of 16 bytes, in values of this many bytes.
+fn odd(values: usize, value: usize) -> usize {
+    let step = 16 / value;
+    let steps = values.div_ceil(step);
+    step * if steps.is_multiple_of(2) { steps + 1 } else { steps }
 }

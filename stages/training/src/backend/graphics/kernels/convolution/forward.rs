@@ -22,7 +22,7 @@ pub(super) struct Weights<E: Float, W: Size> {
 impl<E: Float, W: Size> Weights<E, W> {
     /// Writes the weights of some input and output channels, of all taps from `first` on, to shared memory. What lies beyond the last channel is
     /// some other weight: it is multiplied by zero, or its product is not stored.
-    fn load(&self, stage: &mut [Vector<E, W>], first: u32, input: u32, output: u32, #[comptime] form: Form) {
+    fn load<S: Float>(&self, stage: &mut [Vector<S, W>], first: u32, input: u32, output: u32, #[comptime] form: Form) {
         let size = W::value();
         let across = comptime!((form.weight_columns() / size) as u32);
         let down = comptime!((form.weight_rows() / form.taps()) as u32);
@@ -39,7 +39,7 @@ impl<E: Float, W: Size> Weights<E, W> {
             let vector = select(vector < self.vectors, vector, self.vectors - 1);
             if at < count {
                 let from = (tap * self.inputs + channel) * self.vectors + vector;
-                stage[row as usize * pitch + column as usize] = self.packed[from as usize];
+                stage[row as usize * pitch + column as usize] = Vector::cast_from(self.packed[from as usize]);
             }
         }
     }
@@ -47,7 +47,7 @@ impl<E: Float, W: Size> Weights<E, W> {
 
 /// A convolution over its inputs' channels in turn. `before` is the first input channel that the weights' rows start at.
 #[cube(launch, address_type = "dynamic")]
-pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
+pub(super) fn convolve_kernel<E: Float, S: Float, N: Size, W: Size, O: Size>(
     sources: &Sequence<Source<E, N>>,
     weights: &Weights<E, W>,
     output: &mut Output<E, O>,
@@ -56,14 +56,15 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
     before: u32,
     #[comptime] form: Form,
     #[define(E)] _dtype: ElemType,
+    #[define(S)] _multiplied: ElemType,
 ) {
     let unit = comptime!(form.unit);
     let (m, n, k) = comptime!((unit.rows, unit.columns, unit.depth));
     let (size, weight_size) = (N::value(), W::value());
     let tile_length = comptime!(form.staging().length() / size);
-    let mut tile = Shared::<[Vector<E, N>]>::new_aligned_slice(tile_length, 32usize);
+    let mut tile = Shared::<[Vector<S, N>]>::new_aligned_slice(tile_length, 32usize);
     let stage_length = comptime!(form.weight_rows() * form.weight_pitch() / weight_size);
-    let mut stage = Shared::<[Vector<E, W>]>::new_aligned_slice(stage_length, 32usize);
+    let mut stage = Shared::<[Vector<S, W>]>::new_aligned_slice(stage_length, 32usize);
 
     let plane = UNIT_POS / comptime!(form.plane as u32);
     let down = (plane % comptime!(form.tile.down as u32)) as usize;
@@ -97,13 +98,13 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
         let channels = source.vectors * comptime!(size as u32);
         for channel in range_stepped(0u32, channels, comptime!(form.depth() as u32)) {
             if comptime!(form.transposed) {
-                weights.load(&mut stage, tap, start + first, channel, form);
+                weights.load::<S>(&mut stage, tap, start + first, channel, form);
             } else {
-                weights.load(&mut stage, tap, start + channel, first, form);
+                weights.load::<S>(&mut stage, tap, start + channel, first, form);
             }
-            source.load(&mut tile, &halo, channel / comptime!(size as u32), comptime!(form.staging()));
+            source.load::<S>(&mut tile, &halo, channel / comptime!(size as u32), comptime!(form.staging()));
             sync_cube();
-            multiply::<E, N, W>(&tile, &stage, &sums, down, across, form);
+            multiply::<S, N, W>(&tile, &stage, &sums, down, across, form);
             sync_cube();
         }
         if comptime!(!form.transposed) {
@@ -116,9 +117,9 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
 
 /// Adds the products of what is in shared memory to a plane's sums.
 #[cube]
-fn multiply<E: Float, N: Size, W: Size>(
-    tile: &[Vector<E, N>],
-    stage: &[Vector<E, W>],
+fn multiply<S: Float, N: Size, W: Size>(
+    tile: &[Vector<S, N>],
+    stage: &[Vector<S, W>],
     sums: &Sequence<cmma::Matrix<f32>>,
     down: usize,
     across: usize,
@@ -128,7 +129,7 @@ fn multiply<E: Float, N: Size, W: Size>(
     let (size, weight_size) = (N::value(), W::value());
     let (rows, blocks) = comptime!((form.tile.rows, form.tile.blocks));
     let (width, pitch) = comptime!((form.staging().width, form.staging().pitch()));
-    let zero = E::from_int(0);
+    let zero = S::from_int(0);
     let layout = comptime!(if form.transposed { MatrixLayout::ColMajor } else { MatrixLayout::RowMajor });
     #[unroll]
     for step in 0..comptime!(form.tile.steps) {
@@ -136,13 +137,13 @@ fn multiply<E: Float, N: Size, W: Size>(
         for y in 0..comptime!(form.size) {
             #[unroll]
             for x in 0..comptime!(form.size) {
-                let mut lefts = Sequence::<cmma::Matrix<E>>::new();
+                let mut lefts = Sequence::<cmma::Matrix<S>>::new();
                 #[unroll]
                 for row in 0..rows {
                     let line = (down * rows + row) * comptime!(form.stride) + y * comptime!(form.dilation);
                     let pixel = line * width + comptime!(x * form.dilation);
                     let at = (pixel * pitch + comptime!(step * k)) / size;
-                    let mut left = cmma::Matrix::<E>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::RowMajor, zero);
+                    let mut left = cmma::Matrix::<S>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::RowMajor, zero);
                     cmma::load(&mut left, &tile[at..tile.len()], comptime!((pitch * form.stride) as u32));
                     lefts.push(left);
                 }
@@ -157,7 +158,7 @@ fn multiply<E: Float, N: Size, W: Size>(
                         (tap * comptime!(form.depth()) + comptime!(step * k)) * comptime!(form.weight_pitch()) + column
                     };
                     let at = at / weight_size;
-                    let mut right = cmma::Matrix::<E>::from_value(MatrixIdent::B, m, n, k, layout, zero);
+                    let mut right = cmma::Matrix::<S>::from_value(MatrixIdent::B, m, n, k, layout, zero);
                     cmma::load(&mut right, &stage[at..stage.len()], comptime!(form.weight_pitch() as u32));
                     #[unroll]
                     for row in 0..rows {

@@ -25,7 +25,7 @@ pub(super) struct Tiles {
 
 /// One cube's sums, `[splits, taps, padded inputs, padded outputs]`: `CUBE_POS_X` is the split.
 #[cube(launch, address_type = "dynamic")]
-pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
+pub(super) fn convolve_weight_kernel<E: Float, S: Float, N: Size, U: Size>(
     source: &Source<E, N>,
     upstream: &Source<E, U>,
     sums: &mut Tensor<f32>,
@@ -34,20 +34,21 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
     width: u32,
     #[comptime] form: WeightForm,
     #[define(E)] _dtype: ElemType,
+    #[define(S)] _multiplied: ElemType,
 ) {
     let (m, n, k) = comptime!((form.unit.rows, form.unit.columns, form.unit.depth));
     let (size, upstream_size) = (N::value(), U::value());
     let (input, gradient) = comptime!((form.input(), form.upstream()));
     let (taps, blocks) = comptime!((form.taps(), form.blocks));
-    let mut tile = Shared::<[Vector<E, N>]>::new_aligned_slice(comptime!(input.length() / size), 32usize);
-    let mut up = Shared::<[Vector<E, U>]>::new_aligned_slice(comptime!(gradient.length() / upstream_size), 32usize);
+    let mut tile = Shared::<[Vector<S, N>]>::new_aligned_slice(comptime!(input.length() / size), 32usize);
+    let mut up = Shared::<[Vector<S, U>]>::new_aligned_slice(comptime!(gradient.length() / upstream_size), 32usize);
 
     let plane = (UNIT_POS / comptime!(form.plane as u32)) as usize;
     let down = plane % comptime!(form.down);
     let across = plane / comptime!(form.down);
     let first = CUBE_POS_Y * comptime!(form.inputs() as u32);
     let last = CUBE_POS_Z * comptime!(form.outputs() as u32);
-    let zero = E::from_int(0);
+    let zero = S::from_int(0);
 
     let mut made = Sequence::<cmma::Matrix<f32>>::new();
     #[unroll]
@@ -65,17 +66,17 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
             height,
             width,
         };
-        source.load(&mut tile, &halo, first / comptime!(size as u32), input);
+        source.load::<S>(&mut tile, &halo, first / comptime!(size as u32), input);
         let place = Halo { image, top, left, height: tiles.height, width: tiles.width };
-        upstream.load(&mut up, &place, last / comptime!(upstream_size as u32), gradient);
+        upstream.load::<S>(&mut up, &place, last / comptime!(upstream_size as u32), gradient);
         sync_cube();
         for row in 0..comptime!(form.rows) {
-            let mut rights = Sequence::<cmma::Matrix<E>>::new();
+            let mut rights = Sequence::<cmma::Matrix<S>>::new();
             #[unroll]
             for block in 0..blocks {
                 let column = (across * blocks + block) * n;
                 let at = (row * comptime!(k * gradient.pitch()) + column) / upstream_size;
-                let mut right = cmma::Matrix::<E>::from_value(MatrixIdent::B, m, n, k, MatrixLayout::RowMajor, zero);
+                let mut right = cmma::Matrix::<S>::from_value(MatrixIdent::B, m, n, k, MatrixLayout::RowMajor, zero);
                 cmma::load(&mut right, &up[at..up.len()], comptime!(gradient.pitch() as u32));
                 rights.push(right);
             }
@@ -84,7 +85,7 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
                 let (y, x) = comptime!((tap / form.size * form.dilation, tap % form.size * form.dilation));
                 let pixel = (row * comptime!(form.stride) + y) * comptime!(input.width) + x;
                 let at = (pixel * comptime!(input.pitch()) + down * m) / size;
-                let mut left = cmma::Matrix::<E>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::ColMajor, zero);
+                let mut left = cmma::Matrix::<S>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::ColMajor, zero);
                 cmma::load(&mut left, &tile[at..tile.len()], comptime!((input.pitch() * form.stride) as u32));
                 #[unroll]
                 for block in 0..blocks {

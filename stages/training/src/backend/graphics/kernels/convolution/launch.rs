@@ -38,6 +38,8 @@ pub(super) struct Call<'a> {
     pub operands: &'a [Operand],
     pub packed: CubeTensor,
     pub form: Form,
+    /// The type that is multiplied.
+    pub multiplied: ElemType,
     /// The first row of the packed weights.
     pub before: usize,
     pub bias: Option<CubeTensor>,
@@ -48,7 +50,7 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// Computes the map, or adds it to one. The size is that of the pixels that are computed.
     pub fn run(self, [height, width]: [usize; 2], outputs: usize, into: Option<Nhwc>) -> Result<(Nhwc, Option<Partial>)> {
-        let Self { operands, packed, form, before, bias, slope, sums } = self;
+        let Self { operands, packed, form, multiplied, before, bias, slope, sums } = self;
         let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
         let like = &first.tensor;
         let counts: Vec<usize> = operands.iter().map(|operand| operand.map().channels).collect();
@@ -95,13 +97,20 @@ impl Call<'_> {
             before as u32,
             form,
             stored(like),
+            multiplied,
         );
         Ok((map, sums))
     }
 }
 
 /// The sums of a weight gradient for one of the inputs: `[splits, taps, padded inputs, padded outputs]`.
-pub(super) fn weight_sums(operand: &Operand, upstream: &Operand, form: WeightForm, splits: usize) -> CubeTensor {
+pub(super) fn weight_sums(
+    operand: &Operand,
+    upstream: &Operand,
+    form: WeightForm,
+    splits: usize,
+    multiplied: ElemType,
+) -> CubeTensor {
     let (map, gradient) = (operand.map(), upstream.map());
     let like = &map.tensor;
     let read = vector(like, &[map.channels], form.unit.rows);
@@ -125,6 +134,7 @@ pub(super) fn weight_sums(operand: &Operand, upstream: &Operand, form: WeightFor
         map.width as u32,
         form,
         stored(like),
+        multiplied,
     );
     sums
 }

@@ -14,23 +14,29 @@ mod source;
 
 use std::ops::Range;
 
-use burn::backend::cubecl::dtype_to_storage_type;
-use burn::tensor::DType;
+use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
 use pipeline_contract::{Result, StageError};
 use pipeline_kernels::Geometry;
 
 use super::nhwc::{Nhwc, Values, dense};
 use super::normed::{Operand, Read};
 use super::partial::Partial;
+use crate::precision::Precision;
 pub(in super::super) use choice::Chip;
 use choice::{Extent, tile, weight_form};
 use form::Form;
 use launch::{Call, weight_sums};
 use pack::{pack, unpack};
 
-/// The matrix units of a tensor's device for maps of this type, if it has any.
-pub(in super::super) fn chip(tensor: &Values<1>, dtype: DType) -> Result<Option<Chip>> {
-    Ok(Chip::of(&dense(tensor.clone())?.client, dtype_to_storage_type(dtype)))
+/// The matrix units of a tensor's device for this precision, if it has any.
+pub(in super::super) fn chip(tensor: &Values<1>, precision: Precision) -> Result<Option<Chip>> {
+    let multiplied = ElemType::Float(match precision {
+        Precision::Float32 => return Ok(None),
+        Precision::Tf32 => FloatKind::TF32,
+        Precision::Float16 => FloatKind::F16,
+        Precision::BFloat16 => FloatKind::BF16,
+    });
+    Ok(Chip::of(&dense(tensor.clone())?.client, multiplied))
 }
 
 /// A convolution to compute.
@@ -58,7 +64,7 @@ pub(in super::super) fn convolve(chip: &Chip, convolution: Convolution) -> Resul
     let form = Form::new(chip.unit, tile(chip, geometry, false, extent), chip.plane, geometry);
     let packed = pack(&dense(weight)?, first.tensor.dtype, chip.unit.depth);
     let bias = bias.map(dense).transpose()?;
-    let call = Call { operands: &operands, packed, form, before: 0, bias, slope, sums };
+    let call = Call { operands: &operands, packed, form, multiplied: chip.multiplied, before: 0, bias, slope, sums };
     let (map, sums) = call.run([height, width], outputs, None)?;
     Ok((map.map(), sums))
 }
@@ -77,7 +83,16 @@ pub(in super::super) fn convolve_input(
     let form = Form { transposed: true, ..Form::new(chip.unit, tile(chip, geometry, true, extent), chip.plane, geometry) };
     let packed = pack(&dense(weight)?, upstream.tensor.dtype, chip.unit.depth);
     let before = wanted.start;
-    let call = Call { operands: &[Operand::Plain(upstream)], packed, form, before, bias: None, slope: None, sums: false };
+    let call = Call {
+        operands: &[Operand::Plain(upstream)],
+        packed,
+        form,
+        multiplied: chip.multiplied,
+        before,
+        bias: None,
+        slope: None,
+        sums: false,
+    };
     let (map, _) = call.run([height, width], wanted.len(), None)?;
     Ok(map.map())
 }
@@ -98,7 +113,7 @@ pub(in super::super) fn convolve_weight(
     for operand in operands {
         let inputs = operand.map().channels;
         let (form, splits) = weight_form(chip, geometry, Extent { batch, height, width, inputs, outputs });
-        unpack(weight_sums(&operand, &upstream, form, splits), &sum, before, [outputs, inputs, all]);
+        unpack(weight_sums(&operand, &upstream, form, splits, chip.multiplied), &sum, before, [outputs, inputs, all]);
         before += inputs;
     }
     Ok(())
@@ -113,7 +128,8 @@ pub(in super::super) fn upsample(chip: &Chip, input: Read, weight: Values<4>, bi
     let form = Form::scattered(chip.unit, tile(chip, Geometry::ONE, true, extent), chip.plane);
     let packed = pack(&dense(weight)?, operand.map().tensor.dtype, chip.unit.depth);
     let bias = bias.map(dense).transpose()?;
-    let call = Call { operands: &[operand], packed, form, before: 0, bias, slope: None, sums: false };
+    let call =
+        Call { operands: &[operand], packed, form, multiplied: chip.multiplied, before: 0, bias, slope: None, sums: false };
     let (map, _) = call.run([height, width], outputs, None)?;
     Ok(map.map())
 }

@@ -69,9 +69,9 @@ impl Halo {
 
 #[cube]
 impl<E: Float, N: Size> Source<E, N> {
-    /// Writes a cube's pixels of some channels to shared memory, starting at channel vector `first`: zeros outside of the image
+    /// Writes a cube's pixels of some channels to shared memory, in the type that matrix units read, starting at channel vector `first`: zeros outside of the image
     /// and after the last channel.
-    pub fn load(&self, tile: &mut [Vector<E, N>], halo: &Halo, first: u32, #[comptime] staging: Staging) {
+    pub fn load<S: Float>(&self, tile: &mut [Vector<S, N>], halo: &Halo, first: u32, #[comptime] staging: Staging) {
         let size = N::value();
         let across = comptime!(staging.depth / size);
         let step = comptime!(staging.units / across);
@@ -79,7 +79,7 @@ impl<E: Float, N: Size> Source<E, N> {
         let vector = first + UNIT_POS % comptime!(across as u32);
         let exists = vector < self.vectors;
         let vector = select(exists, vector, 0u32);
-        let zero = Vector::<E, N>::new(E::from_int(0));
+        let zero = Vector::<S, N>::new(S::from_int(0));
         #[comptime]
         match &self.norm {
             ComptimeOption::Some(norm) => {
@@ -88,7 +88,7 @@ impl<E: Float, N: Size> Source<E, N> {
                 for turn in 0..turns {
                     let found = halo.find(turn, exists, vector, self.vectors, size, staging);
                     let read = self.map[found.from];
-                    let value = Vector::<E, N>::cast_from(norm.apply(Vector::cast_from(read)));
+                    let value = Vector::<S, N>::cast_from(norm.apply(Vector::cast_from(read)));
                     if found.kept {
                         tile[found.to] = select(found.inside, value, zero);
                     }
@@ -99,7 +99,7 @@ impl<E: Float, N: Size> Source<E, N> {
                 #[unroll]
                 for turn in 0..turns {
                     let found = halo.find(turn, exists, vector, self.vectors, size, staging);
-                    let read = self.map[found.from];
+                    let read = Vector::<S, N>::cast_from(self.map[found.from]);
                     if found.kept {
                         tile[found.to] = select(found.inside, read, zero);
                     }

@@ -4,6 +4,7 @@
 //!
 //! Arithmetic and sums are float32, whatever type maps are stored in.
 
+mod accumulate;
 mod activation;
 mod channels;
 mod head;
@@ -22,6 +23,7 @@ mod units;
 mod upsample;
 mod weights;
 
+pub(super) use accumulate::accumulate;
 pub(super) use activation::activate;
 pub(super) use head::{head, head_bias, head_input, head_weight};
 pub(super) use loss::loss;
@@ -29,6 +31,6 @@ pub(super) use norm::norm_input;
 pub(super) use normed::{Normed, Read};
 pub(super) use pool::{pool, pool_input};
 pub(super) use statistics::{Partial, join, merge, partial};
-pub(super) use step::{adam, squares};
+pub(super) use step::{Trained, adam, sgd, squares};
 pub(super) use upsample::{upsample, upsample_bias, windows};
 pub(super) use weights::{convolve_weight, upsample_weight};

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::files::{failed, replace};
 use crate::network::Network;
-use crate::parameters::{Layout, Role, State, TensorSpec};
+use crate::parameters::{Layout, Role, State, TensorSpec, Values};
 
 /// What was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +74,14 @@ pub fn load(layout: &Layout, file: &SafeTensors<'_>, prefix: &str, device: &Devi
     let find = |spec: &TensorSpec| tensor(file, &format!("{prefix}{}", spec.name), &spec.shape, dtype(spec.role));
     // All checks come first: a file for another network is refused before anything is moved to the device.
     let views = layout.specs().iter().map(find).collect::<Result<Vec<_>>>()?;
-    let mut state = State::empty(device);
+    let mut values = Values::default();
     for (spec, view) in layout.specs().iter().zip(views) {
         match spec.role {
-            Role::Counter => state.counters.push(counter(view.data())),
-            role => state.push(role, floats(view.data())),
+            Role::Counter => values.counters.push(counter(view.data())),
+            role => values.push(role, floats(view.data())),
         }
     }
-    Ok(state)
+    State::upload(values, device)
 }
 
 /// Loads a network's tensors from the bytes of a file, which must hold these tensors and no others.

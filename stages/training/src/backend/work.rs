@@ -17,7 +17,7 @@ pub(crate) const NORMALIZATION: Normalization = Normalization { mean: [0.485, 0.
 pub(crate) struct Site<'a> {
     pub state: &'a mut State,
     /// The window's sums, in the order of the trained tensors; empty if there is no backward pass.
-    pub gradients: &'a mut [Tensor<1>],
+    pub gradients: &'a mut Vec<Tensor<1>>,
     pub precision: Precision,
     pub ledger: Ledger,
 }

@@ -83,8 +83,8 @@ fn pass(network: &Network, mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64
     // The logits have the pooled size.
     let masks: Vec<u8> = (0..area.values(1) / 4).map(|at| u8::from(at % 3 == 0)).collect();
     let ledger = Ledger::default();
-    let (precision, gradients_of) = (Precision::Float32, gradients.as_mut_slice());
-    let site = Site { state: &mut state, gradients: gradients_of, precision, ledger: ledger.clone() };
+    let precision = Precision::Float32;
+    let site = Site { state: &mut state, gradients: &mut gradients, precision, ledger: ledger.clone() };
     let work = Train { network, values: &values, labels: &masks, area, mode };
     assert!(backend::run(site, work).is_ok());
     assert_eq!(ledger.now().total, 0, "every map is gone");

@@ -1,11 +1,12 @@
 //! The tensors of a network on a device: flat, in the order of the layout.
-//! Cloning shares memory; a shared tensor is copied when one side changes it.
+//! Cloning shares memory; shared tensors are copied when one side changes them.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use pipeline_contract::{Result, Rng, StageError};
 use rand::RngExt as _;
 
-use super::{Init, Layout, Role};
+use super::layout::{Init, Layout, Role};
+use super::values::{Values, upload, upload_all, zeros_of};
 
 /// The tensors of a network on one device. Cloning shares the memory until one side is changed.
 #[derive(Debug, Clone)]
@@ -25,7 +26,7 @@ impl State {
     /// # Errors
     /// When the sizes overflow, or there isn't enough memory for them.
     pub fn fresh(layout: &Layout, device: &Device, rng: impl Fn(&str) -> Rng) -> Result<Self> {
-        let mut state = Self::empty(device);
+        let mut all = Values::default();
         for spec in layout.specs() {
             let count = spec.elements().ok_or_else(|| StageError::new(format!("the size of {} overflows", spec.name)))?;
             let mut values: Vec<f32> = Vec::new();
@@ -43,54 +44,34 @@ impl State {
                 Init::Zero => values.resize(count, 0.0),
             }
             match spec.role {
-                Role::Counter => state.counters.push(0),
-                role => state.push(role, values),
+                Role::Counter => all.counters.push(0),
+                role => all.push(role, values),
             }
         }
-        Ok(state)
+        Self::upload(all, device)
     }
 
     /// Zeros with the network's sizes, for a dry run that only needs the memory.
     pub(crate) fn zeros(layout: &Layout, device: &Device) -> Self {
-        let mut state = Self::empty(device);
-        for spec in layout.specs() {
-            let zeros = || Tensor::zeros([spec.elements().unwrap_or(0)], (device, DType::F32));
-            match spec.role {
-                Role::Trained => state.trained.push(zeros()),
-                Role::Statistic => state.statistics.push(zeros()),
-                Role::Counter => state.counters.push(0),
-            }
-        }
-        state
+        let lengths = |role| layout.of(role).map(|spec| spec.elements().unwrap_or(0)).collect::<Vec<_>>();
+        let statistics = lengths(Role::Statistic).into_iter().flat_map(|length| zeros_of(&[length], device)).collect();
+        let counters = vec![0; layout.of(Role::Counter).count()];
+        Self { trained: zeros_of(&lengths(Role::Trained), device), statistics, counters, device: device.clone() }
     }
 
-    /// No tensors yet; they are pushed in the order of the layout.
-    pub(crate) fn empty(device: &Device) -> Self {
-        Self { trained: Vec::new(), statistics: Vec::new(), counters: Vec::new(), device: device.clone() }
-    }
-
-    /// Adds the next tensor of a role.
-    pub(crate) fn push(&mut self, role: Role, values: Vec<f32>) {
-        let tensor = upload(values, &self.device);
-        match role {
-            Role::Trained => self.trained.push(tensor),
-            Role::Statistic | Role::Counter => self.statistics.push(tensor),
-        }
+    /// Moves the values to a device.
+    ///
+    /// # Errors
+    /// When there isn't enough memory for them in the host.
+    pub(crate) fn upload(values: Values, device: &Device) -> Result<Self> {
+        let Values { trained, statistics, counters } = values;
+        // Running statistics are replaced one at a time, so each has its own memory.
+        let statistics = statistics.into_iter().map(|values| upload(values, device)).collect();
+        Ok(Self { trained: upload_all(trained, device)?, statistics, counters, device: device.clone() })
     }
 
     /// The device that the tensors are on.
     pub fn device(&self) -> &Device {
         &self.device
     }
-}
-
-/// Moves float32 values to a device.
-pub(crate) fn upload(values: Vec<f32>, device: &Device) -> Tensor<1> {
-    let length = values.len();
-    Tensor::from_data(TensorData::new(values, [length]), (device, DType::F32))
-}
-
-/// Zeros with the lengths of the trained tensors: for summing a window's gradients, or as an optimizer's initial state.
-pub(crate) fn zeros(trained: &[Tensor<1>], device: &Device) -> Vec<Tensor<1>> {
-    trained.iter().map(|tensor| Tensor::zeros(tensor.dims(), (device, DType::F32))).collect()
 }

@@ -97,7 +97,7 @@ impl Trainee {
     /// are thrown away.
     fn aside<W: Work>(&self, work: W) -> Tried<W::Output> {
         let (state, precision) = (&mut self.state.clone(), self.setting.precision);
-        let site = Site { state, gradients: &mut [], precision, ledger: self.ledger.clone() };
+        let site = Site { state, gradients: &mut Vec::new(), precision, ledger: self.ledger.clone() };
         backend::run(site, work).map(|(output, _)| output)
     }
 

@@ -9,13 +9,12 @@ use super::costs::GraphicsCosts;
 use super::failure::{failure, guarded};
 use super::kernels::{self, Chip, Memory, Partial, Read};
 use super::statistics::Statistics;
-use super::tensors::wide;
 use crate::backend::counting::Costs as _;
 use crate::backend::cpu::{fit, planes, squares};
 use crate::backend::work::{Site, Work};
 use crate::device::{self, device_memory, has_matrix_units};
 use crate::memory::{Ledger, Tried};
-use crate::parameters::{State, upload};
+use crate::parameters::{Flat, State, upload};
 use crate::pass::{Backend, Executor, Images, Input, Map, Scratch};
 use crate::precision::Precision;
 
@@ -37,6 +36,8 @@ pub(crate) struct Graphics<'a> {
 pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Output, Vec<Tensor<1>>)> {
     let Site { state, gradients, precision, ledger } = site;
     guarded(&ledger.clone(), || {
+        // Sums are changed in place: if somebody else holds them, in a copy.
+        *gradients = Flat::of(std::mem::take(gradients)).owned().tensors();
         let backend = Graphics { state, gradients, losses: Vec::new(), precision, partial: None, ledger: ledger.clone() };
         let mut e = Executor::new(backend, ledger);
         let output = work.run(&mut e)?;
@@ -64,11 +65,7 @@ impl Graphics<'_> {
 
     /// Adds to the window's sum of a trained tensor, in float32.
     pub(super) fn gather<const D: usize>(&mut self, slot: usize, gradient: Tensor<D>) -> Tried<()> {
-        let length = gradient.shape().num_elements();
-        let gradient = wide(gradient.reshape([length]));
-        let missing = || StageError::new("a backward pass without a place for its gradients");
-        self.gradients.get_mut(slot).ok_or_else(missing)?.inplace(|sum| sum + gradient);
-        Ok(())
+        Ok(kernels::accumulate(&self.sum(slot)?, gradient)?)
     }
 
     /// The window's sum of a trained tensor, for kernels that add to it in place.

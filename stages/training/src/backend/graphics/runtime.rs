@@ -2,12 +2,13 @@
 
 use burn::tensor::{Device, Tensor, Transaction};
 use pipeline_contract::Result;
-use pipeline_kernels::SgdStep;
 
-use super::{bytes, failure::failure, kernels};
+use super::kernels::{self, Trained};
+use super::{bytes, failure::failure};
 use crate::backend::runtime::{Rule, Runtime, Update};
 use crate::device;
 use crate::memory::{Ledger, Tried};
+use crate::parameters::Flat;
 use crate::precision::Precision;
 
 /// Any graphics device.
@@ -15,7 +16,8 @@ pub(crate) struct GraphicsRuntime;
 
 /// The losses of the samples, followed by the partial sums of the squares of the gradients.
 fn figures(losses: &[Tensor<1>], gradients: &[Tensor<1>]) -> Result<Tensor<1>> {
-    let squares = kernels::squares(gradients)?;
+    let buffers = Flat::of(gradients.to_vec()).buffers.into_iter();
+    let squares = buffers.map(kernels::squares).collect::<Result<Vec<_>>>()?;
     Ok(Tensor::cat(losses.iter().cloned().chain(squares).collect(), 0))
 }
 
@@ -52,27 +54,21 @@ impl Runtime for GraphicsRuntime {
 
     fn update(&self, rule: &Rule, update: Update<'_>) -> Result<()> {
         let Update { weights, gradients, first, second } = update;
-        // Moved out, so that each tensor has a single owner and is changed in place.
-        let old = [&mut *weights, &mut *first, &mut *second].map(std::mem::take);
-        let [olds, firsts, seconds] = old.map(Vec::into_iter);
-        match rule {
-            Rule::Adam(adam) => {
-                for (((weight, gradient), mean), square) in olds.zip(gradients).zip(firsts).zip(seconds) {
-                    let (weight, [mean, square]) = kernels::adam(adam, weight, gradient.clone(), [mean, square])?;
-                    weights.push(weight);
-                    first.push(mean);
-                    second.push(square);
-                }
-            }
-            Rule::Sgd(step) => {
-                let mut buffers = firsts;
-                for (weight, gradient) in olds.zip(gradients) {
-                    let (weight, buffer) = sgd(step, weight, gradient.clone(), buffers.next());
-                    weights.push(weight);
-                    first.extend(buffer);
-                }
-            }
+        // Moved out, so that each buffer has a single owner and is changed in place.
+        let mut flats = [&mut *weights, &mut *first, &mut *second].map(|tensors| Flat::of(std::mem::take(tensors)));
+        let [mut weight, mut means, mut squares] = flats.each_mut().map(|flat| std::mem::take(&mut flat.buffers).into_iter());
+        let [weights_of, first_of, second_of] = &mut flats;
+        for (weight, gradient) in weight.by_ref().zip(Flat::of(gradients.to_vec()).buffers) {
+            let trained = Trained { weight, first: means.next(), second: squares.next() };
+            let trained = match rule {
+                Rule::Adam(step) => kernels::adam(step, trained, gradient)?,
+                Rule::Sgd(step) => kernels::sgd(step, trained, gradient)?,
+            };
+            weights_of.buffers.push(trained.weight);
+            first_of.buffers.extend(trained.first);
+            second_of.buffers.extend(trained.second);
         }
+        [*weights, *first, *second] = flats.map(Flat::tensors);
         Ok(())
     }
 
@@ -88,17 +84,4 @@ impl Runtime for GraphicsRuntime {
     fn every_pixel(&self, device: &Device, precision: Precision) -> Result<Vec<f32>> {
         bytes::every_pixel(device, precision)
     }
-}
-
-/// A step of SGD with momentum, as torch.optim.SGD computes it: `d = g + decay w; buffer = momentum buffer + d` (in the first
-/// step `buffer = d`); `w -= lr * buffer`, or with Nesterov `w -= lr * (d + momentum buffer)`.
-fn sgd(step: &SgdStep, weight: Tensor<1>, gradient: Tensor<1>, buffer: Option<Tensor<1>>) -> (Tensor<1>, Option<Tensor<1>>) {
-    let mut direction = gradient * step.factor;
-    if step.weight_decay != 0.0 {
-        direction = direction + weight.clone() * step.weight_decay;
-    }
-    let Some(buffer) = buffer else { return (weight - direction * step.lr, None) };
-    let moved = if step.first { direction.clone() } else { buffer * step.momentum + direction.clone() };
-    direction = if step.nesterov { direction + moved.clone() * step.momentum } else { moved.clone() };
-    (weight - direction * step.lr, Some(moved))
 }

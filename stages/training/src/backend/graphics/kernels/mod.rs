@@ -4,6 +4,7 @@
 //!
 //! Arithmetic and sums are float32, whatever type maps are stored in.
 
+mod accumulate;
 mod activation;
 mod channels;
 mod convolution;
@@ -25,6 +26,7 @@ mod units;
 mod upsample;
 mod weights;
 
+pub(super) use accumulate::accumulate;
 pub(super) use activation::activate;
 pub(super) use convolution::{
     Chip, Convolution, chip, convolve, convolve_input, convolve_weight, upsample as upsample_by_units, upsample_input,
@@ -38,6 +40,6 @@ pub(super) use normed::{Normed, Read};
 pub(super) use partial::Partial;
 pub(super) use pool::{pool, pool_input};
 pub(super) use statistics::{Merged, join, merge, partial};
-pub(super) use step::{adam, squares};
+pub(super) use step::{Trained, adam, sgd, squares};
 pub(super) use upsample::{upsample, upsample_bias, windows};
 pub(super) use weights::{convolve_weight as convolve_weight_by_products, upsample_weight};

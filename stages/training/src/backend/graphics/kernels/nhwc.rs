@@ -68,8 +68,13 @@ impl Nhwc {
 
 /// The contiguous primitive of a tensor on a graphics device.
 pub(super) fn dense<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
+    Ok(into_contiguous(primitive(tensor)?))
+}
+
+/// The primitive of a tensor on a graphics device, whatever its strides are.
+pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
     match tensor.into_dispatch().kind {
-        DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(into_contiguous(tensor)),
+        DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(tensor),
         _ => Err(StageError::new("a tensor that isn't on a graphics device")),
     }
 }

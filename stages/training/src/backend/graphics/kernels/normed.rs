@@ -110,7 +110,7 @@ impl<N: Size> ChannelNorm<N> {
 
     /// `y = normalized(x) * scale + shift`, or `slope * y` where that isn't positive. NaN stays NaN.
     pub fn apply(&self, x: Vector<f32, N>) -> Vector<f32, N> {
-        let y = self.normalized(x) * self.scale + self.shift;
+        let y = (x - self.mean) * (self.inverse * self.scale) + self.shift;
         select_many(y.less_equal(&Vector::new(0.0f32)), y * Vector::new(self.slope), y)
     }
 

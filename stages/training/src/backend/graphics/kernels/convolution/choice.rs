@@ -18,6 +18,8 @@ pub(in super::super::super) struct Chip {
     units: usize,
     /// Multiprocessors.
     processors: usize,
+    /// Channels that a unit reads or writes at once, at most.
+    vector: usize,
     /// The type that is multiplied.
     pub(super) multiplied: ElemType,
 }
@@ -39,6 +41,7 @@ impl Chip {
             shared: hardware.max_shared_memory_size,
             units: hardware.max_units_per_cube as usize,
             processors: hardware.num_streaming_multiprocessors.unwrap_or(64) as usize,
+            vector: client.io_optimized_vector_sizes(multiplied.size()).max().unwrap_or(1),
             multiplied,
         })
     }
@@ -59,15 +62,15 @@ const fn shape(rows: usize, blocks: usize, down: usize, steps: usize) -> Tile {
 }
 
 /// The tiles in the order in which they were fastest on an H100 (docs/gpu.md). With four fragments of output channels or more, large
-/// tiles come first where they fill the device.
-fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> [Tile; 6] {
+/// tiles come first where they fill the device. The last are for devices with little shared memory.
+fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> Vec<Tile> {
     let Extent { batch, height, width, inputs, outputs } = extent;
     let steps = if inputs > chip.unit.depth { 2 } else { 1 };
     let blocks = outputs.div_ceil(chip.unit.columns);
     let largest = shape(4, 4, 4, steps);
     let cubes = batch * height.div_ceil(16) * width.div_ceil(chip.unit.rows) * blocks.div_ceil(4);
     let [narrow, wide] = [shape(2, 2, 8, 1), shape(2, 4, 4, steps)];
-    let rest = [shape(2, 2, 2, 1), shape(1, 1, 2, 1), shape(1, 1, 1, 1)];
+    let small = [shape(4, 2, 4, 1), shape(2, 4, 2, 1), shape(2, 2, 2, 1), shape(1, 1, 2, 1), shape(1, 1, 1, 1)];
     let first = match (blocks, transposed) {
         (4.., _) if 5 * cubes >= 6 * chip.processors => [largest, wide, narrow],
         (4.., false) => [wide, narrow, largest],
@@ -75,7 +78,7 @@ fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> [Tile; 6] {
         (2.., false) => [shape(4, 2, 4, 1), narrow, wide],
         _ => [shape(4, 1, 4, 1), shape(2, 1, 4, 1), shape(1, 1, 4, 1)],
     };
-    [first[0], first[1], first[2], rest[0], rest[1], rest[2]]
+    first.into_iter().chain(small).collect()
 }
 
 /// The tile that a convolution is computed in: the first of the preferred ones that the device can run.
@@ -83,9 +86,9 @@ pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Ex
     let tiles = preferred(chip, transposed, extent);
     let runs = |tile: &&Tile| {
         let form = Form { transposed, ..Form::new(chip.unit, **tile, chip.plane, geometry) };
-        form.shared() <= chip.shared && form.units() <= chip.units
+        form.shared(chip.vector) <= chip.shared && form.units() <= chip.units
     };
-    *tiles.iter().find(runs).unwrap_or(&tiles[tiles.len() - 1])
+    *tiles.iter().find(runs).unwrap_or(&shape(1, 1, 1, 1))
 }
 
 /// How the weight gradient for an input with `extent.inputs` channels is divided, and among how many cubes its pixels are. The

@@ -151,13 +151,20 @@ impl Form {
         odd(self.weight_columns(), self.unit.value)
     }
 
-    /// Bytes of shared memory.
-    pub fn shared(&self) -> usize {
+    /// Bytes of shared memory at most: with partial statistics, and with vectors of this many output channels.
+    pub fn shared(&self, vector: usize) -> usize {
         let value = self.unit.value;
         let tile = self.staging().length() * value;
         let weights = self.weight_rows() * self.weight_pitch() * value;
-        let bounce = self.planes() * self.unit.rows * (self.plane_outputs() + 4) * 4;
-        tile + weights + bounce
+        let bounce = self.planes() * self.unit.rows * self.bounce_pitch(vector) * 4;
+        let statistics = self.units() * 4 * (2 * vector + 1);
+        // Each array begins at a multiple of 32 bytes.
+        tile + weights + bounce + statistics + 6 * 32
+    }
+
+    /// Float32 values from one pixel of a plane's output to the next in shared memory, in vectors of this many.
+    pub fn bounce_pitch(&self, vector: usize) -> usize {
+        self.plane_outputs() + vector.max(4)
     }
 }
 

@@ -29,17 +29,28 @@ impl<E: Float, W: Size> Weights<E, W> {
         let pitch = comptime!(form.weight_pitch() / size);
         let count = comptime!(form.weight_rows() as u32 * across);
         let turns = comptime!((count as usize).div_ceil(form.units()));
+        // Rows from one turn to the next. A unit has the same column in each.
+        let step = comptime!(form.units() as u32 / across);
+        let (own, column) = (UNIT_POS / across, UNIT_POS % across);
+        let vector = output / comptime!(size as u32) + column;
+        let vector = select(vector < self.vectors, vector, self.vectors - 1);
+        let to = own as usize * pitch + column as usize;
         #[unroll]
         for turn in 0..turns {
-            let at = UNIT_POS + comptime!((turn * form.units()) as u32);
-            let (row, column) = (at / across, at % across);
-            let (tap, channel) = (first + row / down, input + row % down);
+            let row = comptime!(turn as u32 * step);
+            let (tap, channel) = if comptime!(down.is_multiple_of(step)) {
+                (first + comptime!(row / down), input + own + comptime!(row % down))
+            } else {
+                let row = own + row;
+                (first + row / down, input + row % down)
+            };
             let channel = select(channel < self.inputs, channel, self.inputs - 1);
-            let vector = output / comptime!(size as u32) + column;
-            let vector = select(vector < self.vectors, vector, self.vectors - 1);
-            if at < count {
-                let from = (tap * self.inputs + channel) * self.vectors + vector;
-                stage[row as usize * pitch + column as usize] = Vector::cast_from(self.packed[from as usize]);
+            let from = ((tap * self.inputs + channel) * self.vectors + vector) as usize;
+            let to = to + comptime!(row as usize * pitch);
+            if comptime!((turn + 1) * form.units() <= count as usize) {
+                stage[to] = Vector::cast_from(self.packed[from]);
+            } else if own < comptime!(count / across - row) {
+                stage[to] = Vector::cast_from(self.packed[from]);
             }
         }
     }
@@ -91,6 +102,7 @@ pub(super) fn convolve_kernel<E: Float, S: Float, N: Size, W: Size, O: Size>(
         sums.push(cmma::Matrix::<f32>::from_value(MatrixIdent::Accumulator, m, n, k, MatrixLayout::Undefined, 0.0));
     }
 
+    let pixels = halo.pixels(comptime!(form.depth() / size), comptime!(form.staging()));
     let mut start = before;
     #[unroll]
     for index in 0..sources.len() {
@@ -102,7 +114,7 @@ pub(super) fn convolve_kernel<E: Float, S: Float, N: Size, W: Size, O: Size>(
             } else {
                 weights.load::<S>(&mut stage, tap, start + channel, first, form);
             }
-            source.load::<S>(&mut tile, &halo, channel / comptime!(size as u32), comptime!(form.staging()));
+            source.load::<S>(&mut tile, &halo, &pixels, channel / comptime!(size as u32), comptime!(form.staging()));
             sync_cube();
             multiply::<S, N, W>(&tile, &stage, &sums, down, across, form);
             sync_cube();

@@ -66,9 +66,11 @@ pub(super) fn convolve_weight_kernel<E: Float, S: Float, N: Size, U: Size>(
             height,
             width,
         };
-        source.load::<S>(&mut tile, &halo, first / comptime!(size as u32), input);
+        let pixels = halo.pixels(comptime!(input.depth / size), input);
+        source.load::<S>(&mut tile, &halo, &pixels, first / comptime!(size as u32), input);
         let place = Halo { image, top, left, height: tiles.height, width: tiles.width };
-        upstream.load::<S>(&mut up, &place, last / comptime!(upstream_size as u32), gradient);
+        let pixels = place.pixels(comptime!(gradient.depth / upstream_size), gradient);
+        upstream.load::<S>(&mut up, &place, &pixels, last / comptime!(upstream_size as u32), gradient);
         sync_cube();
         for row in 0..comptime!(form.rows) {
             let mut rights = Sequence::<cmma::Matrix<S>>::new();

@@ -65,7 +65,7 @@ pub(super) fn finish<E: Float, O: Size>(
     let size = O::value();
     let (m, n) = comptime!((form.unit.rows, form.unit.columns));
     let (rows, blocks) = comptime!((form.tile.rows, form.tile.blocks));
-    let pitch = comptime!(form.plane_outputs() + 4.max(size));
+    let pitch = comptime!(form.bounce_pitch(size));
     // Channel vectors that a plane handles at once, and its pixels at once.
     let vectors = comptime!((form.plane_outputs() / size).min(form.plane));
     let pixels = comptime!(form.plane / vectors);
@@ -86,8 +86,14 @@ pub(super) fn finish<E: Float, O: Size>(
         let vector = channels + offset;
         let exists = vector < output.vectors;
         let mut count = 0.0f32;
+        let mut near = Vector::<f32, O>::new(0.0f32);
         let mut mean = Vector::<f32, O>::new(0.0f32);
         let mut squares = Vector::<f32, O>::new(0.0f32);
+        let mut offset_by = Vector::<f32, O>::new(0.0f32);
+        #[comptime]
+        if let ComptimeOption::Some(bias) = &output.bias {
+            offset_by = bias[select(exists, vector, 0u32) as usize];
+        }
         #[unroll]
         for row in 0..rows {
             #[unroll]
@@ -98,7 +104,7 @@ pub(super) fn finish<E: Float, O: Size>(
                 let from = sums.index(comptime!(row * blocks + block));
                 cmma::store(&mut bounce[at..end], from, comptime!(pitch as u32), MatrixLayout::RowMajor);
             }
-            sync_cube();
+            sync_plane();
             let y = place.top + (down * rows + row) as u32;
             #[unroll]
             for turn in 0..comptime!(m / pixels) {
@@ -107,8 +113,8 @@ pub(super) fn finish<E: Float, O: Size>(
                 if exists && y < output.height && x < output.width {
                     let mut value = bounce[begin + pixel as usize * comptime!(pitch / size) + offset as usize];
                     #[comptime]
-                    if let ComptimeOption::Some(bias) = &output.bias {
-                        value += bias[vector as usize];
+                    if output.bias.is_some() {
+                        value += offset_by;
                     }
                     #[comptime]
                     if let ComptimeOption::Some(slope) = &output.slope {
@@ -127,18 +133,21 @@ pub(super) fn finish<E: Float, O: Size>(
                     if output.sums.is_some() {
                         // The statistics are those of the values as they are stored (Welford, 1962).
                         let value = Vector::<f32, O>::cast_from(stored);
+                        // Deviations from the first value, which is close to the mean.
+                        near = select(count == 0.0f32, value, near);
                         count += 1.0f32;
-                        let apart = value - mean;
-                        mean += apart * Vector::new(1.0f32 / count);
-                        squares += apart * (value - mean);
+                        let apart = value - near;
+                        mean += apart;
+                        squares += apart * apart;
                     }
                 }
             }
-            sync_cube();
+            sync_plane();
         }
         #[comptime]
         if let ComptimeOption::Some(sums) = &mut output.sums {
-            let own = moments::<O>(count, mean, squares);
+            let share = Vector::new(1.0f32 / max(count, 1.0f32));
+            let own = moments::<O>(count, near + mean * share, squares - mean * mean * share);
             let height = comptime!(form.tile.down * pixels);
             let all = column_moments::<O>(&own, vectors, height, comptime!(form.tile.across));
             let piece = CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X;

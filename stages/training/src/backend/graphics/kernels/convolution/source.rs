@@ -27,82 +27,83 @@ pub(super) struct Halo {
     pub width: u32,
 }
 
-/// A pixel that a unit reads.
-#[derive(CubeType, Clone, Copy)]
-struct Found {
-    /// Whether it is in the image, and the channels in the map; if not, zero takes its place.
-    inside: bool,
-    /// Where its channels are in the map.
-    from: usize,
-    /// Whether it is in shared memory.
-    kept: bool,
-    /// Where in shared memory they go.
-    to: usize,
-}
+/// The place of a pixel outside of the image.
+const OUTSIDE: u32 = u32::MAX;
+
+/// Pixels that a unit reads before it writes the first of them to shared memory, so that it waits for them together.
+const BATCH: usize = 4;
 
 #[cube]
 impl Halo {
-    /// The pixel that this unit reads in one of its turns.
-    fn find(
-        &self,
-        #[comptime] turn: usize,
-        exists: bool,
-        vector: u32,
-        vectors: u32,
-        #[comptime] size: usize,
-        #[comptime] staging: Staging,
-    ) -> Found {
-        let across = comptime!(staging.depth / size);
+    /// For each of this unit's turns, the pixel of the map that it reads. `across` units share a pixel's channels.
+    pub fn pixels(&self, #[comptime] across: usize, #[comptime] staging: Staging) -> Sequence<u32> {
         let columns = comptime!(staging.width as u32);
-        let pixels = comptime!((staging.width * staging.height) as u32);
         let step = comptime!(staging.units / across);
-        let pixel = UNIT_POS / comptime!(across as u32) + comptime!((turn * step) as u32);
-        let y = self.top + pixel / columns;
-        let x = self.left + pixel % columns;
-        let inside = exists && y < self.height && x < self.width;
-        let row = (self.image * self.height + y) as usize;
-        let from = (row * self.width as usize + x as usize) * vectors as usize + vector as usize;
-        let to = pixel as usize * comptime!(staging.pitch() / size) + (UNIT_POS % comptime!(across as u32)) as usize;
-        Found { inside, from: select(inside, from, 0usize), kept: pixel < pixels, to }
+        let turns = comptime!((staging.width * staging.height).div_ceil(step));
+        let mut pixels = Sequence::<u32>::new();
+        #[unroll]
+        for turn in 0..turns {
+            let pixel = UNIT_POS / comptime!(across as u32) + comptime!((turn * step) as u32);
+            let y = self.top + pixel / columns;
+            let x = self.left + pixel % columns;
+            let inside = y < self.height && x < self.width;
+            pixels.push(select(inside, (self.image * self.height + y) * self.width + x, OUTSIDE));
+        }
+        pixels
     }
 }
 
 #[cube]
 impl<E: Float, N: Size> Source<E, N> {
-    /// Writes a cube's pixels of some channels to shared memory, in the type that matrix units read, starting at channel vector `first`: zeros outside of the image
-    /// and after the last channel.
-    pub fn load<S: Float>(&self, tile: &mut [Vector<S, N>], halo: &Halo, first: u32, #[comptime] staging: Staging) {
+    /// Writes a cube's pixels of some channels to shared memory, in the type that matrix units read, starting at channel vector
+    /// `first`: zeros outside of the image and after the last channel.
+    pub fn load<S: Float>(
+        &self,
+        tile: &mut [Vector<S, N>],
+        halo: &Halo,
+        pixels: &Sequence<u32>,
+        first: u32,
+        #[comptime] staging: Staging,
+    ) {
         let size = N::value();
         let across = comptime!(staging.depth / size);
-        let step = comptime!(staging.units / across);
-        let turns = comptime!((staging.width * staging.height).div_ceil(step));
-        let vector = first + UNIT_POS % comptime!(across as u32);
+        let (pitch, step) = comptime!((staging.pitch() / size, staging.units / across));
+        let all = comptime!(staging.width * staging.height);
+        let turns = comptime!(all.div_ceil(step));
+        let (own, column) = (UNIT_POS / comptime!(across as u32), UNIT_POS % comptime!(across as u32));
+        let vector = first + column;
         let exists = vector < self.vectors;
         let vector = select(exists, vector, 0u32);
-        let zero = Vector::<S, N>::new(S::from_int(0));
-        #[comptime]
-        match &self.norm {
-            ComptimeOption::Some(norm) => {
-                let norm = norm.of(halo.image as usize, vector as usize, self.vectors as usize);
-                #[unroll]
-                for turn in 0..turns {
-                    let found = halo.find(turn, exists, vector, self.vectors, size, staging);
-                    let read = self.map[found.from];
-                    let value = Vector::<S, N>::cast_from(norm.apply(Vector::cast_from(read)));
-                    if found.kept {
-                        tile[found.to] = select(found.inside, value, zero);
-                    }
-                }
+        let to = own as usize * pitch + column as usize;
+        let none = Vector::<f32, N>::new(0.0f32);
+        #[unroll]
+        for batch in 0..comptime!(turns.div_ceil(BATCH)) {
+            let (begin, end) = comptime!((batch * BATCH, turns.min((batch + 1) * BATCH)));
+            let mut reads = Sequence::<Vector<E, N>>::new();
+            #[unroll]
+            for turn in begin..end {
+                let pixel = *pixels.index(turn);
+                let inside = exists && pixel != OUTSIDE;
+                let from = select(inside, pixel, 0u32) as usize * self.vectors as usize + vector as usize;
+                reads.push(self.map[from]);
             }
-            ComptimeOption::None =>
-            {
-                #[unroll]
-                for turn in 0..turns {
-                    let found = halo.find(turn, exists, vector, self.vectors, size, staging);
-                    let read = Vector::<S, N>::cast_from(self.map[found.from]);
-                    if found.kept {
-                        tile[found.to] = select(found.inside, read, zero);
+            #[unroll]
+            for turn in begin..end {
+                let inside = exists && *pixels.index(turn) != OUTSIDE;
+                let read = Vector::<f32, N>::cast_from(*reads.index(comptime!(turn - begin)));
+                #[comptime]
+                let value = match &self.norm {
+                    ComptimeOption::Some(norm) => {
+                        norm.of(halo.image as usize, vector as usize, self.vectors as usize).apply(read)
                     }
+                    ComptimeOption::None => read,
+                };
+                let value = Vector::<S, N>::cast_from(select(inside, value, none));
+                let to = to + comptime!(turn * step * pitch);
+                if comptime!((turn + 1) * step <= all) {
+                    tile[to] = value;
+                } else if own < comptime!((all - turn * step) as u32) {
+                    tile[to] = value;
                 }
             }
         }

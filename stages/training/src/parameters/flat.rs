@@ -199,10 +199,11 @@ mod tests {
 
     #[test]
     fn tensors_begin_where_a_view_may_and_fill_no_buffer_beyond_the_largest() {
-        let places = |limits: Limits| limits.place(&[5, 64, 1, 70]).into_iter().map(|buffer| buffer.places).collect::<Vec<_>>();
-        assert_eq!(places(Limits { step: 64, most: usize::MAX }), [[0..5, 64..128, 128..129, 192..262]]);
-        let two = places(Limits { step: 64, most: 134 });
-        assert_eq!(two, [vec![0..5, 64..128, 128..129], vec![0..70]]);
+        let places = |most| Limits { step: 64, most }.place(&[5, 64, 1, 70, 2]).into_iter().map(|buffer| buffer.places);
+        let all: Vec<_> = places(usize::MAX).collect();
+        assert_eq!(all, [[0..5, 64..128, 128..129, 192..262, 320..322]]);
+        let two: Vec<_> = places(134).collect();
+        assert_eq!(two, [vec![0..5, 64..128, 128..129], vec![0..70, 128..130]]);
     }
 
     /// Where the tensors' memory is.

@@ -29,7 +29,8 @@ pub(crate) trait Runtime: Sync {
     /// The exact values of tensors in host memory; from a graphics device in one transfer.
     fn download(&self, tensors: &[Tensor<1>]) -> Result<Vec<Vec<f32>>>;
 
-    /// Sets a window's sums to zero. The list may become empty, to be recreated by [`crate::parameters::zeros`].
+    /// Sets a window's sums to zero. The list may become empty, to be recreated by [`crate::parameters::zeros`]: on a graphics
+    /// device a buffer that a failed launch should have written reports that failure for as long as it exists.
     fn clear(&self, sums: &mut Vec<Tensor<1>>) -> Result<()>;
 
     /// The losses of the samples in order, and the L2 norm over all sums of gradients, in one transfer. Both may be non-finite.
@@ -38,7 +39,7 @@ pub(crate) trait Runtime: Sync {
     /// The device's part of [`Self::measure`], without reading its result: for a dry run.
     fn rehearse_measure(&self, losses: &[Tensor<1>], gradients: &[Tensor<1>]) -> Result<()>;
 
-    /// One step of an optimizer, in place.
+    /// One step of an optimizer, in place; in a copy where a clone of a tensor is held elsewhere.
     fn update(&self, rule: &Rule, update: Update<'_>) -> Result<()>;
 
     /// How far a window's gradients may be from those of the same samples in one batch because of rounding, relative L2.

@@ -191,3 +191,60 @@ fn copied(tensors: Vec<Tensor<1>>, buffer: &Buffer) -> Tensor<1> {
     }
     Tensor::cat(parts, 0)
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_begin_where_a_view_may_and_fill_no_buffer_beyond_the_largest() {
+        let places = |most| Limits { step: 64, most }.place(&[5, 64, 1, 70, 2]).into_iter().map(|buffer| buffer.places);
+        let all: Vec<_> = places(usize::MAX).collect();
+        assert_eq!(all, [[0..5, 64..128, 128..129, 192..262, 320..322]]);
+        let two: Vec<_> = places(134).collect();
+        assert_eq!(two, [vec![0..5, 64..128, 128..129], vec![0..70, 128..130]]);
+    }
+
+    /// Where the tensors' memory is.
+    fn memory(tensors: &[Tensor<1>]) -> Vec<usize> {
+        let id = |tensor| primitive(tensor).expect("a graphics device").handle.memory.descriptor().id.value;
+        tensors.iter().map(id).collect()
+    }
+
+    fn values(tensors: &[Tensor<1>]) -> Vec<Vec<f32>> {
+        tensors.iter().map(|tensor| tensor.try_to_vec_as().expect("float32")).collect()
+    }
+
+    #[test]
+    fn tensors_of_a_graphics_device_are_views_of_one_buffer_whoever_made_them() {
+        let Some(device) = crate::device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
+        let limits = Limits::of(&device.device).expect("a graphics device");
+        let lengths = [5, 300, 1, 70];
+        let expected: Vec<Vec<f32>> = lengths.iter().map(|&length| (0..length).map(|at| at as f32 + 1.0).collect()).collect();
+        let mut tensors = limits.upload(expected.clone(), &device.device).expect("few values");
+        let of = memory(&tensors);
+        assert!(of.iter().all(|memory| *memory == of[0]));
+        assert_eq!(values(&tensors), expected);
+        assert_eq!(values(&limits.zeros(&lengths, &device.device)), lengths.map(|length| vec![0.0; length]));
+
+        // Nothing is copied on the way to the buffer and back. What lies between the tensors is zero.
+        tensors = Flat::of(tensors).owned().tensors();
+        assert_eq!(memory(&tensors), of);
+        let whole = values(&Flat::of(tensors.clone()).buffers).concat();
+        assert_eq!(whole.iter().sum::<f32>(), expected.iter().flatten().sum::<f32>());
+
+        // Somebody else holds a tensor: it isn't changed in place.
+        let held = tensors[1].clone();
+        tensors = Flat::of(tensors).owned().tensors();
+        assert_ne!(memory(&tensors), of);
+        assert_eq!((values(&tensors), values(&[held])), (expected.clone(), vec![expected[1].clone()]));
+
+        // A tensor was replaced: all are copied into a buffer again.
+        tensors[2] = tensors[2].clone() * 2.0;
+        tensors = Flat::of(tensors).tensors();
+        let of = memory(&tensors);
+        assert!(of.iter().all(|memory| *memory == of[0]));
+        assert_eq!(values(&tensors), [&expected[0], &expected[1], &vec![2.0], &expected[3]].map(Clone::clone));
+    }
+}

@@ -85,3 +85,78 @@ impl Runtime for GraphicsRuntime {
         bytes::every_pixel(device, precision)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
+mod tests {
+    use pipeline_kernels::{AdamStep, SgdStep};
+
+    use super::*;
+    use crate::backend::cpu::CpuRuntime;
+    use crate::parameters::{upload_all, zeros};
+
+    const LENGTHS: [usize; 4] = [5, 3000, 1, 70];
+
+    fn lists(scale: f32, device: &Device) -> Vec<Tensor<1>> {
+        let values = |length: usize| (0..length).map(|at| scale * ((at * 37 % 101) as f32 - 50.0)).collect();
+        upload_all(LENGTHS.map(values).to_vec(), device).expect("few values")
+    }
+
+    /// The weights after three steps, and what a clone of the first ones then holds.
+    fn stepped(runtime: &dyn Runtime, device: &Device, rule: &dyn Fn(u64) -> Rule, means: usize) -> [Vec<Vec<f32>>; 2] {
+        let (mut weights, gradients) = (lists(0.01, device), lists(0.3, device));
+        let make = |wanted: bool| if wanted { zeros(&weights, device) } else { Vec::new() };
+        let (mut first, mut second) = (make(means > 0), make(means > 1));
+        let before = weights.clone();
+        for step in 1..=3 {
+            let (first, second) = (&mut first, &mut second);
+            let update = Update { weights: &mut weights, gradients: &gradients, first, second };
+            runtime.update(&rule(step), update).expect("a step");
+        }
+        assert_eq!(Flat::of(first).buffers.len(), if means == 0 { 0 } else { Flat::of(weights.clone()).buffers.len() });
+        [&weights, &before].map(|tensors| runtime.download(tensors).expect("float32"))
+    }
+
+    #[test]
+    fn steps_are_the_cpus_and_change_no_clone() {
+        let Some(graphics) = device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
+        let cpu = device::open("cpu").expect("the CPU").device;
+        let adam = |decoupled| {
+            move |step| {
+                let (beta1, beta2, eps, lr, weight_decay) = (0.9, 0.999, 1e-8, 1e-2, 0.01);
+                Rule::Adam(AdamStep { beta1, beta2, eps, lr, weight_decay, decoupled, step, factor: 0.5 })
+            }
+        };
+        let sgd = |momentum, nesterov| {
+            move |step| {
+                let (lr, weight_decay) = (1e-2, 0.01);
+                Rule::Sgd(SgdStep { lr, momentum, weight_decay, nesterov, factor: 0.5, first: step == 1 })
+            }
+        };
+        let cases: [(&dyn Fn(u64) -> Rule, usize); 5] =
+            [(&adam(true), 2), (&adam(false), 2), (&sgd(0.0, false), 0), (&sgd(0.9, false), 1), (&sgd(0.9, true), 1)];
+        for (case, (rule, means)) in cases.into_iter().enumerate() {
+            let [there, before] = stepped(&GraphicsRuntime, &graphics.device, rule, means);
+            let [here, expected] = stepped(&CpuRuntime, &cpu, rule, means);
+            assert_eq!(before, expected, "a clone sees no later step");
+            for (a, b) in there.iter().flatten().zip(here.iter().flatten()) {
+                assert!((a - b).abs() < 2e-6, "{case}: {a} is not {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn norms_are_the_same_bits_each_time_and_the_cpus_but_for_rounding() {
+        let Some(graphics) = device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
+        let cpu = device::open("cpu").expect("the CPU").device;
+        let norm = |runtime: &dyn Runtime, device: &Device| {
+            let losses = [Tensor::zeros([2], device)];
+            let measured = runtime.measure(&Ledger::default(), &losses, &lists(0.3, device));
+            measured.map(|(losses, norm)| (losses.len(), norm)).expect("float32")
+        };
+        let (first, again, here) =
+            (norm(&GraphicsRuntime, &graphics.device), norm(&GraphicsRuntime, &graphics.device), norm(&CpuRuntime, &cpu));
+        assert_eq!((first.0, first.1.to_bits()), (here.0, again.1.to_bits()));
+        assert!((first.1 / here.1 - 1.0).abs() < 1e-6, "{} is not {}", first.1, here.1);
+    }
+}

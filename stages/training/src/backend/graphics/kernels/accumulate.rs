@@ -52,3 +52,40 @@ fn add(sum: CubeTensor, gradient: CubeTensor) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
+mod tests {
+    use burn::tensor::{DType, Tensor, TensorData};
+
+    use super::*;
+    use crate::parameters::{upload, upload_all, zeros};
+
+    /// A weight gradient as its kernel leaves it, `[3, 3, inputs, outputs]`, for a sum `[outputs, inputs, 3, 3]`.
+    #[test]
+    fn a_gradient_of_any_layout_and_type_is_added_in_place() {
+        let Some(device) = crate::device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
+        let (device, inputs, outputs) = (device.device, 5, 7);
+        let count = 9 * inputs * outputs;
+        let made: Vec<f32> = (0..count).map(|at| at as f32 - 100.0).collect();
+        let sums = zeros(&[upload(vec![0.0; 3], &device), upload(vec![0.0; count], &device)], &device);
+        let gradient = Tensor::<4>::from_data(TensorData::new(made.clone(), [3, 3, inputs, outputs]), (&device, DType::F32));
+        let gradient = gradient.permute([3, 2, 0, 1]);
+        accumulate(&sums[1], gradient.clone()).expect("as many values");
+        let mut times = 1.0;
+        if device.supports_dtype(DType::F16) {
+            accumulate(&sums[1], gradient.cast(DType::F16)).expect("as many values");
+            times += 1.0;
+        }
+        let place = |at: usize| {
+            let (tap, input, output) = (at % 9, at / 9 % inputs, at / 9 / inputs);
+            (tap * inputs + input) * outputs + output
+        };
+        let expected: Vec<f32> = (0..count).map(|at| times * made[place(at)]).collect();
+        assert_eq!(sums[1].try_to_vec_as::<f32>().expect("float32"), expected);
+        assert_eq!(sums[0].try_to_vec_as::<f32>().expect("float32"), [0.0; 3], "the neighbour");
+        assert!(
+            accumulate(&upload_all(vec![vec![0.0; 2]], &device).expect("small")[0], Tensor::<1>::zeros([3], &device)).is_err()
+        );
+    }
+}

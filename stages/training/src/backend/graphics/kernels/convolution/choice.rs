@@ -65,7 +65,10 @@ const fn shape(rows: usize, blocks: usize, down: usize, steps: usize) -> Tile {
 /// tiles come first where they fill the device. The last are for devices with little shared memory.
 fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> Vec<Tile> {
     let Extent { batch, height, width, inputs, outputs } = extent;
-    let steps = if inputs > chip.unit.depth { 2 } else { 1 };
+    // 16 channels at a time, or 32 in half precision.
+    let least = (16 / chip.unit.depth).max(1);
+    let steps = if inputs > chip.unit.depth && chip.unit.value == 2 { 2 * least } else { least };
+    let shape = |rows, blocks, down, steps: usize| shape(rows, blocks, down, steps.max(least));
     let blocks = outputs.div_ceil(chip.unit.columns);
     let largest = shape(4, 4, 4, steps);
     let cubes = batch * height.div_ceil(16) * width.div_ceil(chip.unit.rows) * blocks.div_ceil(4);
@@ -103,11 +106,13 @@ pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (W
         2 => (2, 1),
         _ => (1, 1),
     };
-    let mut form = WeightForm { unit: chip.unit, plane: chip.plane, size, stride, dilation, rows: 8, down, across, blocks };
-    while form.rows > 1 && (form.shared() > chip.shared.min(48 << 10) || form.rows >= 2 * extent.height) {
+    let steps = (16 / chip.unit.depth).max(1);
+    let mut form =
+        WeightForm { unit: chip.unit, plane: chip.plane, size, stride, dilation, rows: 8, steps, down, across, blocks };
+    while form.rows > 1 && (form.shared() > chip.shared.min(chip.unit.value * 24 << 10) || form.rows >= 2 * extent.height) {
         form.rows /= 2;
     }
-    let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(chip.unit.depth);
+    let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(form.width());
     let cubes = extent.inputs.div_ceil(form.inputs()) * extent.outputs.div_ceil(form.outputs());
     // Whole waves of cubes: one cube more would be a wave more.
     let splits = chip.processors * if form.planes() > 2 { 2 } else { 4 } / cubes;

@@ -168,7 +168,7 @@ impl Form {
     }
 }
 
-/// How the gradient of a convolution's weights is divided: a cube sums over tiles of `Unit::depth` pixels of some image rows, for
+/// How the gradient of a convolution's weights is divided: a cube sums over tiles of some pixels of some image rows, for
 /// some input and output channels and all taps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) struct WeightForm {
@@ -182,6 +182,8 @@ pub(in super::super) struct WeightForm {
     pub dilation: usize,
     /// Image rows per tile.
     pub rows: usize,
+    /// Products of depth `Unit::depth` along an image row of a tile.
+    pub steps: usize,
     /// Planes along the input channels, one fragment each.
     pub down: usize,
     /// Planes along the output channels.
@@ -204,6 +206,11 @@ impl WeightForm {
         self.dilation * (self.size - 1) / 2
     }
 
+    /// Pixels of an image row per tile.
+    pub fn width(&self) -> usize {
+        self.steps * self.unit.depth
+    }
+
     /// Input channels per cube.
     pub fn inputs(&self) -> usize {
         self.down * self.unit.rows
@@ -218,7 +225,7 @@ impl WeightForm {
     pub fn input(&self) -> Staging {
         let reach = self.dilation * (self.size - 1) + 1;
         Staging {
-            width: (self.unit.depth - 1) * self.stride + reach,
+            width: (self.width() - 1) * self.stride + reach,
             height: (self.rows - 1) * self.stride + reach,
             depth: self.inputs(),
             units: self.planes() * self.plane,
@@ -229,7 +236,7 @@ impl WeightForm {
     /// The part of the upstream gradient that a cube reads at once.
     pub fn upstream(&self) -> Staging {
         Staging {
-            width: self.unit.depth,
+            width: self.width(),
             height: self.rows,
             depth: self.outputs(),
             units: self.planes() * self.plane,

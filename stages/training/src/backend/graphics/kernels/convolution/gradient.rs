@@ -56,7 +56,7 @@ pub(super) fn convolve_weight_kernel<E: Float, S: Float, N: Size, U: Size>(
         made.push(cmma::Matrix::<f32>::from_value(MatrixIdent::Accumulator, m, n, k, MatrixLayout::Undefined, 0.0));
     }
     for at in range_stepped(CUBE_POS_X, tiles.count, CUBE_COUNT_X) {
-        let left = (at % tiles.across) * comptime!(k as u32);
+        let left = (at % tiles.across) * comptime!(form.width() as u32);
         let top = ((at / tiles.across) % tiles.down) * comptime!(form.rows as u32);
         let image = at / (tiles.across * tiles.down);
         let halo = Halo {
@@ -73,26 +73,31 @@ pub(super) fn convolve_weight_kernel<E: Float, S: Float, N: Size, U: Size>(
         upstream.load::<S>(&mut up, &place, &pixels, last / comptime!(upstream_size as u32), gradient);
         sync_cube();
         for row in 0..comptime!(form.rows) {
-            let mut rights = Sequence::<cmma::Matrix<S>>::new();
             #[unroll]
-            for block in 0..blocks {
-                let column = (across * blocks + block) * n;
-                let at = (row * comptime!(k * gradient.pitch()) + column) / upstream_size;
-                let mut right = cmma::Matrix::<S>::from_value(MatrixIdent::B, m, n, k, MatrixLayout::RowMajor, zero);
-                cmma::load(&mut right, &up[at..up.len()], comptime!(gradient.pitch() as u32));
-                rights.push(right);
-            }
-            #[unroll]
-            for tap in 0..taps {
-                let (y, x) = comptime!((tap / form.size * form.dilation, tap % form.size * form.dilation));
-                let pixel = (row * comptime!(form.stride) + y) * comptime!(input.width) + x;
-                let at = (pixel * comptime!(input.pitch()) + down * m) / size;
-                let mut left = cmma::Matrix::<S>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::ColMajor, zero);
-                cmma::load(&mut left, &tile[at..tile.len()], comptime!((input.pitch() * form.stride) as u32));
+            for step in 0..comptime!(form.steps) {
+                let mut rights = Sequence::<cmma::Matrix<S>>::new();
                 #[unroll]
                 for block in 0..blocks {
-                    let sum = made.index(comptime!(tap * blocks + block));
-                    cmma::execute(&left, rights.index(block), sum, sum);
+                    let column = (across * blocks + block) * n;
+                    let pixel = row * comptime!(form.width()) + comptime!(step * k);
+                    let at = (pixel * comptime!(gradient.pitch()) + column) / upstream_size;
+                    let mut right = cmma::Matrix::<S>::from_value(MatrixIdent::B, m, n, k, MatrixLayout::RowMajor, zero);
+                    cmma::load(&mut right, &up[at..up.len()], comptime!(gradient.pitch() as u32));
+                    rights.push(right);
+                }
+                #[unroll]
+                for tap in 0..taps {
+                    let (y, x) = comptime!((tap / form.size * form.dilation, tap % form.size * form.dilation));
+                    let pixel =
+                        (row * comptime!(form.stride) + y) * comptime!(input.width) + comptime!(step * k * form.stride + x);
+                    let at = (pixel * comptime!(input.pitch()) + down * m) / size;
+                    let mut left = cmma::Matrix::<S>::from_value(MatrixIdent::A, m, n, k, MatrixLayout::ColMajor, zero);
+                    cmma::load(&mut left, &tile[at..tile.len()], comptime!((input.pitch() * form.stride) as u32));
+                    #[unroll]
+                    for block in 0..blocks {
+                        let sum = made.index(comptime!(tap * blocks + block));
+                        cmma::execute(&left, rights.index(block), sum, sum);
+                    }
                 }
             }
         }

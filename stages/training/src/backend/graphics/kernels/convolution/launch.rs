@@ -115,7 +115,7 @@ pub(super) fn weight_sums(
     let like = &map.tensor;
     let read = vector(like, &[map.channels], form.unit.rows);
     let upstream_vector = vector(like, &[gradient.channels], form.unit.columns);
-    let (across, down) = (gradient.width.div_ceil(form.unit.depth), gradient.height.div_ceil(form.rows));
+    let (across, down) = (gradient.width.div_ceil(form.width()), gradient.height.div_ceil(form.rows));
     let tiles = gradient.batch * across * down;
     let (inputs, outputs) = (map.channels.div_ceil(form.inputs()), gradient.channels.div_ceil(form.outputs()));
     let sums = float32(like, [splits, form.taps(), inputs * form.inputs(), outputs * form.outputs()]);

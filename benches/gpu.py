@@ -280,7 +280,7 @@ page += ["Seconds a step:", ""]
 page += table(heads + [*columns.values(), "limit", f"{first} / eager", f"{first} / compile", f"{first} / limit"], rows)
 floors = {key: limit(*key) for key in keys}
 if any(floors.values()):
-    said = [f"base {key[0]}, {key[1]} x {key[2]}, {key[3]}: {floor['operations'] / 1e12:.2f} TFLOP, {floor['bytes'] / 1e9:.1f} GB"
+    said = [f"base {key[0]}, {key[1]} x {key[2]}, {key[3]}: {floor['operations'] / 1e12:.3g} TFLOP, {floor['bytes'] / 1e9:.3g} GB"
             for key, floor in floors.items() if floor]
     page += ["The limit counts the operations of all convolutions, forward and both gradients, and the bytes of all maps, each read and "
              "written as rarely as it can be (`work_of_a_step` in `benches/gpu.py`), at the card's rates. " + "; ".join(said) + ".", ""]

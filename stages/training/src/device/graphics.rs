@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, DeviceType, Tensor};
 use pipeline_contract::{Result, StageError, panic_words};
 
 use super::opened::{About, Opened, is_cpu};
-use super::quiet::Quiet;
+use super::quiet::{Quiet, first_line};
 
 pub(super) const NONE: &str = "no graphics card was found";
 
@@ -101,7 +101,7 @@ fn attempt<T>(work: impl FnOnce() -> T) -> Tried<T> {
     super::lost::watch();
     let quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let own = || panic_words(&*panic).map(str::to_owned);
+        let own = || panic_words(&*panic).and_then(first_line);
         quiet.said().or_else(own).unwrap_or_else(|| "it can't be opened".into())
     })
 }
@@ -281,8 +281,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_that_panics_gives_its_first_words() {
+    fn what_panics_gives_its_first_line() {
         assert_eq!(attempt(|| 3), Ok(3));
+        assert!(attempt(|| -> u8 { panic!("no such card\nBacktrace:") }).is_err_and(|why| !why.contains("Backtrace")));
     }
 
     #[test]

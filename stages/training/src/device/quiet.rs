@@ -17,6 +17,24 @@ struct Looking {
 
 static LOOKING: Mutex<Looking> = Mutex::new(Looking { lookups: 0, logs: LevelFilter::Off, said: None });
 
+impl Looking {
+    /// Begins a look-up, while the level of the logs is `logs`; the level to set, if it changes.
+    fn begin(&mut self, logs: LevelFilter) -> Option<LevelFilter> {
+        self.lookups += 1;
+        if self.lookups > 1 {
+            return None;
+        }
+        (self.logs, self.said) = (logs, None);
+        (logs < LevelFilter::Debug).then_some(LevelFilter::Off)
+    }
+
+    /// Ends one; the level to set, if it changes.
+    fn end(&mut self) -> Option<LevelFilter> {
+        self.lookups -= 1;
+        (self.lookups == 0).then_some(self.logs)
+    }
+}
+
 fn looking() -> MutexGuard<'static, Looking> {
     LOOKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -27,14 +45,9 @@ pub(super) struct Quiet(());
 
 impl Quiet {
     pub fn new() -> Self {
-        let mut looking = looking();
-        if looking.lookups == 0 {
-            (looking.logs, looking.said) = (log::max_level(), None);
-            if looking.logs < LevelFilter::Debug {
-                log::set_max_level(LevelFilter::Off);
-            }
+        if let Some(level) = looking().begin(log::max_level()) {
+            log::set_max_level(level);
         }
-        looking.lookups += 1;
         Self(())
     }
 
@@ -46,10 +59,8 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        let mut looking = looking();
-        looking.lookups -= 1;
-        if looking.lookups == 0 {
-            log::set_max_level(looking.logs);
+        if let Some(level) = looking().end() {
+            log::set_max_level(level);
         }
     }
 }
@@ -64,7 +75,8 @@ pub(super) fn is_answer(panic: &PanicHookInfo<'_>) -> bool {
     answer
 }
 
-fn first_line(words: &str) -> Option<String> {
+/// The first line that says something.
+pub(super) fn first_line(words: &str) -> Option<String> {
     words.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
@@ -78,16 +90,15 @@ fn is_library(file: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A single test, because look-ups are counted for the whole process.
     #[test]
     fn logs_come_back_after_the_last_look_up() {
-        log::set_max_level(LevelFilter::Info);
-        let (first, second) = (Quiet::new(), Quiet::new());
-        drop(first);
-        assert_eq!(log::max_level(), LevelFilter::Off);
-        assert_eq!(second.said(), None);
-        drop(second);
-        assert_eq!(log::max_level(), LevelFilter::Info);
+        let mut looking = Looking { lookups: 0, logs: LevelFilter::Off, said: Some("before".into()) };
+        assert_eq!(looking.begin(LevelFilter::Info), Some(LevelFilter::Off));
+        assert_eq!(looking.said, None);
+        assert_eq!(looking.begin(LevelFilter::Off), None);
+        assert_eq!(looking.end(), None);
+        assert_eq!(looking.end(), Some(LevelFilter::Info));
+        assert_eq!(looking.begin(LevelFilter::Trace), None, "someone asked for details");
     }
 
     #[test]

@@ -82,6 +82,16 @@ size=$(($(stat -c %s "$binary") / 1000000))
 echo "the program: $size MB" >&2
 if [ $build_only = yes ]; then echo "$binary"; exit; fi
 
+# Where there is no toolkit, PyTorch's packages may hold its headers and NVRTC.
+if [ -z "${CUDA_PATH:-}" ] && ! [ -e /usr/local/cuda/include/cuda_fp16.h ]; then
+  toolkit=$("$python" -c 'import glob, nvidia
+print(*glob.glob(nvidia.__path__[0] + "/cu[0-9]*/include/cuda_fp16.h"), sep="\n")' 2>/dev/null | tail -n 1) || toolkit=
+  if [ -n "$toolkit" ]; then
+    export CUDA_PATH=${toolkit%/include/*}
+    export LD_LIBRARY_PATH=$CUDA_PATH/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  fi
+fi
+
 # The clock starts here, after the build.
 SECONDS=0
 work=$(mktemp -d)

@@ -273,6 +273,20 @@ fn a_reader_that_has_had_enough_is_no_failure() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
 
+/// Libraries panic and log errors where there is no driver: the list says so instead, and nothing else is printed.
+#[test]
+fn devices_that_cant_be_used_are_listed_and_nothing_panics_aloud() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    command.args(["devices", "--json"]).env("RUST_BACKTRACE", "1").env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    let output = command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent").output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["devices"][0]["device"], "cpu");
+    let unusable = answer["unusable"].as_array().unwrap();
+    let vulkan = unusable.iter().find(|one| one["device"] == "vulkan");
+    assert_eq!(vulkan.map(|one| &one["why"]), cfg!(feature = "vulkan").then_some(&"no Vulkan driver was found".into()));
+}
+
 #[test]
 fn a_wrong_log_filter_is_told_and_passed_over() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));

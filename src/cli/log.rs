@@ -14,8 +14,9 @@ use crate::run::LogWriter;
 /// The variable whose filter takes precedence over the flags.
 const VARIABLE: &str = "PIPELINE_LOG";
 
-/// Listing devices makes a library look for OpenGL, which is absent without a screen and never used to compute.
-const UNHEARD: &str = ",wgpu_hal::gles=off";
+/// Listing devices makes a library look for OpenGL, which is absent without a screen and never used to compute. And a panic on a
+/// device's thread is printed as one, or is the answer of a look-up: the library's warning only repeats it.
+const UNHEARD: &str = ",wgpu_hal::gles=off,cubecl_common::device::handle=error";
 
 /// Starts logging. Libraries are heard only when something is wrong, unless the user asks for everything.
 pub(super) fn start(color: bool, verbose: u8, quiet: bool) {

@@ -60,7 +60,7 @@ def main():
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         synchronize()
-        print(f"step {step} {time.time() - start:.3f} s loss {float(total):.4f} {memory(device, imported)}", flush=True)
+        print(f"step {step} {time.time() - start:.5f} s loss {float(total):.4f} {memory(device, imported)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ pub fn open(name: &str) -> Result<Opened> {
     }
 }
 
-/// A device that this build can open on this machine.
+/// A device that this build can use on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
     /// Its name in files, such as `wgpu` or `cuda:0`.
@@ -74,17 +74,32 @@ pub struct Found {
     pub precisions: Vec<&'static str>,
 }
 
-/// The devices that this build can open on this machine, by their names in files, the CPU first. This opens the graphics
-/// devices.
-pub fn find() -> Vec<Found> {
-    let cpu = ("cpu".to_owned(), Opened { device: Device::flex(), description: "cpu".into() });
-    let describe = |(device, opened): (String, Opened)| {
-        let precisions = Precision::ALL.into_iter().filter(|&precision| supports(&opened, precision).is_ok());
-        let precisions = precisions.map(Precision::name).collect();
-        let (about, software) = graphics::about(&device, &opened.device);
-        Found { device, precisions, description: opened.description, about, software }
-    };
-    std::iter::once(cpu).chain(graphics::all()).map(describe).collect()
+/// A device that this build supports and that can't be used on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unusable {
+    /// Its name in files, such as `vulkan` or `cuda:0`.
+    pub device: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// The devices that this build can use on this machine, by their names in files, the CPU first, and those that it supports
+/// and can't use here. This opens the graphics devices and runs a kernel on CUDA cards.
+pub fn find() -> (Vec<Found>, Vec<Unusable>) {
+    let (mut found, mut unusable) = (Vec::new(), Vec::new());
+    let cpu = ("cpu".to_owned(), Ok(Opened { device: Device::flex(), description: "cpu".into() }));
+    for (device, opened) in std::iter::once(cpu).chain(graphics::all()) {
+        match opened {
+            Ok(opened) => {
+                let precisions = Precision::ALL.into_iter().filter(|&precision| supports(&opened, precision).is_ok());
+                let precisions = precisions.map(Precision::name).collect();
+                let (about, software) = graphics::about(&device, &opened.device);
+                found.push(Found { device, precisions, description: opened.description, about, software });
+            }
+            Err(why) => unusable.push(Unusable { device, why }),
+        }
+    }
+    (found, unusable)
 }
 
 /// The names in files for how a graphics device's allocator divides memory.

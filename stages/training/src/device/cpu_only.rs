@@ -25,7 +25,7 @@ pub(super) fn best() -> Option<Opened> {
     None
 }
 
-pub(super) fn all() -> Vec<(String, Opened)> {
+pub(super) fn all() -> Vec<(String, std::result::Result<Opened, String>)> {
     Vec::new()
 }
 

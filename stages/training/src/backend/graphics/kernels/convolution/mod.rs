@@ -7,6 +7,7 @@ mod choice;
 mod form;
 mod forward;
 mod gradient;
+mod lanes;
 mod launch;
 mod output;
 mod pack;

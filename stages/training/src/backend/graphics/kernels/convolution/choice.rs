@@ -9,38 +9,43 @@ use super::form::{Form, Tile, Unit, WeightForm};
 /// What a choice depends on besides the convolution.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super::super) struct Chip {
-    pub(super) unit: Unit,
+    /// The device's matrix units for the precision, if it has any.
+    pub(super) unit: Option<Unit>,
     /// Units per plane.
     pub(super) plane: usize,
     /// Bytes of shared memory per cube.
-    shared: usize,
+    pub(super) shared: usize,
     /// Units per cube.
-    units: usize,
+    pub(super) units: usize,
     /// Multiprocessors.
-    processors: usize,
-    /// The type that is multiplied.
+    pub(super) processors: usize,
+    /// The type that is multiplied: float32 without matrix units.
     pub(super) multiplied: ElemType,
 }
 
 impl Chip {
-    /// The device's matrix units that multiply this type and sum the products in float32; `None` if it has none.
-    pub fn of(client: &Client, multiplied: ElemType) -> Option<Self> {
+    /// The device, with its matrix units that multiply `products` and sum them in float32. Without `products`, none are used.
+    pub fn of(client: &Client, products: Option<FloatKind>) -> Self {
         let properties = client.properties();
         let wide = ElemType::Float(FloatKind::F32);
+        let multiplied = products.map_or(wide, ElemType::Float);
         let shapes = properties.features.matmul.cmma.iter().filter(|shape| {
-            (shape.a_type, shape.b_type, shape.cd_type) == (multiplied, multiplied, wide) && shape.m == shape.n
+            let types = (shape.a_type, shape.b_type, shape.cd_type);
+            products.is_some() && types == (multiplied, multiplied, wide) && shape.m == shape.n
         });
-        let largest = shapes.max_by_key(|shape| shape.m)?;
-        let [rows, columns, depth] = [largest.m, largest.n, largest.k].map(|side| side as usize);
+        let unit = shapes.max_by_key(|shape| shape.m).map(|shape| {
+            let [rows, columns, depth] = [shape.m, shape.n, shape.k].map(|side| side as usize);
+            Unit { rows, columns, depth, value: multiplied.size() }
+        });
         let hardware = &properties.hardware;
-        Some(Self {
-            unit: Unit { rows, columns, depth, value: multiplied.size() },
+        Self {
+            multiplied: if unit.is_some() { multiplied } else { wide },
+            unit,
             plane: hardware.plane_size_max as usize,
             shared: hardware.max_shared_memory_size,
             units: hardware.max_units_per_cube as usize,
             processors: hardware.num_streaming_multiprocessors.unwrap_or(64) as usize,
-            multiplied,
-        })
+        }
     }
 }
 
@@ -60,12 +65,12 @@ const fn shape(rows: usize, blocks: usize, down: usize, steps: usize) -> Tile {
 
 /// The tiles in the order in which they were fastest on an H100 (docs/gpu.md). With four fragments of output channels or more, large
 /// tiles come first where they fill the device.
-fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> [Tile; 6] {
+fn preferred(chip: &Chip, unit: Unit, transposed: bool, extent: Extent) -> [Tile; 6] {
     let Extent { batch, height, width, inputs, outputs } = extent;
-    let steps = if inputs > chip.unit.depth { 2 } else { 1 };
-    let blocks = outputs.div_ceil(chip.unit.columns);
+    let steps = if inputs > unit.depth { 2 } else { 1 };
+    let blocks = outputs.div_ceil(unit.columns);
     let largest = shape(4, 4, 4, steps);
-    let cubes = batch * height.div_ceil(16) * width.div_ceil(chip.unit.rows) * blocks.div_ceil(4);
+    let cubes = batch * height.div_ceil(16) * width.div_ceil(unit.rows) * blocks.div_ceil(4);
     let [narrow, wide] = [shape(2, 2, 8, 1), shape(2, 4, 4, steps)];
     let rest = [shape(2, 2, 2, 1), shape(1, 1, 2, 1), shape(1, 1, 1, 1)];
     let first = match (blocks, transposed) {
@@ -79,10 +84,10 @@ fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> [Tile; 6] {
 }
 
 /// The tile that a convolution is computed in: the first of the preferred ones that the device can run.
-pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Extent) -> Tile {
-    let tiles = preferred(chip, transposed, extent);
+pub(super) fn tile(chip: &Chip, unit: Unit, geometry: Geometry, transposed: bool, extent: Extent) -> Tile {
+    let tiles = preferred(chip, unit, transposed, extent);
     let runs = |tile: &&Tile| {
-        let form = Form { transposed, ..Form::new(chip.unit, **tile, chip.plane, geometry) };
+        let form = Form { transposed, ..Form::new(unit, **tile, chip.plane, geometry) };
         form.shared() <= chip.shared && form.units() <= chip.units
     };
     *tiles.iter().find(runs).unwrap_or(&tiles[tiles.len() - 1])
@@ -90,8 +95,8 @@ pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Ex
 
 /// How the weight gradient for an input with `extent.inputs` channels is divided, and among how many cubes its pixels are. The
 /// extent is that of the upstream gradient.
-pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (WeightForm, usize) {
-    let (inputs, outputs) = (extent.inputs.div_ceil(chip.unit.rows), extent.outputs.div_ceil(chip.unit.columns));
+pub(super) fn weight_form(chip: &Chip, unit: Unit, geometry: Geometry, extent: Extent) -> (WeightForm, usize) {
+    let (inputs, outputs) = (extent.inputs.div_ceil(unit.rows), extent.outputs.div_ceil(unit.columns));
     let Geometry { size, stride, dilation } = geometry;
     let down = inputs.min(2);
     let (across, blocks) = match outputs {
@@ -100,11 +105,11 @@ pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (W
         2 => (2, 1),
         _ => (1, 1),
     };
-    let mut form = WeightForm { unit: chip.unit, plane: chip.plane, size, stride, dilation, rows: 8, down, across, blocks };
+    let mut form = WeightForm { unit, plane: chip.plane, size, stride, dilation, rows: 8, down, across, blocks };
     while form.rows > 1 && (form.shared() > chip.shared.min(48 << 10) || form.rows >= 2 * extent.height) {
         form.rows /= 2;
     }
-    let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(chip.unit.depth);
+    let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(unit.depth);
     let cubes = extent.inputs.div_ceil(form.inputs()) * extent.outputs.div_ceil(form.outputs());
     // Whole waves of cubes: one cube more would be a wave more.
     let splits = chip.processors * if form.planes() > 2 { 2 } else { 4 } / cubes;

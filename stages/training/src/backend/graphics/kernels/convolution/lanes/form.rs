@@ -2,10 +2,13 @@
 
 use super::super::form::Staging;
 
+/// Bytes per value in shared memory: all are float32 there.
+const VALUE: usize = 4;
+
 /// What one unit computes of a convolution's output: some pixels, one below the other, by some channel vectors; and how a cube's
 /// units lie next to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in super::super) struct Tile {
+pub(super) struct Tile {
     /// Pixels per unit.
     pub rows: usize,
     /// Channel vectors per unit.
@@ -22,13 +25,11 @@ pub(in super::super) struct Tile {
 
 /// Everything that a kernel's code depends on besides its types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in super::super) struct Form {
+pub(super) struct Form {
     pub tile: Tile,
     /// Channels per vector of an input, and of the output.
     pub read: usize,
     pub written: usize,
-    /// Bytes per value of a map.
-    pub value: usize,
     /// Kernel size, stride and dilation.
     pub size: usize,
     pub stride: usize,
@@ -119,7 +120,7 @@ impl Form {
             height: (self.height() - 1) * self.pace() + self.taps(0).reach(),
             depth: self.tile.depth,
             units: self.units(),
-            value: self.value,
+            value: VALUE,
         }
     }
 
@@ -130,20 +131,18 @@ impl Form {
 
     /// Bytes of shared memory.
     pub fn shared(&self) -> usize {
-        let moments = self.units() * (2 * self.written + 1) * 4;
-        self.staging().length() * self.value + self.weights() * 4 + moments
+        let moments = self.units() * (2 * self.written + 1) * VALUE;
+        self.staging().length() * VALUE + self.weights() * VALUE + moments
     }
 }
 
 /// How the gradient of a convolution's weights is divided: a cube sums over tiles of pixels, for some input and output channels
 /// and all taps. A unit has one row of the kernel, some input and output channel vectors, and some of a tile's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in super::super) struct WeightForm {
+pub(super) struct WeightForm {
     /// Channels per vector of the input, and of the upstream gradient.
     pub read: usize,
     pub upstream_read: usize,
-    /// Bytes per value of a map.
-    pub value: usize,
     /// Input and output channel vectors per unit.
     pub vectors: usize,
     pub upstream_vectors: usize,
@@ -196,7 +195,7 @@ impl WeightForm {
             height: (self.height - 1) * self.stride + reach,
             depth: self.inputs(),
             units: self.units(),
-            value: self.value,
+            value: VALUE,
         }
     }
 
@@ -207,12 +206,12 @@ impl WeightForm {
             height: self.height,
             depth: self.outputs(),
             units: self.units(),
-            value: self.value,
+            value: VALUE,
         }
     }
 
     /// Bytes of shared memory.
     pub fn shared(&self) -> usize {
-        (self.input().length() + self.upstream().length()) * self.value
+        (self.input().length() + self.upstream().length()) * VALUE
     }
 }

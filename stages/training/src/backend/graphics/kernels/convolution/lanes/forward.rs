@@ -25,7 +25,7 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
     #[define(E)] _dtype: ElemType,
 ) {
     let (size, staging) = (N::value(), comptime!(form.staging()));
-    let mut tile = Shared::<[Vector<E, N>]>::new_slice(comptime!(staging.length() / form.read));
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(staging.length() / form.read));
     let mut stage = Shared::<[Vector<f32, O>]>::new_slice(comptime!(form.weights() / form.written));
 
     let across = UNIT_POS % comptime!(form.tile.across as u32);
@@ -60,11 +60,11 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
             } else {
                 load::<W, O>(weights, &mut stage, start + channel, first, form);
             }
-            source.load(&mut tile, &halo, channel / comptime!(size as u32), staging);
+            source.load::<f32>(&mut tile, &halo, channel / comptime!(size as u32), staging);
             sync_cube();
             let from = (y * comptime!(form.pace() as u32)) as usize * comptime!(staging.width)
                 + (x * comptime!(form.pace() as u32)) as usize;
-            multiply::<E, N, O>(&tile, &stage, &mut sums, from, across as usize, form);
+            multiply::<N, O>(&tile, &stage, &mut sums, from, across as usize, form);
             sync_cube();
         }
         if comptime!(form.phase.is_none()) {
@@ -77,8 +77,8 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
 
 /// Adds the products of what is in shared memory to a unit's sums. `from` is the first pixel that the unit reads.
 #[cube]
-fn multiply<E: Float, N: Size, O: Size>(
-    tile: &[Vector<E, N>],
+fn multiply<N: Size, O: Size>(
+    tile: &[Vector<f32, N>],
     stage: &[Vector<f32, O>],
     sums: &mut Array<Vector<f32, O>>,
     from: usize,
@@ -95,7 +95,7 @@ fn multiply<E: Float, N: Size, O: Size>(
             let at = (from + comptime!(right.start) + column * comptime!(right.ahead)) * pitch + vector;
             #[unroll]
             for row in 0..comptime!(form.line()) {
-                line[row] = Vector::cast_from(tile[at + comptime!(row * width * pitch)]);
+                line[row] = tile[at + comptime!(row * width * pitch)];
             }
             let begin = (column * depth + vector * size) * outputs + across;
             #[unroll]

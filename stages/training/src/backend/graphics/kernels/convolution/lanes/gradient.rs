@@ -23,8 +23,8 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
     #[define(E)] _dtype: ElemType,
 ) {
     let (input, gradient) = comptime!((form.input(), form.upstream()));
-    let mut tile = Shared::<[Vector<E, N>]>::new_slice(comptime!(input.length() / form.read));
-    let mut up = Shared::<[Vector<E, U>]>::new_slice(comptime!(gradient.length() / form.upstream_read));
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(input.length() / form.read));
+    let mut up = Shared::<[Vector<f32, U>]>::new_slice(comptime!(gradient.length() / form.upstream_read));
 
     let right = UNIT_POS % comptime!(form.across as u32);
     let above = UNIT_POS / comptime!(form.across as u32);
@@ -52,9 +52,9 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
             height,
             width,
         };
-        source.load(&mut tile, &halo, first / comptime!(form.read as u32), input);
+        source.load::<f32>(&mut tile, &halo, first / comptime!(form.read as u32), input);
         let place = Halo { image, top: y, left: x, height: tiles.height, width: tiles.width };
-        upstream.load(&mut up, &place, last / comptime!(form.upstream_read as u32), gradient);
+        upstream.load::<f32>(&mut up, &place, last / comptime!(form.upstream_read as u32), gradient);
         sync_cube();
         for y in range_stepped(part, comptime!(form.height as u32), comptime!(form.parts as u32)) {
             let read = (y * comptime!(form.stride as u32) + row * comptime!(form.dilation as u32)) as usize;
@@ -63,7 +63,7 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
             for segment in 0..comptime!(form.width / form.segment) {
                 let from = from + segment * comptime!(form.segment * form.stride * input.pitch() / form.read);
                 let up_from = up_from + segment * comptime!(form.segment * gradient.pitch() / form.upstream_read);
-                multiply::<E, N, U>(&tile, &up, &mut made, from, up_from, form);
+                multiply::<N, U>(&tile, &up, &mut made, from, up_from, form);
             }
         }
         sync_cube();
@@ -88,9 +88,9 @@ pub(super) fn convolve_weight_kernel<E: Float, N: Size, U: Size>(
 /// Adds the products of a segment of neighbouring pixels to a unit's sums
 /// `[columns of the kernel, input vectors, channels, output vectors]`.
 #[cube]
-fn multiply<E: Float, N: Size, U: Size>(
-    tile: &[Vector<E, N>],
-    up: &[Vector<E, U>],
+fn multiply<N: Size, U: Size>(
+    tile: &[Vector<f32, N>],
+    up: &[Vector<f32, U>],
     made: &mut Array<Vector<f32, U>>,
     from: usize,
     up_from: usize,
@@ -101,14 +101,14 @@ fn multiply<E: Float, N: Size, U: Size>(
     #[unroll]
     for at in 0..comptime!(form.line() * vectors) {
         let place = comptime!(at / vectors * form.input().pitch() / size + at % vectors * form.down);
-        line[at] = Vector::cast_from(tile[from + place]);
+        line[at] = tile[from + place];
     }
     #[unroll]
     for pixel in 0..comptime!(form.segment) {
         #[unroll]
         for block in 0..blocks {
             let place = comptime!(pixel * form.upstream().pitch() / form.upstream_read + block * form.across);
-            let right = Vector::<f32, U>::cast_from(up[up_from + place]);
+            let right = up[up_from + place];
             #[unroll]
             for at in 0..comptime!(form.size * vectors * size) {
                 let column = comptime!(at / size / vectors);

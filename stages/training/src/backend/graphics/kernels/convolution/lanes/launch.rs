@@ -11,29 +11,26 @@ use super::super::forward::WeightsLaunch;
 use super::super::gradient::TilesLaunch;
 use super::super::launch::{source, sources};
 use super::super::output::{OutputLaunch, SumsLaunch};
+use super::After;
 use super::form::{Form, WeightForm};
 use super::forward::convolve_kernel;
 use super::gradient::convolve_weight_kernel;
 
 /// A launch's parts that both directions share.
-pub(in super::super) struct Call<'a> {
+pub(super) struct Call<'a> {
     pub operands: &'a [Operand],
     /// `[taps, inputs, padded outputs]` in float32.
     pub packed: &'a CubeTensor,
     pub form: Form,
     /// The first row of the packed weights.
     pub before: usize,
-    pub bias: Option<CubeTensor>,
-    pub slope: Option<f32>,
-    pub sums: bool,
-    /// Whether the result is added to what the map holds.
-    pub add: bool,
+    pub after: After,
 }
 
 impl Call<'_> {
     /// Computes a map, or those of its pixels that belong to the form's phase.
     pub fn run(self, map: &Nhwc) -> Result<Option<Partial>> {
-        let Self { operands, packed, form, before, bias, slope, sums, add } = self;
+        let Self { operands, packed, form, before, after: After { bias, slope, sums } } = self;
         let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
         let like = &first.tensor;
         let [batch, height, width, outputs] = map.dims();
@@ -69,7 +66,7 @@ impl Call<'_> {
                 width as u32,
                 (outputs / form.written) as u32,
                 blocks as u32,
-                add,
+                false,
                 bias.map(|bias| bias.into_tensor_arg()).into(),
                 slope.into(),
                 made.into(),
@@ -84,12 +81,12 @@ impl Call<'_> {
     }
 }
 
-/// The packed outputs are a multiple of this many.
-pub(in super::super) const DEPTH: usize = 4;
+/// The longest vectors of channels. The packed outputs are a multiple of this many.
+pub(super) const DEPTH: usize = 4;
 
 /// The sums of a weight gradient for one of the inputs: `[splits, taps, padded inputs, padded outputs]`, with `form.parts` splits
 /// for each of the `cubes` that pixels are divided among.
-pub(in super::super) fn weight_sums(operand: &Operand, upstream: &Operand, form: WeightForm, cubes: usize) -> CubeTensor {
+pub(super) fn weight_sums(operand: &Operand, upstream: &Operand, form: WeightForm, cubes: usize) -> CubeTensor {
     let (map, gradient) = (operand.map(), upstream.map());
     let like = &map.tensor;
     let (across, down) = (gradient.width.div_ceil(form.width), gradient.height.div_ceil(form.height));

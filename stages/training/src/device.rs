@@ -21,8 +21,6 @@ use opened::is_cpu;
 pub use opened::{About, Opened};
 pub use platform::Platform;
 
-#[cfg(feature = "graphics")]
-use burn::backend::{Backend as _, DTypeUsage, Dispatch};
 use burn::tensor::Device;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Result, StageError};
@@ -139,13 +137,6 @@ pub fn supports(opened: &Opened, precision: Precision) -> Result<()> {
     let others: Vec<_> = Precision::ALL.into_iter().filter(|&other| can(other)).map(Precision::name).collect();
     let message = format!("{} can't do mixed_precision: {}", opened.description, precision.name());
     Err(StageError::new(message).help(format!("mixed_precision: {}", others.join(" or "))))
-}
-
-/// Whether a device has matrix units for a precision. This build's matrix products use them; its convolutions don't, since
-/// burn's `autotune` is left out.
-#[cfg(feature = "graphics")]
-pub(crate) fn has_matrix_units(device: &Device, precision: Precision) -> bool {
-    Dispatch::dtype_usage(device.as_dispatch(), precision.dtype()).contains(DTypeUsage::Accelerated)
 }
 
 /// Bytes that the device's allocator has in use now, and bytes that it has reserved (and so keeps from other programs).

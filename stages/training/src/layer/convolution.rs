@@ -70,11 +70,8 @@ impl Convolution {
 /// One operation of a convolution, from which a backend computes its cost. Areas are those of the input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ConvolutionCall {
-    /// `parts` is the number of inputs; `normed`, the channels of the widest input that is read through a norm.
     Forward {
         shape: ConvolutionShape,
-        parts: usize,
-        normed: usize,
     },
     Weight {
         shape: ConvolutionShape,
@@ -118,9 +115,7 @@ impl Rules for Convolution {
 impl<B: ConvolutionBackend> Differentiable<B> for Convolution {
     fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
         let area = inputs[0].map.area;
-        let normed = inputs.iter().filter(|input| input.through.is_some());
-        let normed = normed.map(|input| input.map.channels).max().unwrap_or(0);
-        let call = ConvolutionCall::Forward { shape: self.shape(area), parts: inputs.len(), normed };
+        let call = ConvolutionCall::Forward { shape: self.shape(area) };
         let cost = Cost { scratch: e.backend.convolve_scratch(call), work: self.work(self.inputs, area) };
         e.make(cost, self.output(&[inputs[0].map.shape()]), |b| b.convolve(self, inputs, area))
     }

@@ -39,7 +39,7 @@ fn floats(count: usize) -> Scratch {
 /// Workspace of a convolution, in float32 values.
 pub(super) fn convolution(call: ConvolutionCall) -> usize {
     match call {
-        ConvolutionCall::Forward { shape, .. } => kernels::convolve_workspace(shape),
+        ConvolutionCall::Forward { shape } => kernels::convolve_workspace(shape),
         ConvolutionCall::Weight { shape } => kernels::convolve_weight_gradient_workspace(shape),
         ConvolutionCall::Input { shape, wanted } => kernels::convolve_input_gradient_workspace(shape, wanted),
     }

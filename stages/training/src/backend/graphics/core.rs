@@ -12,7 +12,7 @@ use super::statistics::Statistics;
 use crate::backend::counting::Costs as _;
 use crate::backend::cpu::{fit, planes, squares};
 use crate::backend::work::{Site, Work};
-use crate::device::{self, device_memory, has_matrix_units};
+use crate::device::{self, device_memory};
 use crate::memory::{Ledger, Tried};
 use crate::parameters::{Flat, State, upload};
 use crate::pass::{Backend, Executor, Images, Input, Map, Scratch};
@@ -74,17 +74,10 @@ impl Graphics<'_> {
         Ok(self.gradients.get(slot).ok_or_else(missing)?.clone())
     }
 
-    /// Whether half precision is only the storage type of maps, and arithmetic on them is float32.
-    pub(super) fn only_stores_half(&self) -> bool {
-        self.precision.is_half() && !has_matrix_units(self.state.device(), self.precision)
-    }
-
-    /// The device's matrix units for the maps' type, if it has any.
-    pub(super) fn chip(&self) -> Tried<Option<Chip>> {
-        match self.state.trained.first() {
-            Some(tensor) => Ok(kernels::chip(tensor, self.precision)?),
-            None => Ok(None),
-        }
+    /// The device, with its matrix units for the pass's precision if it has any.
+    pub(super) fn chip(&self) -> Tried<Chip> {
+        let missing = || StageError::new("a network without trained tensors");
+        Ok(kernels::chip(self.state.trained.first().ok_or_else(missing)?, self.precision)?)
     }
 
     /// A map as the kernels read it.

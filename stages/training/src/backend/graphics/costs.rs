@@ -1,8 +1,6 @@
 //! The memory that a graphics device's operations need besides their inputs and results. Part of every build, since any build may
 //! be asked for a plan.
 
-use std::ops::RangeInclusive;
-
 use pipeline_kernels::{Area, ConvolutionShape};
 
 use crate::backend::counting::Costs;
@@ -11,9 +9,11 @@ use crate::loss::Loss;
 use crate::pass::Scratch;
 use crate::precision::Precision;
 
-/// How many im2col values are written at a time for a weight gradient, unless a single row has more: as many as the map itself
-/// has, if that is within the range, so that the gradient takes no more memory than the forward pass.
-pub(super) const NEIGHBOURS: RangeInclusive<usize> = 1 << 20..=1 << 23;
+/// Float32 sums of a weight gradient that are kept at most before they are added up, unless one set of them is larger.
+pub(super) const SUMS: usize = 3 << 21;
+
+/// Pixels that one cube of a convolution computes, or sums over: as many as the usual tiles have.
+const PIXELS: usize = 256;
 
 /// The costs of a graphics device's operations.
 pub(crate) struct GraphicsCosts;
@@ -24,41 +24,39 @@ impl Costs for GraphicsCosts {
         Scratch::bytes(area.values(3) as u64 + wide(3, area))
     }
 
-    /// A convolution's input that is read through a norm is written out first, and the results for several inputs are added up;
-    /// in half precision the convolution reads copies of its weights.
+    /// Copies of the weights as the kernels read them; the partial statistics of the output; and the sums of a weight gradient.
     fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch {
         let map = |channels: usize, area: Area| area.values(channels) as u64 * precision.bytes();
-        let narrowed = |values: usize| if precision.is_half() { values as u64 * 2 } else { 0 };
         match call {
-            ConvolutionCall::Forward { shape, parts, normed } => {
-                let ConvolutionShape { geometry, inputs, outputs, area } = shape;
-                let (out, weights) = (geometry.output(area), inputs * outputs * geometry.taps());
-                let sum = if parts > 1 { map(outputs, out) } else { 0 };
-                let largest = map(normed, area).max(map(outputs, out));
-                Scratch::bytes(narrowed(weights) + map(normed, area).max(sum)).largest(largest)
+            ConvolutionCall::Forward { shape } => {
+                let ConvolutionShape { geometry, outputs, area, .. } = shape;
+                let out = geometry.output(area);
+                let statistics = 2 * wide(outputs, out) / PIXELS as u64;
+                Scratch::bytes(weights(shape) * precision.bytes() + statistics).largest(map(outputs, out))
             }
-            // The im2col values of some pixels, and their products before these are summed.
             ConvolutionCall::Weight { shape } => {
-                let ConvolutionShape { inputs, outputs, area, .. } = shape;
-                let neighbours =
-                    (3 * area.values(inputs)).min(area.values(inputs).clamp(*NEIGHBOURS.start(), *NEIGHBOURS.end()));
-                Scratch::bytes(neighbours as u64 * precision.bytes() + 4 * 3 * 9 * (inputs * outputs) as u64)
+                let pixels = shape.geometry.output(shape.area).values(1);
+                Scratch::bytes(sums(weights(shape), pixels))
             }
             ConvolutionCall::Input { shape, wanted } => {
-                let weights = wanted * shape.outputs * shape.geometry.taps();
-                Scratch::bytes(4 * weights as u64 + narrowed(weights)).largest(map(wanted, shape.area))
+                Scratch::bytes(weights(shape) * precision.bytes()).largest(map(wanted, shape.area))
             }
         }
     }
 
     fn transposed(&self, precision: Precision, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {
-        let map = |channels: usize| area.values(channels) as u64 * precision.bytes();
-        let blocks = 4 * map(layer.outputs);
-        let bytes = match call {
-            TransposedCall::Forward | TransposedCall::Weight => map(layer.inputs) + blocks,
-            TransposedCall::Input => blocks,
-        };
-        Scratch::bytes(bytes).largest(blocks)
+        let weights = 4 * (layer.inputs * layer.outputs) as u64;
+        match call {
+            TransposedCall::Forward => {
+                let larger = 4 * area.values(layer.outputs) as u64 * precision.bytes();
+                Scratch::bytes(weights * precision.bytes()).largest(larger)
+            }
+            TransposedCall::Weight => Scratch::bytes(sums(weights, area.values(1))),
+            TransposedCall::Input => {
+                let smaller = area.values(layer.inputs) as u64 * precision.bytes();
+                Scratch::bytes(weights * precision.bytes()).largest(smaller)
+            }
+        }
     }
 
     /// The masks as floats, converted from integers.
@@ -70,4 +68,15 @@ impl Costs for GraphicsCosts {
 /// Bytes of a float32 map.
 fn wide(channels: usize, area: Area) -> u64 {
     area.values(channels) as u64 * 4
+}
+
+/// Weights of a convolution.
+fn weights(shape: ConvolutionShape) -> u64 {
+    (shape.inputs * shape.outputs * shape.geometry.taps()) as u64
+}
+
+/// Bytes of a weight gradient's sums: at most one set for each tile of pixels, and those that are added up first.
+fn sums(weights: u64, pixels: usize) -> u64 {
+    let sets = (weights * pixels.div_ceil(PIXELS) as u64).min(SUMS as u64);
+    4 * (weights.max(sets) + if sets > weights { weights } else { 0 })
 }

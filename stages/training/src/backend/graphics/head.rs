@@ -31,7 +31,7 @@ impl HeadBackend for Graphics<'_> {
             Read::Normed(normed) => self.gather(layer.weight, kernels::head_weight(normed, upstream)?),
             // Uses the kernel that sums pixels in pieces: a product over a million pixels would lose digits.
             Read::Plain(map) => {
-                let gradient = kernels::upsample_weight(wide(map), rows(upstream))?;
+                let gradient = kernels::products(wide(map), rows(upstream))?;
                 self.gather(layer.weight, gradient.transpose())
             }
         }

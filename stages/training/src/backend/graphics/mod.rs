@@ -12,8 +12,6 @@ mod convolution;
 #[cfg(feature = "graphics")]
 mod core;
 #[cfg(feature = "graphics")]
-mod half;
-#[cfg(feature = "graphics")]
 mod head;
 #[cfg(feature = "graphics")]
 mod kernels;

@@ -1,7 +1,6 @@
 //! Small helpers for burn's tensors.
 
 use burn::tensor::activation::{leaky_relu, relu};
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
 use pipeline_kernels::Activation;
 
@@ -38,9 +37,4 @@ pub(super) fn activate(map: Tensor<4>, activation: Activation) -> Tensor<4> {
         Activation::Relu => relu(map),
         Activation::LeakyRelu(slope) => leaky_relu(map, f64::from(slope)),
     }
-}
-
-/// The options of a 3x3 convolution that keeps the size.
-pub(super) fn same() -> ConvOptions<2> {
-    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
 }

@@ -6,10 +6,10 @@
 
 mod accumulate;
 mod activation;
+mod bias;
 mod channels;
 mod convolution;
 mod head;
-mod im2col;
 mod loss;
 mod moments;
 mod nhwc;
@@ -17,20 +17,19 @@ mod norm;
 mod normed;
 mod partial;
 mod pool;
+mod products;
 mod sets;
 mod statistics;
 mod step;
 #[cfg(test)]
 mod tests;
 mod units;
-mod upsample;
-mod weights;
 
 pub(super) use accumulate::accumulate;
 pub(super) use activation::activate;
+pub(super) use bias::bias;
 pub(super) use convolution::{
-    Chip, Convolution, chip, convolve, convolve_input, convolve_weight, upsample as upsample_by_units, upsample_input,
-    upsample_weight as upsample_weight_by_units,
+    Chip, Convolution, chip, convolve, convolve_input, convolve_weight, upsample, upsample_input, upsample_weight,
 };
 pub(super) use head::{head, head_bias, head_input, head_weight};
 pub(super) use loss::loss;
@@ -39,7 +38,6 @@ pub(super) use norm::{Parameters, norm_input};
 pub(super) use normed::{Normed, Read};
 pub(super) use partial::Partial;
 pub(super) use pool::{pool, pool_input};
+pub(super) use products::products;
 pub(super) use statistics::{Merged, join, merge, partial};
 pub(super) use step::{Trained, adam, sgd, squares};
-pub(super) use upsample::{upsample, upsample_bias, windows};
-pub(super) use weights::{convolve_weight as convolve_weight_by_products, upsample_weight};

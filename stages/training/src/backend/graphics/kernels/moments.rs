@@ -30,8 +30,63 @@ pub(super) fn merge_two<N: Size>(left: &Moments<N>, right: &Moments<N>) -> Momen
     }
 }
 
-/// The moments over a column of one of a cube's `groups`, each of `width` columns and `height` rows of neighbouring units, from
-/// those of its units. All units of the column get them. `height` is a power of two.
+/// Where a cube's units merge their moments: `groups` of neighbouring units, each of `width` columns and `height` rows. `height`
+/// is a power of two.
+#[derive(CubeType)]
+pub(super) struct Columns<N: Size> {
+    counts: Shared<[f32]>,
+    means: Shared<[Vector<f32, N>]>,
+    squares: Shared<[Vector<f32, N>]>,
+    #[cube(comptime)]
+    width: usize,
+    #[cube(comptime)]
+    height: usize,
+}
+
+#[cube]
+impl<N: Size> Columns<N> {
+    pub fn new(#[comptime] width: usize, #[comptime] height: usize, #[comptime] groups: usize) -> Self {
+        let all = comptime!(width * height * groups);
+        Columns::<N> {
+            counts: Shared::<[f32]>::new_slice(all),
+            means: Shared::<[Vector<f32, N>]>::new_slice(all),
+            squares: Shared::<[Vector<f32, N>]>::new_slice(all),
+            width,
+            height,
+        }
+    }
+
+    /// The moments over a column, from those of its units. All units of the column get them.
+    pub fn merge(&mut self, own: &Moments<N>) -> Moments<N> {
+        let (width, height) = comptime!((self.width, self.height));
+        let me = UNIT_POS as usize;
+        let place = me % comptime!(width * height);
+        self.counts[me] = own.count;
+        self.means[me] = own.mean;
+        self.squares[me] = own.squares;
+        sync_cube();
+        let mut half = (height / 2).runtime();
+        while half > 0 {
+            if place < half * width {
+                let other = me + half * width;
+                let left = moments::<N>(self.counts[me], self.means[me], self.squares[me]);
+                let right = moments::<N>(self.counts[other], self.means[other], self.squares[other]);
+                let both = merge_two::<N>(&left, &right);
+                self.counts[me] = both.count;
+                self.means[me] = both.mean;
+                self.squares[me] = both.squares;
+            }
+            sync_cube();
+            half /= 2;
+        }
+        let column = me - place + place % width;
+        let all = moments::<N>(self.counts[column], self.means[column], self.squares[column]);
+        sync_cube();
+        all
+    }
+}
+
+/// The same, once.
 #[cube]
 pub(super) fn column_moments<N: Size>(
     own: &Moments<N>,
@@ -39,30 +94,6 @@ pub(super) fn column_moments<N: Size>(
     #[comptime] height: usize,
     #[comptime] groups: usize,
 ) -> Moments<N> {
-    let all = comptime!(width * height * groups);
-    let mut counts = Shared::<[f32]>::new_slice(all);
-    let mut means = Shared::<[Vector<f32, N>]>::new_slice(all);
-    let mut squares = Shared::<[Vector<f32, N>]>::new_slice(all);
-    let me = UNIT_POS as usize;
-    let place = me % comptime!(width * height);
-    counts[me] = own.count;
-    means[me] = own.mean;
-    squares[me] = own.squares;
-    sync_cube();
-    let mut half = (height / 2).runtime();
-    while half > 0 {
-        if place < half * width {
-            let other = me + half * width;
-            let left = moments::<N>(counts[me], means[me], squares[me]);
-            let right = moments::<N>(counts[other], means[other], squares[other]);
-            let both = merge_two::<N>(&left, &right);
-            counts[me] = both.count;
-            means[me] = both.mean;
-            squares[me] = both.squares;
-        }
-        sync_cube();
-        half /= 2;
-    }
-    let column = me - place + place % width;
-    moments::<N>(counts[column], means[column], squares[column])
+    let mut columns = Columns::<N>::new(width, height, groups);
+    columns.merge(own)
 }

@@ -5,7 +5,7 @@ use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
 use burn::tensor::{DType, Shape, Tensor};
 use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::prelude::{AddressType, CubeCount, CubeDim, ElemType};
-use burn_cubecl::kernel::{into_contiguous, slice};
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
@@ -46,11 +46,6 @@ impl Nhwc {
         tensor::<4>(self.tensor).permute([0, 3, 1, 2])
     }
 
-    /// The `count` images starting at `from`.
-    pub fn images(&self, from: usize, count: usize) -> Self {
-        Self { tensor: rows(&self.tensor, from, count), batch: count, ..self.clone() }
-    }
-
     /// Pixels per image.
     pub fn pixels(&self) -> usize {
         self.height * self.width
@@ -89,16 +84,6 @@ pub(in super::super) fn memory<const D: usize>(tensor: &Tensor<D>) -> Result<Mem
         DispatchTensorKind::Cube(BackendTensor::Float(tensor)) => Ok(Memory(tensor.handle.memory.descriptor().id.value)),
         _ => Err(StageError::new("a tensor that isn't on a graphics device")),
     }
-}
-
-/// The `count` entries of the first dimension starting at `from`.
-pub(super) fn rows(tensor: &CubeTensor, from: usize, count: usize) -> CubeTensor {
-    let shape = tensor.meta.shape();
-    if (from, count) == (0, shape[0]) {
-        return tensor.clone();
-    }
-    let ranges: Vec<_> = std::iter::once(from..from + count).chain(shape.iter().skip(1).map(|&length| 0..length)).collect();
-    slice(tensor.clone(), &ranges)
 }
 
 pub(super) fn tensor<const D: usize>(primitive: CubeTensor) -> Tensor<D> {

@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::Result;
 
-use super::nhwc::{Nhwc, Values, dense, rows};
+use super::nhwc::{Nhwc, Values, dense};
 
 /// A map with the norm and activation that it is read through: mean and inverse deviation `[batch, channels]`, scale and shift
 /// `[channels]`, and the slope of the activation below zero (0 for ReLU, 1 for none).
@@ -48,13 +48,6 @@ impl NormedMap {
         let Normed { map, mean, inverse, scale, shift, slope } = normed;
         let (mean, inverse, scale, shift) = (dense(mean)?, dense(inverse)?, dense(scale)?, dense(shift)?);
         Ok(Self { map: Nhwc::of(map)?, norm: NormTensors { mean, inverse, scale, shift, slope } })
-    }
-
-    /// The `count` images starting at `from`.
-    pub fn images(&self, from: usize, count: usize) -> Self {
-        let norm = &self.norm;
-        let (mean, inverse) = (rows(&norm.mean, from, count), rows(&norm.inverse, from, count));
-        Self { map: self.map.images(from, count), norm: NormTensors { mean, inverse, ..norm.clone() } }
     }
 }
 
@@ -141,14 +134,6 @@ impl Operand {
         match self {
             Self::Normed(normed) => &normed.map,
             Self::Plain(map) => map,
-        }
-    }
-
-    /// The `count` images starting at `from`.
-    pub fn images(&self, from: usize, count: usize) -> Self {
-        match self {
-            Self::Normed(normed) => Self::Normed(normed.images(from, count)),
-            Self::Plain(map) => Self::Plain(map.images(from, count)),
         }
     }
 }

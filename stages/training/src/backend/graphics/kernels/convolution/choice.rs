@@ -4,46 +4,52 @@ use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
 use pipeline_kernels::Geometry;
 
+use super::super::super::costs::SUMS;
 use super::form::{Form, Tile, Unit, WeightForm};
 
 /// What a choice depends on besides the convolution.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super::super) struct Chip {
-    pub(super) unit: Unit,
+    /// The device's matrix units for the precision, if it has any.
+    pub(super) unit: Option<Unit>,
     /// Units per plane.
     pub(super) plane: usize,
     /// Bytes of shared memory per cube.
-    shared: usize,
+    pub(super) shared: usize,
     /// Units per cube.
-    units: usize,
+    pub(super) units: usize,
     /// Multiprocessors.
-    processors: usize,
+    pub(super) processors: usize,
     /// Channels that a unit reads or writes at once, at most.
     vector: usize,
-    /// The type that is multiplied.
+    /// The type that is multiplied: float32 without matrix units.
     pub(super) multiplied: ElemType,
 }
 
 impl Chip {
-    /// The device's matrix units that multiply this type and sum the products in float32; `None` if it has none.
-    pub fn of(client: &Client, multiplied: ElemType) -> Option<Self> {
+    /// The device, with its matrix units that multiply `products` and sum them in float32. Without `products`, none are used.
+    pub fn of(client: &Client, products: Option<FloatKind>) -> Self {
         let properties = client.properties();
         let wide = ElemType::Float(FloatKind::F32);
+        let multiplied = products.map_or(wide, ElemType::Float);
         let shapes = properties.features.matmul.cmma.iter().filter(|shape| {
-            (shape.a_type, shape.b_type, shape.cd_type) == (multiplied, multiplied, wide) && shape.m == shape.n
+            let types = (shape.a_type, shape.b_type, shape.cd_type);
+            products.is_some() && types == (multiplied, multiplied, wide) && shape.m == shape.n
         });
-        let largest = shapes.max_by_key(|shape| shape.m)?;
-        let [rows, columns, depth] = [largest.m, largest.n, largest.k].map(|side| side as usize);
+        let unit = shapes.max_by_key(|shape| shape.m).map(|shape| {
+            let [rows, columns, depth] = [shape.m, shape.n, shape.k].map(|side| side as usize);
+            Unit { rows, columns, depth, value: multiplied.size() }
+        });
         let hardware = &properties.hardware;
-        Some(Self {
-            unit: Unit { rows, columns, depth, value: multiplied.size() },
+        Self {
+            multiplied: if unit.is_some() { multiplied } else { wide },
+            unit,
             plane: hardware.plane_size_max as usize,
             shared: hardware.max_shared_memory_size,
             units: hardware.max_units_per_cube as usize,
             processors: hardware.num_streaming_multiprocessors.unwrap_or(64) as usize,
             vector: client.io_optimized_vector_sizes(multiplied.size()).max().unwrap_or(1),
-            multiplied,
-        })
+        }
     }
 }
 
@@ -63,15 +69,15 @@ const fn shape(rows: usize, blocks: usize, down: usize, steps: usize) -> Tile {
 
 /// The tiles in the order in which they were fastest on an H100 (docs/gpu.md). With four fragments of output channels or more, large
 /// tiles come first where they fill the device. The last are for devices with little shared memory.
-fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> Vec<Tile> {
+fn preferred(chip: &Chip, unit: Unit, transposed: bool, extent: Extent) -> Vec<Tile> {
     let Extent { batch, height, width, inputs, outputs } = extent;
     // 16 channels at a time, or 32 in half precision.
-    let least = (16 / chip.unit.depth).max(1);
-    let steps = if inputs > chip.unit.depth && chip.unit.value == 2 { 2 * least } else { least };
+    let least = (16 / unit.depth).max(1);
+    let steps = if inputs > unit.depth && unit.value == 2 { 2 * least } else { least };
     let shape = |rows, blocks, down, steps: usize| shape(rows, blocks, down, steps.max(least));
-    let blocks = outputs.div_ceil(chip.unit.columns);
+    let blocks = outputs.div_ceil(unit.columns);
     let largest = shape(4, 4, 4, steps);
-    let cubes = batch * height.div_ceil(16) * width.div_ceil(chip.unit.rows) * blocks.div_ceil(4);
+    let cubes = batch * height.div_ceil(16) * width.div_ceil(unit.rows) * blocks.div_ceil(4);
     let [narrow, wide] = [shape(2, 2, 8, 1), shape(2, 4, 4, steps)];
     let small = [shape(4, 2, 4, 1), shape(2, 4, 2, 1), shape(2, 2, 2, 1), shape(1, 1, 2, 1), shape(1, 1, 1, 1)];
     let first = match (blocks, transposed) {
@@ -85,10 +91,10 @@ fn preferred(chip: &Chip, transposed: bool, extent: Extent) -> Vec<Tile> {
 }
 
 /// The tile that a convolution is computed in: the first of the preferred ones that the device can run.
-pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Extent) -> Tile {
-    let tiles = preferred(chip, transposed, extent);
+pub(super) fn tile(chip: &Chip, unit: Unit, geometry: Geometry, transposed: bool, extent: Extent) -> Tile {
+    let tiles = preferred(chip, unit, transposed, extent);
     let runs = |tile: &&Tile| {
-        let form = Form { transposed, ..Form::new(chip.unit, **tile, chip.plane, geometry) };
+        let form = Form { transposed, ..Form::new(unit, **tile, chip.plane, geometry) };
         form.shared(chip.vector) <= chip.shared && form.units() <= chip.units
     };
     *tiles.iter().find(runs).unwrap_or(&shape(1, 1, 1, 1))
@@ -96,8 +102,8 @@ pub(super) fn tile(chip: &Chip, geometry: Geometry, transposed: bool, extent: Ex
 
 /// How the weight gradient for an input with `extent.inputs` channels is divided, and among how many cubes its pixels are. The
 /// extent is that of the upstream gradient.
-pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (WeightForm, usize) {
-    let (inputs, outputs) = (extent.inputs.div_ceil(chip.unit.rows), extent.outputs.div_ceil(chip.unit.columns));
+pub(super) fn weight_form(chip: &Chip, unit: Unit, geometry: Geometry, extent: Extent) -> (WeightForm, usize) {
+    let (inputs, outputs) = (extent.inputs.div_ceil(unit.rows), extent.outputs.div_ceil(unit.columns));
     let Geometry { size, stride, dilation } = geometry;
     let down = inputs.min(2);
     let (across, blocks) = match outputs {
@@ -106,10 +112,9 @@ pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (W
         2 => (2, 1),
         _ => (1, 1),
     };
-    let steps = (16 / chip.unit.depth).max(1);
-    let mut form =
-        WeightForm { unit: chip.unit, plane: chip.plane, size, stride, dilation, rows: 8, steps, down, across, blocks };
-    while form.rows > 1 && (form.shared() > chip.shared.min(chip.unit.value * 24 << 10) || form.rows >= 2 * extent.height) {
+    let steps = (16 / unit.depth).max(1);
+    let mut form = WeightForm { unit, plane: chip.plane, size, stride, dilation, rows: 8, steps, down, across, blocks };
+    while form.rows > 1 && (form.shared() > chip.shared.min(unit.value * 24 << 10) || form.rows >= 2 * extent.height) {
         form.rows /= 2;
     }
     let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(form.width());
@@ -117,9 +122,6 @@ pub(super) fn weight_form(chip: &Chip, geometry: Geometry, extent: Extent) -> (W
     // Whole waves of cubes: one cube more would be a wave more.
     let splits = chip.processors * if form.planes() > 2 { 2 } else { 4 } / cubes;
     // The sums of all cubes take no more memory than this, unless the gradient itself does.
-    let most = MOST / (cubes * form.inputs() * form.outputs() * form.taps());
+    let most = SUMS / (cubes * form.inputs() * form.outputs() * form.taps());
     (form, splits.min(tiles).min(most).max(1))
 }
-
-/// Float32 sums that a weight gradient keeps at most, before they are added up.
-const MOST: usize = 3 << 21;

@@ -12,10 +12,10 @@ use super::source::{Halo, Source};
 /// The weights of a convolution as matrix units read them, `[taps, inputs, padded outputs]` in the type of the maps.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct Weights<E: Float, W: Size> {
-    packed: OwnedTensor<Vector<E, W>>,
-    inputs: u32,
+    pub packed: OwnedTensor<Vector<E, W>>,
+    pub inputs: u32,
     /// Vectors per row.
-    vectors: u32,
+    pub vectors: u32,
 }
 
 #[cube]

@@ -13,14 +13,14 @@ use super::source::{Halo, Source};
 /// The tiles of an upstream gradient.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct Tiles {
-    height: u32,
-    width: u32,
+    pub height: u32,
+    pub width: u32,
     /// Tiles per row of tiles.
-    across: u32,
+    pub across: u32,
     /// Rows of tiles per image.
-    down: u32,
+    pub down: u32,
     /// Tiles of all images.
-    count: u32,
+    pub count: u32,
 }
 
 /// One cube's sums, `[splits, taps, padded inputs, padded outputs]`: `CUBE_POS_X` is the split.

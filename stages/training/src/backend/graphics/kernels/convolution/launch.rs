@@ -15,16 +15,16 @@ use super::source::{Source, SourceLaunch};
 
 /// Neighbouring channels that a unit handles at once, for maps with these numbers of channels: the device's widest load that
 /// divides them all and isn't longer than `most`.
-fn vector(like: &CubeTensor, channels: &[usize], most: usize) -> usize {
+pub(super) fn vector(like: &CubeTensor, channels: &[usize], most: usize) -> usize {
     let mut sizes = like.client.io_optimized_vector_sizes(like.dtype.size());
     sizes.find(|size| *size <= most && channels.iter().all(|count| count.is_multiple_of(*size))).unwrap_or(1)
 }
 
-fn sources<E: Float, N: Size>(operands: &[Operand], vector: usize) -> SequenceArg<Source<E, N>> {
+pub(super) fn sources<E: Float, N: Size>(operands: &[Operand], vector: usize) -> SequenceArg<Source<E, N>> {
     operands.iter().map(|operand| source(operand, vector)).collect()
 }
 
-fn source<E: Float, N: Size>(operand: &Operand, vector: usize) -> SourceLaunch<E, N> {
+pub(super) fn source<E: Float, N: Size>(operand: &Operand, vector: usize) -> SourceLaunch<E, N> {
     let map = operand.map();
     let norm = match operand {
         Operand::Normed(normed) => Some(normed.norm.arg()),

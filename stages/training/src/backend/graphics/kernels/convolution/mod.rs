@@ -1,4 +1,5 @@
-//! Convolutions on matrix units: a part of the input is read into shared memory once and serves all taps.
+//! Convolutions, on matrix units where the device has them for the precision: a part of the input is read into shared memory once
+//! and serves all taps.
 //!
 //! An input is normalised while it is read, several inputs are read in turn, and the partial statistics of the output are computed
 //! where it is made, so no map is written for any of these.
@@ -7,6 +8,7 @@ mod choice;
 mod form;
 mod forward;
 mod gradient;
+mod lanes;
 mod launch;
 mod output;
 mod pack;
@@ -14,9 +16,9 @@ mod source;
 
 use std::ops::Range;
 
-use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
+use burn_cubecl::cubecl::ir::FloatKind;
 use pipeline_contract::{Result, StageError};
-use pipeline_kernels::Geometry;
+use pipeline_kernels::{Area, Geometry};
 
 use super::nhwc::{Nhwc, Values, dense};
 use super::normed::{Operand, Read};
@@ -25,17 +27,18 @@ use crate::precision::Precision;
 pub(in super::super) use choice::Chip;
 use choice::{Extent, tile, weight_form};
 use form::Form;
+use lanes::{After, Wanted};
 use launch::{Call, weight_sums};
 use pack::{pack, unpack};
 
-/// The matrix units of a tensor's device for this precision, if it has any.
-pub(in super::super) fn chip(tensor: &Values<1>, precision: Precision) -> Result<Option<Chip>> {
-    let multiplied = ElemType::Float(match precision {
-        Precision::Float32 => return Ok(None),
-        Precision::Tf32 => FloatKind::TF32,
-        Precision::Float16 => FloatKind::F16,
-        Precision::BFloat16 => FloatKind::BF16,
-    });
+/// A tensor's device, with its matrix units for this precision if it has any.
+pub(in super::super) fn chip(tensor: &Values<1>, precision: Precision) -> Result<Chip> {
+    let multiplied = match precision {
+        Precision::Float32 => None,
+        Precision::Tf32 => Some(FloatKind::TF32),
+        Precision::Float16 => Some(FloatKind::F16),
+        Precision::BFloat16 => Some(FloatKind::BF16),
+    };
     Ok(Chip::of(&dense(tensor.clone())?.client, multiplied))
 }
 
@@ -59,29 +62,37 @@ pub(in super::super) fn convolve(chip: &Chip, convolution: Convolution) -> Resul
     let operands = inputs.into_iter().map(Operand::of).collect::<Result<Vec<_>>>()?;
     let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
     let [outputs, inputs, ..] = weight.dims();
+    let (weight, bias) = (dense(weight)?, bias.map(dense).transpose()?);
+    let Some(unit) = chip.unit else {
+        let (map, sums) = lanes::convolve(chip, &operands, &weight, geometry, After { bias, slope, sums })?;
+        return Ok((map.map(), sums));
+    };
     let [height, width] = [first.height / geometry.stride, first.width / geometry.stride];
     let extent = Extent { batch: first.batch, height, width, inputs, outputs };
-    let form = Form::new(chip.unit, tile(chip, geometry, false, extent), chip.plane, geometry);
-    let packed = pack(&dense(weight)?, first.tensor.dtype, chip.unit.depth);
-    let bias = bias.map(dense).transpose()?;
+    let form = Form::new(unit, tile(chip, unit, geometry, false, extent), chip.plane, geometry);
+    let packed = pack(&weight, first.tensor.dtype, unit.depth);
     let call = Call { operands: &operands, packed, form, multiplied: chip.multiplied, before: 0, bias, slope, sums };
     let (map, sums) = call.run([height, width], outputs, None)?;
     Ok((map.map(), sums))
 }
 
-/// The gradient of `wanted` of the input channels of a convolution with stride 1.
+/// The gradient of `wanted` of the input channels of a convolution, for an input of this area.
 pub(in super::super) fn convolve_input(
     chip: &Chip,
     upstream: Values<4>,
     weight: Values<4>,
     geometry: Geometry,
     wanted: Range<usize>,
+    Area { height, width, .. }: Area,
 ) -> Result<Values<4>> {
-    let upstream = Nhwc::of(upstream)?;
-    let [batch, height, width, channels] = upstream.dims();
-    let extent = Extent { batch, height, width, inputs: channels, outputs: wanted.len() };
-    let form = Form { transposed: true, ..Form::new(chip.unit, tile(chip, geometry, true, extent), chip.plane, geometry) };
-    let packed = pack(&dense(weight)?, upstream.tensor.dtype, chip.unit.depth);
+    let (upstream, weight) = (Nhwc::of(upstream)?, dense(weight)?);
+    let (Some(unit), 1) = (chip.unit, geometry.stride) else {
+        let wanted = Wanted { size: [height, width], before: wanted.start, channels: wanted.len() };
+        return Ok(lanes::convolve_input(chip, &Operand::Plain(upstream), &weight, geometry, wanted, None)?.map());
+    };
+    let extent = Extent { batch: upstream.batch, height, width, inputs: upstream.channels, outputs: wanted.len() };
+    let form = Form { transposed: true, ..Form::new(unit, tile(chip, unit, geometry, true, extent), chip.plane, geometry) };
+    let packed = pack(&weight, upstream.tensor.dtype, unit.depth);
     let before = wanted.start;
     let call = Call {
         operands: &[Operand::Plain(upstream)],
@@ -112,8 +123,14 @@ pub(in super::super) fn convolve_weight(
     let (sum, mut before) = (dense(sum)?, 0);
     for operand in operands {
         let inputs = operand.map().channels;
-        let (form, splits) = weight_form(chip, geometry, Extent { batch, height, width, inputs, outputs });
-        unpack(weight_sums(&operand, &upstream, form, splits, chip.multiplied), &sum, before, [outputs, inputs, all]);
+        let sums = match chip.unit {
+            Some(unit) => {
+                let (form, splits) = weight_form(chip, unit, geometry, Extent { batch, height, width, inputs, outputs });
+                weight_sums(&operand, &upstream, form, splits, chip.multiplied)
+            }
+            None => lanes::weight_sums(chip, &operand, &upstream, geometry),
+        };
+        unpack(sums, &sum, before, [outputs, inputs, all]);
         before += inputs;
     }
     Ok(())
@@ -124,10 +141,14 @@ pub(in super::super) fn upsample(chip: &Chip, input: Read, weight: Values<4>, bi
     let operand = Operand::of(input)?;
     let [batch, height, width, inputs] = operand.map().dims();
     let [_, outputs, ..] = weight.dims();
+    let (weight, bias) = (dense(weight)?, bias.map(dense).transpose()?);
+    let Some(unit) = chip.unit else {
+        let wanted = Wanted { size: [2 * height, 2 * width], before: 0, channels: outputs };
+        return Ok(lanes::convolve_input(chip, &operand, &weight, Geometry::TWO_STRIDE_2, wanted, bias)?.map());
+    };
     let extent = Extent { batch, height, width, inputs, outputs: 4 * outputs };
-    let form = Form::scattered(chip.unit, tile(chip, Geometry::ONE, true, extent), chip.plane);
-    let packed = pack(&dense(weight)?, operand.map().tensor.dtype, chip.unit.depth);
-    let bias = bias.map(dense).transpose()?;
+    let form = Form::scattered(unit, tile(chip, unit, Geometry::ONE, true, extent), chip.plane);
+    let packed = pack(&weight, operand.map().tensor.dtype, unit.depth);
     let call =
         Call { operands: &[operand], packed, form, multiplied: chip.multiplied, before: 0, bias, slope: None, sums: false };
     let (map, _) = call.run([height, width], outputs, None)?;

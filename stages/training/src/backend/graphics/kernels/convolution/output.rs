@@ -13,10 +13,10 @@ use super::form::Form;
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct Sums<O: Size> {
     /// `[batch, pieces, channels]`.
-    means: OwnedTensor<Vector<f32, O>>,
-    squares: OwnedTensor<Vector<f32, O>>,
+    pub means: OwnedTensor<Vector<f32, O>>,
+    pub squares: OwnedTensor<Vector<f32, O>>,
     /// `[pieces]`.
-    counts: OwnedTensor<f32>,
+    pub counts: OwnedTensor<f32>,
 }
 
 /// What a cube computes.
@@ -35,22 +35,22 @@ pub(super) struct Place {
 /// The output of a convolution.
 #[derive(CubeType, CubeLaunch)]
 pub(super) struct Output<E: Float, O: Size> {
-    map: OwnedTensor<Vector<E, O>>,
+    pub map: OwnedTensor<Vector<E, O>>,
     /// Rows and columns that are computed: half of the map's if it is scattered.
-    height: u32,
-    width: u32,
+    pub height: u32,
+    pub width: u32,
     /// Channel vectors per pixel.
-    vectors: u32,
+    pub vectors: u32,
     /// Cubes along the channels.
     pub blocks: u32,
     /// Whether the result is added to what the map holds.
     #[cube(comptime)]
-    add: bool,
-    bias: ComptimeOption<OwnedTensor<Vector<f32, O>>>,
+    pub add: bool,
+    pub bias: ComptimeOption<OwnedTensor<Vector<f32, O>>>,
     /// The activation's slope below zero.
-    slope: ComptimeOption<f32>,
+    pub slope: ComptimeOption<f32>,
     /// The partial statistics of the map's channels, one per row of cubes.
-    sums: ComptimeOption<Sums<O>>,
+    pub sums: ComptimeOption<Sums<O>>,
 }
 
 /// Applies bias and activation, and writes the output and its partial statistics. One image row of a plane at a time goes through

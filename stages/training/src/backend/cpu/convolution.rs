@@ -16,7 +16,7 @@ use crate::pass::{Input, Map, Scratch};
 impl ConvolutionBackend for Cpu<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], area: Area) -> Tried<Values> {
         let shape = layer.shape(area);
-        let mut space = zeros(costs::convolution(ConvolutionCall::Forward { shape, parts: inputs.len(), normed: 0 }))?;
+        let mut space = zeros(costs::convolution(ConvolutionCall::Forward { shape }))?;
         let bias = layer.bias.map(|bias| self.weight(bias, <[f32]>::to_vec)).transpose()?;
         Ok(with!(self.precision, E => {
             let mut out = zeros(layer.geometry.output(area).values(layer.outputs))?;

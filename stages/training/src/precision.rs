@@ -2,9 +2,8 @@
 
 use burn::tensor::DType;
 
-/// The type that activations are stored in. On a graphics device with matrix units for it,
-/// convolutions also sum in it, although without these units (see the README). Weights,
-/// their gradients, optimizer state, norm statistics, losses and all sums over pixels are float32 regardless.
+/// The type that activations are stored in. On a graphics device with matrix units for it, convolutions multiply in it. Weights,
+/// their gradients, optimizer state, norm statistics, losses and all sums are float32 regardless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
     /// 32-bit floats.

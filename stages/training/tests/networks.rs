@@ -92,7 +92,7 @@ fn every_mode_cut_and_precision_gives_the_gradients_of_the_float32_batch() {
                     // An instance norm of few pixels magnifies rounding.
                     let few = if norm == "instance" { 2.0 } else { 1.0 };
                     let bound = match precision {
-                        Precision::Float32 => 1e-5,
+                        Precision::Float32 | Precision::Tf32 => 1e-5,
                         Precision::Float16 => 8e-2 * few,
                         Precision::BFloat16 => 2.5e-1 * few,
                     };

@@ -54,7 +54,7 @@ fn every_combination_gives_the_gradients_of_the_float32_batch() {
                     // On such a network and random pixels PyTorch's autocast is off by 4.0e-2 to 4.8e-2 (float16) and 1.2e-1
                     // to 1.4e-1 (bfloat16).
                     let bound = match precision {
-                        Precision::Float32 => 1e-5,
+                        Precision::Float32 | Precision::Tf32 => 1e-5,
                         Precision::Float16 => 4.8e-2,
                         Precision::BFloat16 => 1.4e-1,
                     };

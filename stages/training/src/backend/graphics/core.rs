@@ -18,9 +18,8 @@ use crate::parameters::{Flat, State, upload};
 use crate::pass::{Backend, Executor, Images, Input, Map, Scratch};
 use crate::precision::Precision;
 
-/// A device's arithmetic over a network's tensors. Maps are in the precision of the pass; convolutions compute and sum in that
-/// precision where the device has matrix units for it, and in float32 elsewhere. Statistics, losses and all sums over pixels are
-/// float32.
+/// A device's arithmetic over a network's tensors. Maps are in the precision of the pass; convolutions multiply in that precision
+/// where the device has matrix units for it, and in float32 elsewhere. Statistics, losses and all sums are float32.
 pub(crate) struct Graphics<'a> {
     pub(super) state: &'a mut State,
     gradients: &'a mut [Tensor<1>],

@@ -13,6 +13,8 @@ mod launch;
 mod output;
 mod pack;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

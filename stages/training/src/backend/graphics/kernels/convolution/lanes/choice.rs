@@ -3,8 +3,7 @@
 use pipeline_kernels::Geometry;
 
 use super::super::choice::{Chip, Extent};
-use super::form::{Form, Tile, WeightForm};
-use super::launch::DEPTH;
+use super::form::{DEPTH, Form, Tile, WeightForm};
 
 /// Tiles by pixels per unit, units along an image row, and units on top of each other, in the order in which they are preferred.
 const SHAPES: [[usize; 3]; 7] = [[32, 16, 1], [16, 16, 2], [8, 16, 2], [8, 16, 1], [4, 8, 1], [2, 8, 1], [1, 4, 1]];
@@ -34,25 +33,25 @@ pub(super) fn form(
     let vectors = (channels / written).min(extent.outputs / written);
     let blocks = (extent.outputs / written).div_ceil(vectors);
     let pace = if phase.is_some() { 1 } else { stride };
+    let [height, width] = [extent.height, extent.width].map(|pixels| pixels.div_ceil(if phase.is_some() { stride } else { 1 }));
     let step = if phase.is_some() { DEPTH } else { read };
     let depth = |most: usize| most.min(extent.inputs.next_multiple_of(step));
     let mut last = None;
-    for across in [8, 4, 2, 1].map(|across| blocks.min(across)) {
+    // Blocks of channels that share an input tile, at first at least this many.
+    for least in if software(chip) { [1, 1] } else { [4, 1] } {
         for &[rows, wide, down] in shapes {
-            for depth in [8, 4].map(depth) {
-                let tile = Tile { rows: rows.div_ceil(pace), vectors, across, wide, down, depth };
-                let form = Form { tile, read, written, size, stride, dilation, phase };
-                let runs = form.units() >= depth / read && form.units() <= chip.units && form.shared() <= chip.shared;
-                // Half of a tile below the image is in vain.
-                if !runs || form.height() > 2 * extent.height.div_ceil(form.factor()) {
-                    continue;
+            for across in [8, 4, 2, 1].into_iter().filter(|across| *across >= least).map(|across| blocks.min(across)) {
+                for depth in [8, 4].map(depth) {
+                    let tile = Tile { rows: rows.div_ceil(pace), vectors, across, wide, down, depth };
+                    let form = Form { tile, read, written, size, stride, dilation, phase };
+                    if form.runs(chip.units, chip.shared) && form.height() <= 2 * height {
+                        let tiles = extent.batch * height.div_ceil(form.height()) * width.div_ceil(wide);
+                        if tiles * blocks.div_ceil(across) >= busy(chip) {
+                            return form;
+                        }
+                        last = Some(form);
+                    }
                 }
-                let [height, width] = [extent.height, extent.width].map(|pixels| pixels.div_ceil(form.factor()));
-                let tiles = extent.batch * height.div_ceil(form.height()) * width.div_ceil(wide);
-                if tiles * blocks.div_ceil(across) >= busy(chip) {
-                    return form;
-                }
-                last = Some(form);
             }
         }
     }

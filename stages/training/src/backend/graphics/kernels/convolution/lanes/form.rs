@@ -2,6 +2,9 @@
 
 use super::super::form::Staging;
 
+/// The longest vectors of channels. The packed outputs are a multiple of this many.
+pub(super) const DEPTH: usize = 4;
+
 /// Bytes per value in shared memory: all are float32 there.
 const VALUE: usize = 4;
 
@@ -127,6 +130,12 @@ impl Form {
     /// Weights in shared memory.
     pub fn weights(&self) -> usize {
         self.taps(0).count * self.taps(1).count * self.tile.depth * self.outputs()
+    }
+
+    /// Whether a device with this many units per cube, and bytes of shared memory, can run it.
+    pub fn runs(&self, units: usize, shared: usize) -> bool {
+        // A pixel's channels are loaded at once.
+        (self.tile.depth / self.read..=units).contains(&self.units()) && self.shared() <= shared
     }
 
     /// Bytes of shared memory.

@@ -11,10 +11,20 @@ use super::super::forward::WeightsLaunch;
 use super::super::gradient::TilesLaunch;
 use super::super::launch::{source, sources};
 use super::super::output::{OutputLaunch, SumsLaunch};
-use super::After;
-use super::form::{Form, WeightForm};
+use super::form::{DEPTH, Form, WeightForm};
 use super::forward::convolve_kernel;
 use super::gradient::convolve_weight_kernel;
+
+/// What is applied to a convolution's output.
+#[derive(Default)]
+pub(super) struct After {
+    /// One per output channel.
+    pub bias: Option<CubeTensor>,
+    /// The activation's slope below zero, if there is one.
+    pub slope: Option<f32>,
+    /// Whether partial statistics are wanted.
+    pub sums: bool,
+}
 
 /// A launch's parts that both directions share.
 pub(super) struct Call<'a> {
@@ -78,9 +88,6 @@ impl Call<'_> {
         Ok(sums)
     }
 }
-
-/// The longest vectors of channels. The packed outputs are a multiple of this many.
-pub(super) const DEPTH: usize = 4;
 
 /// The sums of a weight gradient for one of the inputs: `[splits, taps, padded inputs, padded outputs]`, with `form.parts` splits
 /// for each of the `cubes` that pixels are divided among.

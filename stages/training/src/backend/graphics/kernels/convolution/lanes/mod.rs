@@ -21,18 +21,9 @@ use super::choice::{Chip, Extent};
 use super::launch::vector;
 use super::pack::pack;
 use choice::{form, weight_form};
-use launch::{Call, DEPTH};
-
-/// What is applied to a convolution's output.
-#[derive(Default)]
-pub(super) struct After {
-    /// One per output channel.
-    pub bias: Option<CubeTensor>,
-    /// The activation's slope below zero, if there is one.
-    pub slope: Option<f32>,
-    /// Whether partial statistics are wanted.
-    pub sums: bool,
-}
+use form::DEPTH;
+pub(super) use launch::After;
+use launch::Call;
 
 /// A convolution with weights `[outputs, inputs, size, size]` in float32, and the partial statistics of its output.
 pub(super) fn convolve(

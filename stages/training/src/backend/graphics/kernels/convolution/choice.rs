@@ -114,7 +114,7 @@ pub(super) fn weight_form(chip: &Chip, unit: Unit, geometry: Geometry, extent: E
     };
     let steps = (16 / unit.depth).max(1);
     let mut form = WeightForm { unit, plane: chip.plane, size, stride, dilation, rows: 8, steps, down, across, blocks };
-    while form.rows > 1 && (form.shared() > chip.shared.min(unit.value * 24 << 10) || form.rows >= 2 * extent.height) {
+    while form.rows > 1 && (form.shared() > chip.shared.min((unit.value * 24) << 10) || form.rows >= 2 * extent.height) {
         form.rows /= 2;
     }
     let tiles = extent.batch * extent.height.div_ceil(form.rows) * extent.width.div_ceil(form.width());

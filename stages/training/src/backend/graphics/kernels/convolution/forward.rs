@@ -47,9 +47,7 @@ impl<E: Float, W: Size> Weights<E, W> {
             let channel = select(channel < self.inputs, channel, self.inputs - 1);
             let from = ((tap * self.inputs + channel) * self.vectors + vector) as usize;
             let to = to + comptime!(row as usize * pitch);
-            if comptime!((turn + 1) * form.units() <= count as usize) {
-                stage[to] = Vector::cast_from(self.packed[from]);
-            } else if own < comptime!(count / across - row) {
+            if comptime!((turn + 1) * form.units() <= count as usize) || own < comptime!(count / across - row) {
                 stage[to] = Vector::cast_from(self.packed[from]);
             }
         }

@@ -100,9 +100,8 @@ impl<E: Float, N: Size> Source<E, N> {
                 };
                 let value = Vector::<S, N>::cast_from(select(inside, value, none));
                 let to = to + comptime!(turn * step * pitch);
-                if comptime!((turn + 1) * step <= all && staging.units.is_multiple_of(across)) {
-                    tile[to] = value;
-                } else if own < comptime!((all - turn * step) as u32) {
+                let whole = comptime!((turn + 1) * step <= all && staging.units.is_multiple_of(across));
+                if whole || own < comptime!((all - turn * step) as u32) {
                     tile[to] = value;
                 }
             }

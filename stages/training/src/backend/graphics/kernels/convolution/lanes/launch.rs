@@ -17,7 +17,7 @@ use super::gradient::convolve_weight_kernel;
 
 /// What is applied to a convolution's output.
 #[derive(Default)]
-pub(super) struct After {
+pub(in super::super) struct After {
     /// One per output channel.
     pub bias: Option<CubeTensor>,
     /// The activation's slope below zero, if there is one.

@@ -25,8 +25,9 @@ pub(super) fn convolve_kernel<E: Float, N: Size, W: Size, O: Size>(
     #[define(E)] _dtype: ElemType,
 ) {
     let (size, staging) = (N::value(), comptime!(form.staging()));
-    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!(staging.length() / form.read));
-    let mut stage = Shared::<[Vector<f32, O>]>::new_slice(comptime!(form.weights() / form.written));
+    let mut tile = Shared::<[Vector<f32, N>]>::new_slice(comptime!((staging.length() / form.read).max(1)));
+    // A phase that no tap reaches has none, and WGSL no arrays without elements.
+    let mut stage = Shared::<[Vector<f32, O>]>::new_slice(comptime!((form.weights() / form.written).max(1)));
 
     let across = UNIT_POS % comptime!(form.tile.across as u32);
     let pixel = UNIT_POS / comptime!(form.tile.across as u32);

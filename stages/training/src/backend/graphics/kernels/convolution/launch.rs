@@ -48,8 +48,8 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Computes the map, or adds it to one. The size is that of the pixels that are computed.
-    pub fn run(self, [height, width]: [usize; 2], outputs: usize, into: Option<Nhwc>) -> Result<(Nhwc, Option<Partial>)> {
+    /// Computes the map. The size is that of the pixels that are computed.
+    pub fn run(self, [height, width]: [usize; 2], outputs: usize) -> Result<(Nhwc, Option<Partial>)> {
         let Self { operands, packed, form, multiplied, before, bias, slope, sums } = self;
         let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
         let like = &first.tensor;
@@ -57,10 +57,9 @@ impl Call<'_> {
         let read = vector(like, &counts, form.unit.depth);
         let packed_vector = vector(like, &[packed.meta.shape()[2]], form.unit.depth);
         let written = vector(like, &[outputs], form.unit.columns);
-        let add = into.is_some();
         let factor = form.factor();
         let shape = [first.batch, height * factor, width * factor, outputs];
-        let map = into.unwrap_or_else(|| Nhwc::empty(like, shape, like.dtype));
+        let map = Nhwc::empty(like, shape, like.dtype);
         let (across, down) = (width.div_ceil(form.unit.rows), height.div_ceil(form.height()));
         let (blocks, pieces) = (factor * factor * outputs.div_ceil(form.outputs()), across * down);
         let sums = sums.then(|| Partial::empty(like, [first.batch, pieces, outputs], height * width));
@@ -87,7 +86,6 @@ impl Call<'_> {
                 width as u32,
                 (outputs / written) as u32,
                 blocks as u32,
-                add,
                 bias.map(|bias| bias.into_tensor_arg()).into(),
                 slope.into(),
                 made.into(),

@@ -74,7 +74,7 @@ pub(in super::super) fn convolve(chip: &Chip, convolution: Convolution) -> Resul
     let form = Form::new(unit, tile(chip, unit, geometry, false, extent), chip.plane, geometry);
     let packed = pack(&weight, first.tensor.dtype, unit.depth);
     let call = Call { operands: &operands, packed, form, multiplied: chip.multiplied, before: 0, bias, slope, sums };
-    let (map, sums) = call.run([height, width], outputs, None)?;
+    let (map, sums) = call.run([height, width], outputs)?;
     Ok((map.map(), sums))
 }
 
@@ -106,7 +106,7 @@ pub(in super::super) fn convolve_input(
         slope: None,
         sums: false,
     };
-    let (map, _) = call.run([height, width], wanted.len(), None)?;
+    let (map, _) = call.run([height, width], wanted.len())?;
     Ok(map.map())
 }
 
@@ -153,7 +153,7 @@ pub(in super::super) fn upsample(chip: &Chip, input: Read, weight: Values<4>, bi
     let packed = pack(&weight, operand.map().tensor.dtype, unit.depth);
     let call =
         Call { operands: &[operand], packed, form, multiplied: chip.multiplied, before: 0, bias, slope: None, sums: false };
-    let (map, _) = call.run([height, width], outputs, None)?;
+    let (map, _) = call.run([height, width], outputs)?;
     Ok(map.map())
 }
 

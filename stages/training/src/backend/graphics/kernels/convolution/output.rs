@@ -43,9 +43,6 @@ pub(super) struct Output<E: Float, O: Size> {
     pub vectors: u32,
     /// Cubes along the channels.
     pub blocks: u32,
-    /// Whether the result is added to what the map holds.
-    #[cube(comptime)]
-    pub add: bool,
     pub bias: ComptimeOption<OwnedTensor<Vector<f32, O>>>,
     /// The activation's slope below zero.
     pub slope: ComptimeOption<f32>,
@@ -124,9 +121,6 @@ pub(super) fn finish<E: Float, O: Size>(
                     let line = (place.image * output.height + y) * factor + place.tap / factor;
                     let pixel = line as usize * (output.width * factor) as usize + (x * factor + place.tap % factor) as usize;
                     let to = pixel * output.vectors as usize + vector as usize;
-                    if comptime!(output.add) {
-                        value += Vector::cast_from(output.map[to]);
-                    }
                     let stored = Vector::<E, O>::cast_from(value);
                     output.map[to] = stored;
                     #[comptime]

@@ -74,7 +74,6 @@ impl Call<'_> {
                 width as u32,
                 (outputs / form.written) as u32,
                 blocks as u32,
-                false,
                 bias.map(|bias| bias.into_tensor_arg()).into(),
                 slope.into(),
                 made.into(),

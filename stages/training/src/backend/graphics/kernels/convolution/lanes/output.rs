@@ -28,9 +28,6 @@ fn write<E: Float, O: Size>(output: &mut Output<E, O>, to: usize, vector: u32, s
     if let ComptimeOption::Some(slope) = &output.slope {
         value = select_many(value.less_equal(&Vector::new(0.0f32)), value * Vector::new(*slope), value);
     }
-    if comptime!(output.add) {
-        value += Vector::cast_from(output.map[to]);
-    }
     let stored = Vector::<E, O>::cast_from(value);
     output.map[to] = stored;
     Vector::cast_from(stored)

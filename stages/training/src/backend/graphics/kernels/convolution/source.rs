@@ -33,30 +33,53 @@ const OUTSIDE: u32 = u32::MAX;
 /// Pixels that a unit reads before it writes the first of them to shared memory, so that it waits for them together.
 const BATCH: usize = 4;
 
+/// Pixels for each unit up to which their places are found once, and each has code of its own. For more, a compiler would take
+/// longer than they save.
+const FEW: usize = 16;
+
+/// Turns in which a cube's units load a part of a map, when this many of them share a pixel's channels.
+const fn turns(across: usize, staging: Staging) -> usize {
+    (staging.width * staging.height).div_ceil(staging.units / across)
+}
+
 #[cube]
 impl Halo {
-    /// For each of this unit's turns, the pixel of the map that it reads. `across` units share a pixel's channels.
-    pub fn pixels(&self, #[comptime] across: usize, #[comptime] staging: Staging) -> Sequence<u32> {
+    /// The pixel of the map at place `at` of this part.
+    fn pixel(&self, at: u32, #[comptime] staging: Staging) -> u32 {
         let columns = comptime!(staging.width as u32);
+        let y = self.top + at / columns;
+        let x = self.left + at % columns;
+        let inside = y < self.height && x < self.width;
+        select(inside, (self.image * self.height + y) * self.width + x, OUTSIDE)
+    }
+
+    /// For each of this unit's turns, the pixel of the map that it reads, if they are few. `across` units share a pixel's channels.
+    pub fn pixels(&self, #[comptime] across: usize, #[comptime] staging: Staging) -> Sequence<u32> {
         let step = comptime!(staging.units / across);
-        let turns = comptime!((staging.width * staging.height).div_ceil(step));
+        let turns = comptime!(turns(across, staging));
         let mut pixels = Sequence::<u32>::new();
         #[unroll]
-        for turn in 0..turns {
-            let pixel = UNIT_POS / comptime!(across as u32) + comptime!((turn * step) as u32);
-            let y = self.top + pixel / columns;
-            let x = self.left + pixel % columns;
-            let inside = y < self.height && x < self.width;
-            pixels.push(select(inside, (self.image * self.height + y) * self.width + x, OUTSIDE));
+        for turn in 0..comptime!(if turns > FEW { 0 } else { turns }) {
+            pixels.push(self.pixel(UNIT_POS / comptime!(across as u32) + comptime!((turn * step) as u32), staging));
         }
         pixels
     }
 }
 
+/// What a unit loads in all of its turns.
+#[derive(CubeType, Clone, Copy)]
+struct Channels {
+    /// The map's channel vector; the first one where there is none.
+    vector: u32,
+    exists: bool,
+    /// The place of the channel vector among those in shared memory.
+    column: u32,
+}
+
 #[cube]
 impl<E: Float, N: Size> Source<E, N> {
     /// Writes a cube's pixels of some channels to shared memory, in the type that matrix units read, starting at channel vector
-    /// `first`: zeros outside of the image and after the last channel.
+    /// `first`: zeros outside of the image and after the last channel. `pixels` are the halo's.
     pub fn load<S: Float>(
         &self,
         tile: &mut [Vector<S, N>],
@@ -67,43 +90,84 @@ impl<E: Float, N: Size> Source<E, N> {
     ) {
         let size = N::value();
         let across = comptime!(staging.depth / size);
-        let (pitch, step) = comptime!((staging.pitch() / size, staging.units / across));
-        let all = comptime!(staging.width * staging.height);
-        let turns = comptime!(all.div_ceil(step));
+        let step = comptime!(staging.units / across);
+        let turns = comptime!(turns(across, staging));
         let (own, column) = (UNIT_POS / comptime!(across as u32), UNIT_POS % comptime!(across as u32));
         let vector = first + column;
         let exists = vector < self.vectors;
-        let vector = select(exists, vector, 0u32);
-        let to = own as usize * pitch + column as usize;
-        let none = Vector::<f32, N>::new(0.0f32);
-        #[unroll]
-        for batch in 0..comptime!(turns.div_ceil(BATCH)) {
-            let (begin, end) = comptime!((batch * BATCH, turns.min((batch + 1) * BATCH)));
-            let mut reads = Sequence::<Vector<E, N>>::new();
-            #[unroll]
-            for turn in begin..end {
-                let pixel = *pixels.index(turn);
-                let inside = exists && pixel != OUTSIDE;
-                let from = select(inside, pixel, 0u32) as usize * self.vectors as usize + vector as usize;
-                reads.push(self.map[from]);
-            }
-            #[unroll]
-            for turn in begin..end {
-                let inside = exists && *pixels.index(turn) != OUTSIDE;
-                let read = Vector::<f32, N>::cast_from(*reads.index(comptime!(turn - begin)));
-                #[comptime]
-                let value = match &self.norm {
-                    ComptimeOption::Some(norm) => {
-                        norm.of(halo.image as usize, vector as usize, self.vectors as usize).apply(read)
-                    }
-                    ComptimeOption::None => read,
-                };
-                let value = Vector::<S, N>::cast_from(select(inside, value, none));
-                let to = to + comptime!(turn * step * pitch);
-                let whole = comptime!((turn + 1) * step <= all && staging.units.is_multiple_of(across));
-                if whole || own < comptime!((all - turn * step) as u32) {
-                    tile[to] = value;
+        let channels = Channels { vector: select(exists, vector, 0u32), exists, column };
+        if comptime!(turns > FEW) {
+            for batch in 0..comptime!(turns.div_ceil(BATCH) as u32) {
+                let own = own + batch * comptime!((BATCH * step) as u32);
+                let mut pixels = Sequence::<u32>::new();
+                #[unroll]
+                for turn in 0..BATCH {
+                    pixels.push(halo.pixel(own + comptime!((turn * step) as u32), staging));
                 }
+                self.batch::<S>(tile, halo.image, &pixels, own, &channels, 0usize, BATCH, 0usize, staging);
+            }
+        } else {
+            // Turns in which every unit has a pixel.
+            let whole = comptime!(if staging.units.is_multiple_of(across) { staging.width * staging.height / step } else { 0 });
+            #[unroll]
+            for batch in 0..comptime!(turns.div_ceil(BATCH)) {
+                let begin = comptime!(batch * BATCH);
+                let count = comptime!((turns - begin).min(BATCH));
+                let own = own + comptime!((begin * step) as u32);
+                self.batch::<S>(
+                    tile,
+                    halo.image,
+                    pixels,
+                    own,
+                    &channels,
+                    begin,
+                    count,
+                    comptime!(whole.saturating_sub(begin)),
+                    staging,
+                );
+            }
+        }
+    }
+
+    /// Reads `count` of the pixels, starting at `begin`, the first of which is pixel `own` of the cube's, and then writes them. The
+    /// first `whole` are known to lie in the cube's part.
+    fn batch<S: Float>(
+        &self,
+        tile: &mut [Vector<S, N>],
+        image: u32,
+        pixels: &Sequence<u32>,
+        own: u32,
+        channels: &Channels,
+        #[comptime] begin: usize,
+        #[comptime] count: usize,
+        #[comptime] whole: usize,
+        #[comptime] staging: Staging,
+    ) {
+        let size = N::value();
+        let (pitch, step) = comptime!((staging.pitch() / size, staging.units / (staging.depth / size)));
+        let all = comptime!((staging.width * staging.height) as u32);
+        let vector = channels.vector as usize;
+        let none = Vector::<f32, N>::new(0.0f32);
+        let mut reads = Sequence::<Vector<E, N>>::new();
+        #[unroll]
+        for turn in 0..count {
+            let pixel = *pixels.index(comptime!(begin + turn));
+            let inside = channels.exists && pixel != OUTSIDE;
+            reads.push(self.map[select(inside, pixel, 0u32) as usize * self.vectors as usize + vector]);
+        }
+        let to = own as usize * pitch + channels.column as usize;
+        #[unroll]
+        for turn in 0..count {
+            let inside = channels.exists && *pixels.index(comptime!(begin + turn)) != OUTSIDE;
+            let read = Vector::<f32, N>::cast_from(*reads.index(turn));
+            #[comptime]
+            let value = match &self.norm {
+                ComptimeOption::Some(norm) => norm.of(image as usize, vector, self.vectors as usize).apply(read),
+                ComptimeOption::None => read,
+            };
+            let value = Vector::<S, N>::cast_from(select(inside, value, none));
+            if comptime!(turn < whole) || own + comptime!((turn * step) as u32) < all {
+                tile[to + comptime!(turn * step * pitch)] = value;
             }
         }
     }

@@ -66,14 +66,27 @@ impl Halo {
     }
 }
 
-/// What a unit loads in all of its turns.
+/// What a unit loads in some turns.
 #[derive(CubeType, Clone, Copy)]
-struct Channels {
+struct Own {
+    image: u32,
+    /// The first turn's pixel among the cube's.
+    pixel: u32,
     /// The map's channel vector; the first one where there is none.
     vector: u32,
     exists: bool,
-    /// The place of the channel vector among those in shared memory.
+    /// The place of the channel vector among the cube's.
     column: u32,
+}
+
+/// Some of a unit's turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Turns {
+    /// Their place in the list of pixels.
+    begin: usize,
+    count: usize,
+    /// How many of them have a pixel in the cube's part, whichever unit it is.
+    whole: usize,
 }
 
 #[cube]
@@ -92,81 +105,66 @@ impl<E: Float, N: Size> Source<E, N> {
         let across = comptime!(staging.depth / size);
         let step = comptime!(staging.units / across);
         let turns = comptime!(turns(across, staging));
-        let (own, column) = (UNIT_POS / comptime!(across as u32), UNIT_POS % comptime!(across as u32));
+        let (pixel, column) = (UNIT_POS / comptime!(across as u32), UNIT_POS % comptime!(across as u32));
         let vector = first + column;
         let exists = vector < self.vectors;
-        let channels = Channels { vector: select(exists, vector, 0u32), exists, column };
+        let mut own = Own { image: halo.image, pixel, vector: select(exists, vector, 0u32), exists, column };
         if comptime!(turns > FEW) {
             for batch in 0..comptime!(turns.div_ceil(BATCH) as u32) {
-                let own = own + batch * comptime!((BATCH * step) as u32);
+                own.pixel = pixel + batch * comptime!((BATCH * step) as u32);
                 let mut pixels = Sequence::<u32>::new();
                 #[unroll]
                 for turn in 0..BATCH {
-                    pixels.push(halo.pixel(own + comptime!((turn * step) as u32), staging));
+                    pixels.push(halo.pixel(own.pixel + comptime!((turn * step) as u32), staging));
                 }
-                self.batch::<S>(tile, halo.image, &pixels, own, &channels, 0usize, BATCH, 0usize, staging);
+                self.batch::<S>(tile, &pixels, &own, comptime!(Turns { begin: 0, count: BATCH, whole: 0 }), staging);
             }
         } else {
-            // Turns in which every unit has a pixel.
             let whole = comptime!(if staging.units.is_multiple_of(across) { staging.width * staging.height / step } else { 0 });
             #[unroll]
             for batch in 0..comptime!(turns.div_ceil(BATCH)) {
                 let begin = comptime!(batch * BATCH);
-                let count = comptime!((turns - begin).min(BATCH));
-                let own = own + comptime!((begin * step) as u32);
-                self.batch::<S>(
-                    tile,
-                    halo.image,
-                    pixels,
-                    own,
-                    &channels,
-                    begin,
-                    count,
-                    comptime!(whole.saturating_sub(begin)),
-                    staging,
-                );
+                own.pixel = pixel + comptime!((begin * step) as u32);
+                let turns = comptime!(Turns { begin, count: (turns - begin).min(BATCH), whole: whole.saturating_sub(begin) });
+                self.batch::<S>(tile, pixels, &own, turns, staging);
             }
         }
     }
 
-    /// Reads `count` of the pixels, starting at `begin`, the first of which is pixel `own` of the cube's, and then writes them. The
-    /// first `whole` are known to lie in the cube's part.
+    /// Reads the pixels of some turns, and then writes them.
     fn batch<S: Float>(
         &self,
         tile: &mut [Vector<S, N>],
-        image: u32,
         pixels: &Sequence<u32>,
-        own: u32,
-        channels: &Channels,
-        #[comptime] begin: usize,
-        #[comptime] count: usize,
-        #[comptime] whole: usize,
+        own: &Own,
+        #[comptime] turns: Turns,
         #[comptime] staging: Staging,
     ) {
         let size = N::value();
+        let (begin, count, whole) = comptime!((turns.begin, turns.count, turns.whole));
         let (pitch, step) = comptime!((staging.pitch() / size, staging.units / (staging.depth / size)));
         let all = comptime!((staging.width * staging.height) as u32);
-        let vector = channels.vector as usize;
+        let vector = own.vector as usize;
         let none = Vector::<f32, N>::new(0.0f32);
         let mut reads = Sequence::<Vector<E, N>>::new();
         #[unroll]
         for turn in 0..count {
             let pixel = *pixels.index(comptime!(begin + turn));
-            let inside = channels.exists && pixel != OUTSIDE;
+            let inside = own.exists && pixel != OUTSIDE;
             reads.push(self.map[select(inside, pixel, 0u32) as usize * self.vectors as usize + vector]);
         }
-        let to = own as usize * pitch + channels.column as usize;
+        let to = own.pixel as usize * pitch + own.column as usize;
         #[unroll]
         for turn in 0..count {
-            let inside = channels.exists && *pixels.index(comptime!(begin + turn)) != OUTSIDE;
+            let inside = own.exists && *pixels.index(comptime!(begin + turn)) != OUTSIDE;
             let read = Vector::<f32, N>::cast_from(*reads.index(turn));
             #[comptime]
             let value = match &self.norm {
-                ComptimeOption::Some(norm) => norm.of(image as usize, vector, self.vectors as usize).apply(read),
+                ComptimeOption::Some(norm) => norm.of(own.image as usize, vector, self.vectors as usize).apply(read),
                 ComptimeOption::None => read,
             };
             let value = Vector::<S, N>::cast_from(select(inside, value, none));
-            if comptime!(turn < whole) || own + comptime!((turn * step) as u32) < all {
+            if comptime!(turn < whole) || own.pixel + comptime!((turn * step) as u32) < all {
                 tile[to + comptime!(turn * step * pitch)] = value;
             }
         }

@@ -76,7 +76,10 @@ fn seen(place: &Place, [batch, height, width, channels]: [usize; 4], normed: boo
         let y = (value - mean[plane]) * inverse[plane] * scale[channel] + shift[channel];
         if y <= 0.0 { slope * y } else { y }
     };
-    let values = place.rounded(&raw.iter().enumerate().map(value).collect::<Vec<_>>());
+    let mut values: Vec<f32> = raw.iter().enumerate().map(value).collect();
+    if place.chip.unit.is_some() {
+        values = place.rounded(&values); // without matrix units, products are in float32
+    }
     let [mean, inverse] = [mean, inverse].map(|values| place.tensor(&values, [batch, channels]));
     let [scale, shift] = [scale, shift].map(|values| place.tensor(&values, [channels]));
     let normed = Normed { map, mean, inverse, scale, shift, slope };

@@ -19,6 +19,10 @@ use crate::precision::Precision;
 /// The memory that a backend's operations need besides their inputs and results.
 pub(crate) trait Costs: Sync {
     fn images(&self, precision: Precision, area: Area) -> Scratch;
+    /// Bytes of the copy of a convolution's weights, of this many values, that a pass keeps.
+    fn kept(&self, _precision: Precision, _values: usize) -> u64 {
+        0
+    }
     fn convolution(&self, precision: Precision, call: ConvolutionCall) -> Scratch;
     fn transposed(&self, precision: Precision, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch;
     fn loss(&self, loss: &Loss, classes: usize, area: Area) -> Scratch;
@@ -51,6 +55,9 @@ impl Backend for Counting {
     }
     fn values(&mut self, _: Map<()>) -> Tried<Vec<f32>> {
         Ok(Vec::new())
+    }
+    fn kept(&self, values: usize) -> u64 {
+        self.costs.kept(self.precision, values)
     }
     fn images(&mut self, _: Images<'_>, _: Area) -> Done {
         Ok(())

@@ -115,6 +115,7 @@ impl Rules for Convolution {
 impl<B: ConvolutionBackend> Differentiable<B> for Convolution {
     fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
         let area = inputs[0].map.area;
+        e.keep(self.weight, self.inputs * self.outputs * self.geometry.taps())?;
         let call = ConvolutionCall::Forward { shape: self.shape(area) };
         let cost = Cost { scratch: e.backend.convolve_scratch(call), work: self.work(self.inputs, area) };
         e.make(cost, self.output(&[inputs[0].map.shape()]), |b| b.convolve(self, inputs, area))

@@ -89,6 +89,7 @@ impl Rules for TransposedConvolution {
 impl<B: TransposedBackend> Differentiable<B> for TransposedConvolution {
     fn forward(&self, e: &mut Executor<B>, inputs: &[Input<'_, B>], _: Option<Map<B::Data>>) -> Made<B> {
         let input = inputs[0].map.shape();
+        e.keep(self.weight, 4 * self.inputs * self.outputs)?;
         let cost = self.cost(e.backend.upsample_scratch(TransposedCall::Forward, self, input.area), input.area);
         e.make(cost, self.output(&[input]), |b| b.upsample(self, inputs[0]))
     }

@@ -49,6 +49,12 @@ pub(crate) trait Backend: Sized {
     /// Logits or any other map as float32 in host memory.
     fn values(&mut self, map: Map<Self::Data>) -> Tried<Vec<f32>>;
 
+    /// Bytes of the copy of a convolution's weights, of this many values, that is made for their first use in a pass and kept until
+    /// the pass ends; 0 if none is.
+    fn kept(&self, _values: usize) -> u64 {
+        0
+    }
+
     fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Self::Data>;
 
     fn images_scratch(&self, area: Area) -> Scratch;

@@ -1,10 +1,12 @@
 //! Runs operations on a backend: charges each map and all scratch memory to the ledger before it is allocated, and adds up the
 //! work.
 
+use std::collections::BTreeMap;
+
 use pipeline_kernels::Area;
 
 use super::{Backend, Cost, Images, Made, Map, Shape, Work};
-use crate::memory::{Cause, Fault, Ledger, Tried};
+use crate::memory::{Cause, Charge, Fault, Ledger, Tried};
 use crate::precision::Precision;
 
 /// A backend and its ledger.
@@ -12,11 +14,13 @@ pub(crate) struct Executor<B> {
     pub backend: B,
     ledger: Ledger,
     work: Work,
+    /// What operations leave behind for the rest of the pass, by the trained tensor it belongs to.
+    kept: BTreeMap<usize, Charge>,
 }
 
 impl<B: Backend> Executor<B> {
     pub fn new(backend: B, ledger: Ledger) -> Self {
-        Self { backend, ledger, work: Work::default() }
+        Self { backend, ledger, work: Work::default(), kept: BTreeMap::new() }
     }
 
     /// The work done so far.
@@ -55,6 +59,15 @@ impl<B: Backend> Executor<B> {
         let charge = self.ledger.charge(cause, shape.values() * bytes)?;
         let data = self.perform(cost, operation)?;
         Ok(Map { data, channels: shape.channels, area: shape.area, charge })
+    }
+
+    /// Charges the copy of a trained tensor of this many values that the backend keeps for the rest of the pass, if it does.
+    pub fn keep(&mut self, slot: usize, values: usize) -> Tried<()> {
+        let bytes = self.backend.kept(values);
+        if bytes > 0 && !self.kept.contains_key(&slot) {
+            self.kept.insert(slot, self.ledger.charge(Cause::Weights, bytes)?);
+        }
+        Ok(())
     }
 
     /// Runs an operation that makes no map.

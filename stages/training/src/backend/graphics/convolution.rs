@@ -15,28 +15,23 @@ use crate::layer::{Convolution, ConvolutionBackend, ConvolutionCall};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
 
-impl Graphics<'_> {
-    /// A convolution's weights, in float32.
-    fn kernel(&self, layer: &Convolution) -> Tensor<4> {
-        let size = layer.geometry.size;
-        self.weight(layer.weight, [layer.outputs, layer.inputs, size, size])
-    }
+fn shape(layer: &Convolution) -> [usize; 4] {
+    let size = layer.geometry.size;
+    [layer.outputs, layer.inputs, size, size]
 }
 
 impl ConvolutionBackend for Graphics<'_> {
     fn convolve(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], _: Area) -> Tried<Tensor<4>> {
-        let (map, partial) = kernels::convolve(
-            &self.chip()?,
-            kernels::Convolution {
-                inputs: inputs.iter().map(|input| self.read(input)).collect(),
-                weight: self.kernel(layer),
-                geometry: layer.geometry,
-                bias: layer.bias.map(|bias| self.weight(bias, [layer.outputs])),
-                slope: slope(layer.activation),
-                // A convolution without a bias is read through a norm.
-                sums: layer.bias.is_none() && layer.activation == Activation::Identity,
-            },
-        )?;
+        let convolution = kernels::Convolution {
+            inputs: inputs.iter().map(|input| self.read(input)).collect(),
+            weight: self.kernel(layer.weight, shape(layer)),
+            geometry: layer.geometry,
+            bias: layer.bias.map(|bias| self.weight(bias, [layer.outputs])),
+            slope: slope(layer.activation),
+            // A convolution without a bias is read through a norm.
+            sums: layer.bias.is_none() && layer.activation == Activation::Identity,
+        };
+        let (map, partial) = kernels::convolve(&self.chip()?, &mut self.packs, convolution)?;
         self.partial = partial.map(|partial| Ok::<_, StageError>((kernels::memory(&map)?, partial))).transpose()?;
         Ok(map)
     }
@@ -44,7 +39,7 @@ impl ConvolutionBackend for Graphics<'_> {
     fn convolve_weight(&mut self, layer: &Convolution, inputs: &[Input<'_, Self>], upstream: &Map<Tensor<4>>) -> Tried<()> {
         let upstream = upstream.data.clone();
         if let Some(bias) = layer.bias {
-            self.gather(bias, kernels::bias(upstream.clone())?)?;
+            kernels::bias(upstream.clone(), self.sum(bias)?)?;
         }
         let inputs = inputs.iter().map(|input| self.read(input)).collect();
         let sum = self.sum(layer.weight)?;
@@ -58,8 +53,9 @@ impl ConvolutionBackend for Graphics<'_> {
         wanted: Range<usize>,
         area: Area,
     ) -> Tried<Tensor<4>> {
-        let (upstream, weight) = (upstream.data.clone(), self.kernel(layer));
-        Ok(kernels::convolve_input(&self.chip()?, upstream, weight, layer.geometry, wanted, area)?)
+        let (upstream, weight) = (upstream.data.clone(), self.kernel(layer.weight, shape(layer)));
+        let (chip, wanted) = (self.chip()?, kernels::Wanted { channels: wanted, area });
+        Ok(kernels::convolve_input(&chip, &mut self.packs, upstream, weight, layer.geometry, wanted)?)
     }
 
     fn convolve_scratch(&self, call: ConvolutionCall) -> Scratch {

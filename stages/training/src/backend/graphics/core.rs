@@ -7,7 +7,7 @@ use pipeline_kernels::Area;
 use super::bytes;
 use super::costs::GraphicsCosts;
 use super::failure::{failure, guarded};
-use super::kernels::{self, Chip, Memory, Partial, Read};
+use super::kernels::{self, Chip, Memory, Packs, Partial, Read, Weight};
 use super::statistics::Statistics;
 use crate::backend::counting::Costs as _;
 use crate::backend::cpu::{fit, planes, squares};
@@ -28,6 +28,8 @@ pub(crate) struct Graphics<'a> {
     pub(super) precision: Precision,
     /// The partial statistics of the map that the last convolution made, and the memory that holds that map.
     pub(super) partial: Option<(Memory, Partial)>,
+    /// Copies of weights as the convolutions read them.
+    pub(super) packs: Packs,
     ledger: Ledger,
 }
 
@@ -37,7 +39,15 @@ pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Out
     guarded(&ledger.clone(), || {
         // Sums are changed in place: if somebody else holds them, in a copy.
         *gradients = Flat::of(std::mem::take(gradients)).owned().tensors();
-        let backend = Graphics { state, gradients, losses: Vec::new(), precision, partial: None, ledger: ledger.clone() };
+        let backend = Graphics {
+            state,
+            gradients,
+            losses: Vec::new(),
+            precision,
+            partial: None,
+            packs: Packs::default(),
+            ledger: ledger.clone(),
+        };
         let mut e = Executor::new(backend, ledger);
         let output = work.run(&mut e)?;
         Ok((output, e.backend.losses))
@@ -60,6 +70,11 @@ impl Graphics<'_> {
     /// A trained tensor, in float32.
     pub(super) fn weight<const D: usize>(&self, slot: usize, shape: [usize; D]) -> Tensor<D> {
         self.state.trained[slot].clone().reshape(shape)
+    }
+
+    /// The weights of a convolution, in float32.
+    pub(super) fn kernel(&self, slot: usize, shape: [usize; 4]) -> Weight {
+        Weight { slot, values: self.weight(slot, shape) }
     }
 
     /// Adds to the window's sum of a trained tensor, in float32.
@@ -122,12 +137,16 @@ impl Backend for Graphics<'_> {
         self.download(map.data)
     }
 
+    fn kept(&self, values: usize) -> u64 {
+        GraphicsCosts.kept(self.precision, values)
+    }
+
     fn images(&mut self, images: Images<'_>, area: Area) -> Tried<Tensor<4>> {
         let Area { batch, height, width } = area;
         match images {
             Images::Pixels(pixels, normalization) => {
                 fit(pixels.len(), area)?;
-                Ok(bytes::images(pixels, normalization, area, self.precision, &self.device()))
+                Ok(bytes::images(pixels, normalization, area, self.precision, &self.device())?)
             }
             Images::Planes(_) => {
                 let planes = planes(images, area)?;

@@ -26,9 +26,9 @@ impl HeadBackend for Graphics<'_> {
 
     fn head_weight(&mut self, layer: &Head, input: Input<'_, Self>, upstream: &Map<Tensor<4>>) -> Tried<()> {
         let upstream = upstream.data.clone();
-        self.gather(layer.bias, kernels::head_bias(upstream.clone())?)?;
+        kernels::head_bias(upstream.clone(), self.sum(layer.bias)?)?;
         match self.read(&input) {
-            Read::Normed(normed) => self.gather(layer.weight, kernels::head_weight(normed, upstream)?),
+            Read::Normed(normed) => Ok(kernels::head_weight(normed, upstream, self.sum(layer.weight)?)?),
             // Uses the kernel that sums pixels in pieces: a product over a million pixels would lose digits.
             Read::Plain(map) => {
                 let gradient = kernels::products(wide(map), rows(upstream))?;

@@ -108,7 +108,7 @@ impl Graphics<'_> {
     /// The loss of each sample and the gradient of the logits `[batch, 1, height, width]`, for one class.
     fn binary(&self, loss: &Loss, logits: Tensor<4>, labels: &[u8], scale: f32) -> Tried<(Tensor<1>, Tensor<4>)> {
         let [batch, _, height, width] = logits.dims();
-        let y = bytes::masks(labels, &self.device()).reshape([batch, height * width]);
+        let y = bytes::masks(labels, &self.device())?.reshape([batch, height * width]);
         let z = logits.reshape([batch, height * width]);
         let plain = |term: Term| matches!(term, Term::Bce { pos_weight: 1.0 } | Term::Dice);
         if loss.terms.iter().all(|weighted| plain(weighted.term) && weighted.weight == 1.0) {
@@ -152,7 +152,7 @@ impl Graphics<'_> {
     fn classes(&self, loss: &Loss, logits: Tensor<4>, labels: &[u8], scale: f32) -> Tried<(Tensor<1>, Tensor<4>)> {
         let [batch, classes, height, width] = logits.dims();
         let side = [height, width];
-        let label = bytes::unpack(labels, &self.device()).reshape([batch, 1, height * width]);
+        let label = kernels::integers(labels, &logits)?.reshape([batch, 1, height * width]);
         let numbers = Tensor::<1, Int>::arange(0..classes as i64, &self.device()).reshape([1, classes, 1]);
         let is = |mask: Tensor<3, burn::tensor::Bool>| mask.float();
         let known = is(label.clone().not_equal_elem(i32::from(IGNORED)));

@@ -11,17 +11,15 @@ use crate::layer::{TransposedBackend, TransposedCall, TransposedConvolution};
 use crate::memory::Tried;
 use crate::pass::{Input, Map, Scratch};
 
-impl Graphics<'_> {
-    /// A transposed convolution's weights, in float32.
-    fn windows(&self, layer: &TransposedConvolution) -> Tensor<4> {
-        self.weight(layer.weight, [layer.inputs, layer.outputs, 2, 2])
-    }
+fn shape(layer: &TransposedConvolution) -> [usize; 4] {
+    [layer.inputs, layer.outputs, 2, 2]
 }
 
 impl TransposedBackend for Graphics<'_> {
     fn upsample(&mut self, layer: &TransposedConvolution, input: Input<'_, Self>) -> Tried<Tensor<4>> {
         let bias = layer.bias.map(|bias| self.weight(bias, [layer.outputs]));
-        Ok(kernels::upsample(&self.chip()?, self.read(&input), self.windows(layer), bias)?)
+        let (input, weight) = (self.read(&input), self.kernel(layer.weight, shape(layer)));
+        Ok(kernels::upsample(&self.chip()?, &mut self.packs, input, weight, bias)?)
     }
 
     fn upsample_weight(
@@ -32,14 +30,15 @@ impl TransposedBackend for Graphics<'_> {
     ) -> Tried<()> {
         let upstream = upstream.data.clone();
         if let Some(bias) = layer.bias {
-            self.gather(bias, kernels::bias(upstream.clone())?)?;
+            kernels::bias(upstream.clone(), self.sum(bias)?)?;
         }
         let sum = self.sum(layer.weight)?;
         Ok(kernels::upsample_weight(&self.chip()?, self.read(&input), upstream, sum)?)
     }
 
     fn upsample_input(&mut self, layer: &TransposedConvolution, upstream: &Map<Tensor<4>>) -> Tried<Tensor<4>> {
-        Ok(kernels::upsample_input(&self.chip()?, upstream.data.clone(), self.windows(layer))?)
+        let weight = self.kernel(layer.weight, shape(layer));
+        Ok(kernels::upsample_input(&self.chip()?, &mut self.packs, upstream.data.clone(), weight)?)
     }
 
     fn upsample_scratch(&self, call: TransposedCall, layer: &TransposedConvolution, area: Area) -> Scratch {

@@ -4,8 +4,8 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use pipeline_contract::Result;
 
-use super::channels::{Pieces, column_sum, fold};
-use super::nhwc::{Nhwc, Values, addresses, float32, stored, tensor};
+use super::channels::{Pieces, column_sum, fold_into};
+use super::nhwc::{Nhwc, Values, addresses, float32, primitive, stored};
 
 /// The sums of a map over a piece of an image.
 #[cube(launch, address_type = "dynamic")]
@@ -31,8 +31,8 @@ fn sum_kernel<E: Float, N: Size>(
     }
 }
 
-/// The gradient of a bias: the sums `[outputs]` of a map `[batch, outputs, height, width]` over all its pixels.
-pub(in super::super) fn bias(upstream: Values<4>) -> Result<Values<1>> {
+/// Adds the gradient of a bias, the sums of a map `[batch, outputs, height, width]` over all its pixels, to its sum `[outputs]`.
+pub(in super::super) fn bias(upstream: Values<4>, sum: Values<1>) -> Result<()> {
     let map = Nhwc::of(upstream)?;
     let vector_size = map.vector_size(&[]);
     let pieces = Pieces::of(&map, vector_size);
@@ -49,5 +49,6 @@ pub(in super::super) fn bias(upstream: Values<4>) -> Result<Values<1>> {
         pieces.arg(),
         stored(&map.tensor),
     );
-    Ok(tensor::<2>(fold(sums, [1, map.batch * pieces.pieces, map.channels])).reshape([map.channels]))
+    fold_into(&primitive(sum)?, sums, [1, map.batch * pieces.pieces, map.channels]);
+    Ok(())
 }

@@ -127,9 +127,9 @@ const FOLD_WIDTH: usize = 32;
 /// Rows per cube, for cubes that sum pieces.
 const FOLD_HEIGHT: usize = 8;
 
-/// From `[outer, pieces, inner]` to `[outer, inner]`.
+/// From `[outer, pieces, inner]` to `[outer, inner]`; either what was there before is replaced, or it is added to.
 #[cube(launch, address_type = "dynamic")]
-fn fold_kernel(parts: &Tensor<f32>, sums: &mut Tensor<f32>, pieces: usize, inner: usize) {
+fn fold_kernel(parts: &Tensor<f32>, sums: &mut Tensor<f32>, pieces: usize, inner: usize, #[comptime] adds: bool) {
     let row = UNIT_POS_Y as usize;
     let at = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize * FOLD_WIDTH + UNIT_POS_X as usize;
     let outer = CUBE_POS_Z as usize;
@@ -143,13 +143,27 @@ fn fold_kernel(parts: &Tensor<f32>, sums: &mut Tensor<f32>, pieces: usize, inner
     }
     let all = column_sum::<Const<1>>(sum, FOLD_WIDTH, FOLD_HEIGHT);
     if row == 0 && at < inner {
-        sums[outer * inner + at] = all.extract(0usize);
+        let mut sum = all.extract(0usize);
+        if adds {
+            sum += sums[outer * inner + at];
+        }
+        sums[outer * inner + at] = sum;
     }
 }
 
 /// Sums the pieces of `[outer, pieces, inner]` in float32.
 pub(super) fn fold(parts: CubeTensor, [outer, pieces, inner]: [usize; 3]) -> CubeTensor {
     let sums = float32(&parts, [outer, inner]);
+    launch(parts, &sums, [outer, pieces, inner], false);
+    sums
+}
+
+/// Adds the sums of the pieces of `[outer, pieces, inner]` to `sum`, in place, whoever else holds its memory.
+pub(super) fn fold_into(sum: &CubeTensor, parts: CubeTensor, dims: [usize; 3]) {
+    launch(parts, sum, dims, true);
+}
+
+fn launch(parts: CubeTensor, sums: &CubeTensor, [outer, pieces, inner]: [usize; 3], adds: bool) {
     // No graphics interface guarantees more than 65,535 cubes in one direction.
     let blocks = inner.div_ceil(FOLD_WIDTH).max(1);
     let across = blocks.min(1 << 15);
@@ -157,11 +171,11 @@ pub(super) fn fold(parts: CubeTensor, [outer, pieces, inner]: [usize; 3]) -> Cub
         &sums.client,
         CubeCount::Static(across as u32, blocks.div_ceil(across) as u32, outer as u32),
         CubeDim::new_2d(FOLD_WIDTH as u32, FOLD_HEIGHT as u32),
-        addresses(&[&parts]),
+        addresses(&[&parts, sums]),
         parts.into_tensor_arg(),
         sums.clone().into_tensor_arg(),
         pieces,
         inner,
+        adds,
     );
-    sums
 }

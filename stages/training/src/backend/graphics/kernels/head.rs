@@ -6,8 +6,8 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::std::FastDivmod;
 use pipeline_contract::Result;
 
-use super::channels::{Pieces, column_sum, fold};
-use super::nhwc::{Nhwc, Values, addresses, dense, float32, spread, stored, tensor};
+use super::channels::{Pieces, column_sum, fold, fold_into};
+use super::nhwc::{Nhwc, Values, addresses, dense, float32, primitive, spread, stored, tensor};
 use super::normed::{Norm, Normed, NormedMap};
 use super::units::{MapUnits, map_units};
 
@@ -101,7 +101,8 @@ fn weight_kernel<E: Float, N: Size>(
     }
     let sum = column_sum::<N>(sum, comptime!(pieces.width), comptime!(pieces.height));
     if pieces.writes(&share) {
-        sums[pieces.place(&share)] = sum;
+        let piece = share.image * pieces.pieces + CUBE_POS_Y as usize;
+        sums[(piece * outputs + output) * pieces.vectors + share.vector] = sum;
     }
 }
 
@@ -155,15 +156,15 @@ pub(in super::super) fn head_input(weight: Values<2>, upstream: Values<4>, dtype
     Ok(gradient.map())
 }
 
-/// The gradient of the weights, `[outputs, channels]`.
-pub(in super::super) fn head_weight(normed: Normed, upstream: Values<4>) -> Result<Values<2>> {
+/// Adds the gradient of the weights to its sum `[outputs, channels]`.
+pub(in super::super) fn head_weight(normed: Normed, upstream: Values<4>, sum: Values<1>) -> Result<()> {
     let [_, outputs, ..] = upstream.dims();
     let NormedMap { map, norm } = NormedMap::of(normed)?;
     let upstream = dense(upstream)?;
     let vector_size = map.vector_size(&[]);
     let pieces = Pieces::of(&map, vector_size);
-    let rows = (0..outputs).map(|output| {
-        let sums = float32(&map.tensor, [map.batch * pieces.pieces, map.channels]);
+    let sums = float32(&map.tensor, [map.batch * pieces.pieces, outputs, map.channels]);
+    for output in 0..outputs {
         let (count, dim) = pieces.launch(map.batch);
         weight_kernel::launch(
             &map.tensor.client,
@@ -180,17 +181,22 @@ pub(in super::super) fn head_weight(normed: Normed, upstream: Values<4>) -> Resu
             outputs,
             stored(&map.tensor),
         );
-        tensor::<2>(fold(sums, [1, map.batch * pieces.pieces, map.channels]))
-    });
-    Ok(Values::cat(rows.collect(), 0))
+    }
+    fold_into(&primitive(sum)?, sums, [1, map.batch * pieces.pieces, outputs * map.channels]);
+    Ok(())
 }
 
-/// The gradient of the bias, `[outputs]`: the sums of a gradient `[batch, outputs, height, width]`.
-pub(in super::super) fn head_bias(upstream: Values<4>) -> Result<Values<1>> {
+/// Adds the gradient of the bias, the sums of a gradient `[batch, outputs, height, width]`, to its sum `[outputs]`.
+pub(in super::super) fn head_bias(upstream: Values<4>, sum: Values<1>) -> Result<()> {
     let [batch, outputs, height, width] = upstream.dims();
     let upstream = dense(upstream)?;
-    // Sums each row of pixels first, then the rows, then the samples.
+    // Sums each row of pixels first, then the rows and the samples.
     let rows = fold(upstream, [batch * outputs, height, width]);
-    let planes = fold(rows, [batch * outputs, width, 1]);
-    Ok(tensor::<2>(fold(planes, [1, batch, outputs])).reshape([outputs]))
+    let sum = primitive(sum)?;
+    if batch == 1 {
+        fold_into(&sum, rows, [outputs, width, 1]);
+    } else {
+        fold_into(&sum, fold(rows, [batch * outputs, width, 1]), [1, batch, outputs]);
+    }
+    Ok(())
 }

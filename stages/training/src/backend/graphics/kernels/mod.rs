@@ -7,6 +7,7 @@
 mod accumulate;
 mod activation;
 mod bias;
+mod bytes;
 mod channels;
 mod convolution;
 mod head;
@@ -28,8 +29,10 @@ mod units;
 pub(super) use accumulate::accumulate;
 pub(super) use activation::activate;
 pub(super) use bias::bias;
+pub(super) use bytes::{integers, lookup};
 pub(super) use convolution::{
-    Chip, Convolution, chip, convolve, convolve_input, convolve_weight, upsample, upsample_input, upsample_weight,
+    Chip, Convolution, Packs, Wanted, Weight, chip, convolve, convolve_input, convolve_weight, upsample, upsample_input,
+    upsample_weight,
 };
 pub(super) use head::{head, head_bias, head_input, head_weight};
 pub(super) use loss::loss;

@@ -2,7 +2,7 @@
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{DType, Float, Shape, Tensor};
 use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::prelude::{AddressType, CubeCount, CubeDim, ElemType};
 use burn_cubecl::kernel::into_contiguous;
@@ -11,7 +11,7 @@ use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
 
 /// One of burn's tensors, for files whose `Tensor` is the kernels' type.
-pub(super) type Values<const D: usize> = Tensor<D>;
+pub(super) type Values<const D: usize, K = Float> = Tensor<D, K>;
 
 /// A contiguous map `[batch, height, width, channels]`.
 #[derive(Clone)]

@@ -29,9 +29,10 @@ use crate::precision::Precision;
 pub(in super::super) use choice::Chip;
 use choice::{Extent, tile, weight_form};
 use form::Form;
-use lanes::{After, Wanted};
+use lanes::After;
 use launch::{Call, weight_sums};
-use pack::{pack, unpack};
+use pack::unpack;
+pub(in super::super) use pack::{Packs, Weight};
 
 /// A tensor's device, with its matrix units for this precision if it has any.
 pub(in super::super) fn chip(tensor: &Values<1>, precision: Precision) -> Result<Chip> {
@@ -47,8 +48,7 @@ pub(in super::super) fn chip(tensor: &Values<1>, precision: Precision) -> Result
 /// A convolution to compute.
 pub(in super::super) struct Convolution {
     pub inputs: Vec<Read>,
-    /// `[outputs, inputs, size, size]` in float32.
-    pub weight: Values<4>,
+    pub weight: Weight,
     pub geometry: Geometry,
     /// One per output channel.
     pub bias: Option<Values<1>>,
@@ -59,42 +59,53 @@ pub(in super::super) struct Convolution {
 }
 
 /// A convolution with its bias and activation, and the partial statistics of its output.
-pub(in super::super) fn convolve(chip: &Chip, convolution: Convolution) -> Result<(Values<4>, Option<Partial>)> {
+pub(in super::super) fn convolve(
+    chip: &Chip,
+    packs: &mut Packs,
+    convolution: Convolution,
+) -> Result<(Values<4>, Option<Partial>)> {
     let Convolution { inputs, weight, geometry, bias, slope, sums } = convolution;
     let operands = inputs.into_iter().map(Operand::of).collect::<Result<Vec<_>>>()?;
     let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
-    let [outputs, inputs, ..] = weight.dims();
-    let (weight, bias) = (dense(weight)?, bias.map(dense).transpose()?);
+    let [outputs, inputs, ..] = weight.values.dims();
+    let bias = bias.map(dense).transpose()?;
     let Some(unit) = chip.unit else {
-        let (map, sums) = lanes::convolve(chip, &operands, &weight, geometry, After { bias, slope, sums })?;
+        let (map, sums) = lanes::convolve(chip, packs, &operands, weight, geometry, After { bias, slope, sums })?;
         return Ok((map.map(), sums));
     };
     let [height, width] = [first.height / geometry.stride, first.width / geometry.stride];
     let extent = Extent { batch: first.batch, height, width, inputs, outputs };
     let form = Form::new(unit, tile(chip, unit, geometry, false, extent), chip.plane, geometry);
-    let packed = pack(&weight, first.tensor.dtype, unit.depth);
+    let packed = packs.pack(weight, first.tensor.dtype, unit.depth)?;
     let call = Call { operands: &operands, packed, form, multiplied: chip.multiplied, before: 0, bias, slope, sums };
     let (map, sums) = call.run([height, width], outputs)?;
     Ok((map.map(), sums))
 }
 
-/// The gradient of `wanted` of the input channels of a convolution, for an input of this area.
+/// The part of an input gradient that is computed.
+pub(in super::super) struct Wanted {
+    pub channels: Range<usize>,
+    /// The input's.
+    pub area: Area,
+}
+
+/// The gradient of some of the input channels of a convolution.
 pub(in super::super) fn convolve_input(
     chip: &Chip,
+    packs: &mut Packs,
     upstream: Values<4>,
-    weight: Values<4>,
+    weight: Weight,
     geometry: Geometry,
-    wanted: Range<usize>,
-    Area { height, width, .. }: Area,
+    wanted: Wanted,
 ) -> Result<Values<4>> {
-    let (upstream, weight) = (Nhwc::of(upstream)?, dense(weight)?);
+    let upstream = Nhwc::of(upstream)?;
     let (Some(unit), 1) = (chip.unit, geometry.stride) else {
-        let wanted = Wanted { size: [height, width], before: wanted.start, channels: wanted.len() };
-        return Ok(lanes::convolve_input(chip, &Operand::Plain(upstream), &weight, geometry, wanted, None)?.map());
+        return Ok(lanes::convolve_input(chip, packs, &Operand::Plain(upstream), weight, geometry, wanted, None)?.map());
     };
+    let Wanted { channels: wanted, area: Area { height, width, .. } } = wanted;
     let extent = Extent { batch: upstream.batch, height, width, inputs: upstream.channels, outputs: wanted.len() };
     let form = Form { transposed: true, ..Form::new(unit, tile(chip, unit, geometry, true, extent), chip.plane, geometry) };
-    let packed = pack(&weight, upstream.tensor.dtype, unit.depth);
+    let packed = packs.pack(weight, upstream.tensor.dtype, unit.depth)?;
     let before = wanted.start;
     let call = Call {
         operands: &[Operand::Plain(upstream)],
@@ -139,18 +150,24 @@ pub(in super::super) fn convolve_weight(
 }
 
 /// A 2x2 transposed convolution with stride 2: from an input and weights `[inputs, outputs, 2, 2]` to a map of twice its size.
-pub(in super::super) fn upsample(chip: &Chip, input: Read, weight: Values<4>, bias: Option<Values<1>>) -> Result<Values<4>> {
+pub(in super::super) fn upsample(
+    chip: &Chip,
+    packs: &mut Packs,
+    input: Read,
+    weight: Weight,
+    bias: Option<Values<1>>,
+) -> Result<Values<4>> {
     let operand = Operand::of(input)?;
     let [batch, height, width, inputs] = operand.map().dims();
-    let [_, outputs, ..] = weight.dims();
-    let (weight, bias) = (dense(weight)?, bias.map(dense).transpose()?);
+    let [_, outputs, ..] = weight.values.dims();
+    let bias = bias.map(dense).transpose()?;
     let Some(unit) = chip.unit else {
-        let wanted = Wanted { size: [2 * height, 2 * width], before: 0, channels: outputs };
-        return Ok(lanes::convolve_input(chip, &operand, &weight, Geometry::TWO_STRIDE_2, wanted, bias)?.map());
+        let wanted = Wanted { channels: 0..outputs, area: Area { batch, height: 2 * height, width: 2 * width } };
+        return Ok(lanes::convolve_input(chip, packs, &operand, weight, Geometry::TWO_STRIDE_2, wanted, bias)?.map());
     };
     let extent = Extent { batch, height, width, inputs, outputs: 4 * outputs };
     let form = Form::scattered(unit, tile(chip, unit, Geometry::ONE, true, extent), chip.plane);
-    let packed = pack(&weight, operand.map().tensor.dtype, unit.depth);
+    let packed = packs.pack(weight, operand.map().tensor.dtype, unit.depth)?;
     let call =
         Call { operands: &[operand], packed, form, multiplied: chip.multiplied, before: 0, bias, slope: None, sums: false };
     let (map, _) = call.run([height, width], outputs)?;
@@ -158,11 +175,16 @@ pub(in super::super) fn upsample(chip: &Chip, input: Read, weight: Values<4>, bi
 }
 
 /// The gradient of the input of a 2x2 transposed convolution with stride 2: a convolution of the upstream gradient.
-pub(in super::super) fn upsample_input(chip: &Chip, upstream: Values<4>, weight: Values<4>) -> Result<Values<4>> {
+pub(in super::super) fn upsample_input(
+    chip: &Chip,
+    packs: &mut Packs,
+    upstream: Values<4>,
+    weight: Weight,
+) -> Result<Values<4>> {
     let geometry = Geometry::TWO_STRIDE_2;
     let convolution =
         Convolution { inputs: vec![Read::Plain(upstream)], weight, geometry, bias: None, slope: None, sums: false };
-    Ok(convolve(chip, convolution)?.0)
+    Ok(convolve(chip, packs, convolution)?.0)
 }
 
 /// Adds the gradient of the weights of a 2x2 transposed convolution with stride 2 to its sum `[inputs, outputs, 2, 2]`: that of the

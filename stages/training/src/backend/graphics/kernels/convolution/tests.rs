@@ -7,7 +7,10 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pipeline_kernels::{Area, Geometry};
 
 use super::super::normed::{Normed, Read};
-use super::{Chip, Convolution, chip, convolve, convolve_input, convolve_weight, upsample, upsample_input, upsample_weight};
+use super::{
+    Chip, Convolution, Packs, Wanted, Weight, chip, convolve, convolve_input, convolve_weight, upsample, upsample_input,
+    upsample_weight,
+};
 use crate::precision::Precision;
 
 /// Values between -1 and 1.
@@ -159,11 +162,14 @@ fn compare(place: &Place, precision: Precision, size: [usize; 3], parts: &[(usiz
     }
     let [rounding, sums] = bounds(precision);
     let kernel = place.tensor(&weight, [outputs, channels, geometry.size, geometry.size]);
+    let mut packs = Packs::default();
+    let weights = || Weight { slot: 0, values: kernel.clone() };
     let (made, partial) = convolve(
         &place.chip,
+        &mut packs,
         Convolution {
             inputs: inputs.iter().map(|input| (input.read)()).collect(),
-            weight: kernel.clone(),
+            weight: weights(),
             geometry,
             bias: Some(place.tensor(&bias, [outputs])),
             slope: Some(0.2),
@@ -199,7 +205,14 @@ fn compare(place: &Place, precision: Precision, size: [usize; 3], parts: &[(usiz
     let mut before = 0;
     for (own, _) in parts {
         let area = Area { batch, height, width };
-        let made = convolve_input(&place.chip, there.clone(), kernel.clone(), geometry, before..before + own, area);
+        let made = convolve_input(
+            &place.chip,
+            &mut packs,
+            there.clone(),
+            weights(),
+            geometry,
+            Wanted { channels: before..before + own, area },
+        );
         let want = (0..batch * height * width).flat_map(|pixel| &input_gradient[pixel * channels + before..][..*own]);
         close(&format!("{what}: input {before}"), &pixels(made.expect("a map")), &want.copied().collect::<Vec<_>>(), rounding);
         before += own;
@@ -237,10 +250,13 @@ fn compare_upsampling(
     });
     let [rounding, sums] = bounds(precision);
     let kernel = place.tensor(&weight, [channels, outputs, 2, 2]);
-    let made = upsample(&place.chip, (input.read)(), kernel.clone(), Some(place.tensor(&bias, [outputs]))).expect("a map");
+    let mut packs = Packs::default();
+    let weights = || Weight { slot: 0, values: kernel.clone() };
+    let bias = Some(place.tensor(&bias, [outputs]));
+    let made = upsample(&place.chip, &mut packs, (input.read)(), weights(), bias).expect("a map");
     close(&format!("{what}: map"), &pixels(made), &out, rounding);
     let there = place.map(&upstream, [batch, 2 * height, 2 * width, outputs]);
-    let made = upsample_input(&place.chip, there.clone(), kernel).expect("a map");
+    let made = upsample_input(&place.chip, &mut packs, there.clone(), weights()).expect("a map");
     close(&format!("{what}: input"), &pixels(made), &input_gradient, rounding);
     let sum = place.tensor(&vec![1.0; weight.len()], [weight.len()]);
     upsample_weight(&place.chip, (input.read)(), there, sum.clone()).expect("a gradient");

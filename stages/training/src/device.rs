@@ -15,6 +15,8 @@ mod platform;
 #[cfg(feature = "graphics")]
 mod quiet;
 
+#[cfg(feature = "graphics")]
+pub(crate) use graphics::{is_dry_run, tiles};
 pub(crate) use lost::failed;
 pub use nvml::{Card, card_memory};
 use opened::is_cpu;

@@ -1,5 +1,7 @@
 //! A graphics device's arithmetic over a network's tensors, on which every layer's file here builds.
 
+use std::cell::OnceCell;
+
 use burn::tensor::{Device, Tensor};
 use pipeline_contract::StageError;
 use pipeline_kernels::Area;
@@ -30,6 +32,7 @@ pub(crate) struct Graphics<'a> {
     pub(super) partial: Option<(Memory, Partial)>,
     /// Copies of weights as the convolutions read them.
     pub(super) packs: Packs,
+    chip: OnceCell<Chip>,
     ledger: Ledger,
 }
 
@@ -46,6 +49,7 @@ pub(in crate::backend) fn run<W: Work>(site: Site<'_>, work: W) -> Tried<(W::Out
             precision,
             partial: None,
             packs: Packs::default(),
+            chip: OnceCell::new(),
             ledger: ledger.clone(),
         };
         let mut e = Executor::new(backend, ledger);
@@ -91,7 +95,11 @@ impl Graphics<'_> {
     /// The device, with its matrix units for the pass's precision if it has any.
     pub(super) fn chip(&self) -> Tried<Chip> {
         let missing = || StageError::new("a network without trained tensors");
-        Ok(kernels::chip(self.state.trained.first().ok_or_else(missing)?, self.precision)?)
+        if let Some(chip) = self.chip.get() {
+            return Ok(chip.clone());
+        }
+        let chip = kernels::chip(self.state.trained.first().ok_or_else(missing)?, self.precision)?;
+        Ok(self.chip.get_or_init(|| chip).clone())
     }
 
     /// A map as the kernels read it.

@@ -1,14 +1,17 @@
 //! Which tiles a convolution is computed in on a device.
 
+use std::sync::Arc;
+
 use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
 use pipeline_kernels::Geometry;
 
 use super::super::super::costs::SUMS;
 use super::form::{Form, Tile, Unit, WeightForm};
+use super::tuned::Tuned;
 
 /// What a choice depends on besides the convolution.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in super::super::super) struct Chip {
     /// The device's matrix units for the precision, if it has any.
     pub(super) unit: Option<Unit>,
@@ -24,11 +27,15 @@ pub(in super::super::super) struct Chip {
     vector: usize,
     /// The type that is multiplied: float32 without matrix units.
     pub(super) multiplied: ElemType,
+    pub(super) tuned: Arc<Tuned>,
+    /// The only tile that is taken.
+    #[cfg(test)]
+    pub(super) only: Option<Tile>,
 }
 
 impl Chip {
     /// The device, with its matrix units that multiply `products` and sum them in float32. Without `products`, none are used.
-    pub fn of(client: &Client, products: Option<FloatKind>) -> Self {
+    pub(super) fn of(client: &Client, products: Option<FloatKind>, tuned: Arc<Tuned>) -> Self {
         let properties = client.properties();
         let wide = ElemType::Float(FloatKind::F32);
         let multiplied = products.map_or(wide, ElemType::Float);
@@ -49,6 +56,9 @@ impl Chip {
             units: hardware.max_units_per_cube as usize,
             processors: hardware.num_streaming_multiprocessors.unwrap_or(64) as usize,
             vector: client.io_optimized_vector_sizes(multiplied.size()).max().unwrap_or(1),
+            tuned,
+            #[cfg(test)]
+            only: None,
         }
     }
 }
@@ -90,14 +100,23 @@ fn preferred(chip: &Chip, unit: Unit, transposed: bool, extent: Extent) -> Vec<T
     first.into_iter().chain(small).collect()
 }
 
-/// The tile that a convolution is computed in: the first of the preferred ones that the device can run.
-pub(super) fn tile(chip: &Chip, unit: Unit, geometry: Geometry, transposed: bool, extent: Extent) -> Tile {
-    let tiles = preferred(chip, unit, transposed, extent);
-    let runs = |tile: &&Tile| {
-        let form = Form { transposed, ..Form::new(unit, **tile, chip.plane, geometry) };
-        form.shared(chip.vector) <= chip.shared && form.units() <= chip.units
+/// The tiles that a convolution may be computed in on this device, the most promising first; at least one.
+pub(super) fn tiles(chip: &Chip, unit: Unit, geometry: Geometry, transposed: bool, extent: Extent) -> Vec<Tile> {
+    let runs = |tile: &Tile| {
+        let form = Form { transposed, ..Form::new(unit, *tile, chip.plane, geometry) };
+        // A pixel's channels are loaded at once, one by one if they are an odd number.
+        form.shared(chip.vector) <= chip.shared && (form.depth()..=chip.units).contains(&form.units())
     };
-    *tiles.iter().find(runs).unwrap_or(&shape(1, 1, 1, 1))
+    let mut tiles = preferred(chip, unit, transposed, extent);
+    #[cfg(test)]
+    if let Some(only) = chip.only {
+        tiles = vec![only];
+    }
+    tiles.retain(runs);
+    if tiles.is_empty() {
+        tiles.push(shape(1, 1, 1, 1));
+    }
+    tiles
 }
 
 /// How the weight gradient for an input with `extent.inputs` channels is divided, and among how many cubes its pixels are. The

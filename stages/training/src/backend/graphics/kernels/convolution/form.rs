@@ -1,6 +1,7 @@
 //! How a convolution is divided among cubes, planes and matrix units.
 
 use pipeline_kernels::Geometry;
+use serde::{Deserialize, Serialize};
 
 /// The shape of a matrix unit's product: `[rows, depth] x [depth, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,7 +40,7 @@ impl Staging {
 
 /// What one cube computes of a convolution's output: `Unit::rows` pixels of some image rows, by some channels. A fragment's rows
 /// are neighbouring pixels of one image row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(in super::super) struct Tile {
     /// Image rows per plane.
     pub rows: usize,

@@ -1,5 +1,6 @@
 //! Launches of the kernels.
 
+use burn_cubecl::cubecl::future::block_on;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 use pipeline_contract::{Result, StageError};
@@ -7,11 +8,13 @@ use pipeline_contract::{Result, StageError};
 use super::super::nhwc::{Nhwc, addresses, float32, stored};
 use super::super::normed::Operand;
 use super::super::partial::Partial;
-use super::form::{Form, WeightForm};
+use super::choice::Chip;
+use super::form::{Form, Tile, WeightForm};
 use super::forward::{WeightsLaunch, convolve_kernel};
 use super::gradient::{TilesLaunch, convolve_weight_kernel};
 use super::output::{OutputLaunch, SumsLaunch};
 use super::source::{Source, SourceLaunch};
+use crate::device;
 
 /// Neighbouring channels that a unit handles at once, for maps with these numbers of channels: the device's widest load that
 /// divides them all and isn't longer than `most`.
@@ -33,24 +36,55 @@ pub(super) fn source<E: Float, N: Size>(operand: &Operand, vector: usize) -> Sou
     SourceLaunch::new(map.tensor.clone().into_tensor_arg(), norm.into(), (map.channels / vector) as u32)
 }
 
-/// A launch's parts that both directions share.
+/// A convolution or an input gradient to launch.
 pub(super) struct Call<'a> {
+    pub chip: &'a Chip,
     pub operands: &'a [Operand],
     pub packed: CubeTensor,
-    pub form: Form,
-    /// The type that is multiplied.
-    pub multiplied: ElemType,
     /// The first row of the packed weights.
     pub before: usize,
     pub bias: Option<CubeTensor>,
     pub slope: Option<f32>,
+    /// Whether partial statistics are wanted.
     pub sums: bool,
+    /// Height and width in pixels that are computed.
+    pub size: [usize; 2],
+    pub outputs: usize,
 }
 
 impl Call<'_> {
-    /// Computes the map. The size is that of the pixels that are computed.
-    pub fn run(self, [height, width]: [usize; 2], outputs: usize) -> Result<(Nhwc, Option<Partial>)> {
-        let Self { operands, packed, form, multiplied, before, bias, slope, sums } = self;
+    /// Computes the map in the fastest of these tiles.
+    pub fn run(&self, tiles: &[Tile], form: impl Fn(Tile) -> Form) -> Result<(Nhwc, Option<Partial>)> {
+        let [first, ..] = self.operands else { return Err(StageError::new("a convolution without inputs")) };
+        let client = &first.map().tensor.client;
+        let wait = || block_on(client.sync()).map_err(|error| device::failed(&format!("{error:?}")));
+        let name = self.name(&form(Tile::default()));
+        self.chip.tuned.run(&name, tiles, wait, |tile| self.launch(form(tile)))
+    }
+
+    /// Everything on which the time of a tile depends.
+    fn name(&self, form: &Form) -> String {
+        let &Form { size, stride, dilation, transposed, scatter, .. } = form;
+        let [height, width] = self.size;
+        let inputs = self.operands.iter().map(|operand| {
+            let map = operand.map();
+            let normed = if matches!(operand, Operand::Normed(_)) { " normed" } else { "" };
+            format!("{} x {}{normed}", map.batch, map.channels)
+        });
+        let way = if scatter {
+            "scattered"
+        } else if transposed {
+            "transposed"
+        } else {
+            "forward"
+        };
+        let inputs = inputs.collect::<Vec<_>>().join(", ");
+        let (outputs, sums, multiplied) = (self.outputs, self.sums, self.chip.multiplied);
+        format!("{multiplied:?} {way} {size}/{stride}/{dilation}, {height} x {width}, {inputs} to {outputs}, sums {sums}")
+    }
+
+    fn launch(&self, form: Form) -> Result<(Nhwc, Option<Partial>)> {
+        let &Self { operands, ref packed, before, ref bias, slope, sums, size: [height, width], outputs, .. } = self;
         let first = operands.first().ok_or_else(|| StageError::new("a convolution without inputs"))?.map();
         let like = &first.tensor;
         let counts: Vec<usize> = operands.iter().map(|operand| operand.map().channels).collect();
@@ -79,14 +113,14 @@ impl Call<'_> {
             packed_vector,
             written,
             sources(operands, read),
-            WeightsLaunch::new(arg(&packed), packed.meta.shape()[1] as u32, (packed.meta.shape()[2] / packed_vector) as u32),
+            WeightsLaunch::new(arg(packed), packed.meta.shape()[1] as u32, (packed.meta.shape()[2] / packed_vector) as u32),
             OutputLaunch::new(
                 arg(&map.tensor),
                 height as u32,
                 width as u32,
                 (outputs / written) as u32,
                 blocks as u32,
-                bias.map(|bias| bias.into_tensor_arg()).into(),
+                bias.as_ref().map(arg).into(),
                 slope.into(),
                 made.into(),
             ),
@@ -95,7 +129,7 @@ impl Call<'_> {
             before as u32,
             form,
             stored(like),
-            multiplied,
+            self.chip.multiplied,
         );
         Ok((map, sums))
     }

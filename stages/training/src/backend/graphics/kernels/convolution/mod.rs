@@ -15,6 +15,7 @@ mod pack;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tuned;
 
 use std::ops::Range;
 
@@ -27,22 +28,24 @@ use super::normed::{Operand, Read};
 use super::partial::Partial;
 use crate::precision::Precision;
 pub(in super::super) use choice::Chip;
-use choice::{Extent, tile, weight_form};
+use choice::{Extent, tiles, weight_form};
 use form::Form;
 use lanes::After;
 use launch::{Call, weight_sums};
 use pack::unpack;
 pub(in super::super) use pack::{Packs, Weight};
+use tuned::Tuned;
 
 /// A tensor's device, with its matrix units for this precision if it has any.
 pub(in super::super) fn chip(tensor: &Values<1>, precision: Precision) -> Result<Chip> {
+    let tuned = Tuned::of(&tensor.device());
     let multiplied = match precision {
         Precision::Float32 => None,
         Precision::Tf32 => Some(FloatKind::TF32),
         Precision::Float16 => Some(FloatKind::F16),
         Precision::BFloat16 => Some(FloatKind::BF16),
     };
-    Ok(Chip::of(&dense(tensor.clone())?.client, multiplied))
+    Ok(Chip::of(&dense(tensor.clone())?.client, multiplied, tuned))
 }
 
 /// A convolution to compute.
@@ -75,10 +78,10 @@ pub(in super::super) fn convolve(
     };
     let [height, width] = [first.height / geometry.stride, first.width / geometry.stride];
     let extent = Extent { batch: first.batch, height, width, inputs, outputs };
-    let form = Form::new(unit, tile(chip, unit, geometry, false, extent), chip.plane, geometry);
+    let form = |tile| Form::new(unit, tile, chip.plane, geometry);
     let packed = packs.pack(weight, first.tensor.dtype, unit.depth)?;
-    let call = Call { operands: &operands, packed, form, multiplied: chip.multiplied, before: 0, bias, slope, sums };
-    let (map, sums) = call.run([height, width], outputs)?;
+    let call = Call { chip, operands: &operands, packed, before: 0, bias, slope, sums, size: [height, width], outputs };
+    let (map, sums) = call.run(&tiles(chip, unit, geometry, false, extent), form)?;
     Ok((map.map(), sums))
 }
 
@@ -104,20 +107,21 @@ pub(in super::super) fn convolve_input(
     };
     let Wanted { channels: wanted, area: Area { height, width, .. } } = wanted;
     let extent = Extent { batch: upstream.batch, height, width, inputs: upstream.channels, outputs: wanted.len() };
-    let form = Form { transposed: true, ..Form::new(unit, tile(chip, unit, geometry, true, extent), chip.plane, geometry) };
+    let form = |tile| Form { transposed: true, ..Form::new(unit, tile, chip.plane, geometry) };
     let packed = packs.pack(weight, upstream.tensor.dtype, unit.depth)?;
     let before = wanted.start;
     let call = Call {
+        chip,
         operands: &[Operand::Plain(upstream)],
         packed,
-        form,
-        multiplied: chip.multiplied,
         before,
         bias: None,
         slope: None,
         sums: false,
+        size: [height, width],
+        outputs: wanted.len(),
     };
-    let (map, _) = call.run([height, width], wanted.len())?;
+    let (map, _) = call.run(&tiles(chip, unit, geometry, true, extent), form)?;
     Ok(map.map())
 }
 
@@ -166,11 +170,11 @@ pub(in super::super) fn upsample(
         return Ok(lanes::convolve_input(chip, packs, &operand, weight, Geometry::TWO_STRIDE_2, wanted, bias)?.map());
     };
     let extent = Extent { batch, height, width, inputs, outputs: 4 * outputs };
-    let form = Form::scattered(unit, tile(chip, unit, Geometry::ONE, true, extent), chip.plane);
+    let form = |tile| Form::scattered(unit, tile, chip.plane);
     let packed = packs.pack(weight, operand.map().tensor.dtype, unit.depth)?;
     let call =
-        Call { operands: &[operand], packed, form, multiplied: chip.multiplied, before: 0, bias, slope: None, sums: false };
-    let (map, _) = call.run([height, width], outputs)?;
+        Call { chip, operands: &[operand], packed, before: 0, bias, slope: None, sums: false, size: [height, width], outputs };
+    let (map, _) = call.run(&tiles(chip, unit, Geometry::ONE, true, extent), form)?;
     Ok(map.map())
 }
 

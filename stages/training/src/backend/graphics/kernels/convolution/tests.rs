@@ -7,6 +7,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pipeline_kernels::{Area, Geometry};
 
 use super::super::normed::{Normed, Read};
+use super::choice::{Extent, tiles};
+use super::form::Tile;
 use super::{
     Chip, Convolution, Packs, Wanted, Weight, chip, convolve, convolve_input, convolve_weight, upsample, upsample_input,
     upsample_weight,
@@ -263,8 +265,8 @@ fn compare_upsampling(
     close(&format!("{what}: weights"), &read(sum - 1.0), &weight_gradient, sums);
 }
 
-#[test]
-fn convolutions_are_right_at_any_size_and_number_of_channels() {
+/// What a test does on each precision that the device has.
+fn everywhere(test: impl Fn(Place, Precision)) {
     let name = std::env::var("PIPELINE_TEST_DEVICE").unwrap_or_else(|_| "wgpu".into());
     let Some(opened) = crate::device::open(&name).map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
     for precision in Precision::ALL {
@@ -274,8 +276,14 @@ fn convolutions_are_right_at_any_size_and_number_of_channels() {
         }
         let one = Tensor::<1>::zeros([1], &opened.device);
         let chip = chip(&one, precision).expect("a device");
-        eprintln!("{name}, {precision:?}: {chip:?}");
-        let place = Place { device: opened.device.clone(), dtype: precision.dtype(), chip };
+        test(Place { device: opened.device.clone(), dtype: precision.dtype(), chip }, precision);
+    }
+}
+
+#[test]
+fn convolutions_are_right_at_any_size_and_number_of_channels() {
+    everywhere(|place, precision| {
+        eprintln!("{precision:?}: {:?}", place.chip);
         for geometry in Geometry::SUPPORTED {
             compare(&place, precision, [1, 20, 18], &[(32, true)], 24, geometry);
         }
@@ -285,5 +293,29 @@ fn convolutions_are_right_at_any_size_and_number_of_channels() {
         compare(&place, precision, [1, 34, 40], &[(16, true)], 72, Geometry::THREE);
         compare_upsampling(&place, precision, [2, 9, 11], 24, 12);
         compare_upsampling(&place, precision, [1, 16, 8], 33, 17);
-    }
+    });
+}
+
+/// Whichever tile is the fastest on a device.
+#[test]
+fn convolutions_are_right_in_every_tile() {
+    everywhere(|mut place, precision| {
+        let Some(unit) = place.chip.unit else { return };
+        let extent =
+            |side: usize, outputs: usize| Extent { batch: 1, height: side, width: side, inputs: 2 * unit.depth, outputs };
+        let sizes = [(1024, 8 * unit.columns), (16, 8 * unit.columns), (16, 2 * unit.columns), (16, unit.columns)];
+        let mut all = Vec::new();
+        for (transposed, (side, outputs)) in [false, true].into_iter().flat_map(|way| sizes.map(|size| (way, size))) {
+            all.extend(tiles(&place.chip, unit, Geometry::THREE, transposed, extent(side, outputs)));
+        }
+        all.sort_unstable_by_key(|&Tile { rows, blocks, down, across, steps }| [rows, blocks, down, across, steps]);
+        all.dedup();
+        eprintln!("{precision:?}: {} tiles", all.len());
+        assert!(all.len() > 5);
+        for tile in all {
+            place.chip.only = Some(tile);
+            compare(&place, precision, [1, 19, 21], &[(24, true)], 35, Geometry::THREE);
+            compare_upsampling(&place, precision, [1, 9, 11], 20, 12);
+        }
+    });
 }

@@ -36,6 +36,9 @@ pub(super) fn source<E: Float, N: Size>(operand: &Operand, vector: usize) -> Sou
     SourceLaunch::new(map.tensor.clone().into_tensor_arg(), norm.into(), (map.channels / vector) as u32)
 }
 
+/// Products from which on a convolution's tiles are measured.
+const MEASURED: usize = 1 << 26;
+
 /// A convolution or an input gradient to launch.
 pub(super) struct Call<'a> {
     pub chip: &'a Chip,
@@ -58,8 +61,18 @@ impl Call<'_> {
         let [first, ..] = self.operands else { return Err(StageError::new("a convolution without inputs")) };
         let client = &first.map().tensor.client;
         let wait = || block_on(client.sync()).map_err(|error| device::failed(&format!("{error:?}")));
-        let name = self.name(&form(Tile::default()));
-        self.chip.tuned.run(&name, tiles, wait, |tile| self.launch(form(tile)))
+        let any = form(Tile::default());
+        // A small convolution takes its time whatever its tile is.
+        let tiles = if self.products(&any) < MEASURED { &tiles[..tiles.len().min(1)] } else { tiles };
+        self.chip.tuned.run(&self.name(&any), tiles, wait, |tile| self.launch(form(tile)))
+    }
+
+    /// Products of two numbers.
+    fn products(&self, form: &Form) -> usize {
+        let inputs: usize = self.operands.iter().map(|operand| operand.map().channels).sum();
+        let batch = self.operands.first().map_or(0, |operand| operand.map().batch);
+        let [height, width] = self.size;
+        batch * height * width * inputs * self.outputs * form.taps() * form.factor().pow(2)
     }
 
     /// Everything on which the time of a tile depends.

@@ -1,10 +1,11 @@
 //! Which tiles a convolution is computed in on a device.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::ir::{ElemType, FloatKind};
-use pipeline_kernels::Geometry;
+use pipeline_kernels::{Area, Geometry};
 
 use super::super::super::costs::SUMS;
 use super::form::{Form, Tile, Unit, WeightForm};
@@ -71,6 +72,13 @@ pub(in super::super::super) struct Extent {
     pub width: usize,
     pub inputs: usize,
     pub outputs: usize,
+}
+
+/// The part of an input gradient that is computed.
+pub(in super::super::super) struct Wanted {
+    pub channels: Range<usize>,
+    /// The input's.
+    pub area: Area,
 }
 
 const fn shape(rows: usize, blocks: usize, down: usize, steps: usize) -> Tile {

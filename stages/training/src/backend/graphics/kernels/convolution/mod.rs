@@ -17,8 +17,6 @@ mod source;
 mod tests;
 mod tuned;
 
-use std::ops::Range;
-
 use burn_cubecl::cubecl::ir::FloatKind;
 use pipeline_contract::{Result, StageError};
 use pipeline_kernels::{Area, Geometry};
@@ -27,7 +25,7 @@ use super::nhwc::{Nhwc, Values, dense};
 use super::normed::{Operand, Read};
 use super::partial::Partial;
 use crate::precision::Precision;
-pub(in super::super) use choice::Chip;
+pub(in super::super) use choice::{Chip, Wanted};
 use choice::{Extent, tiles, weight_form};
 use form::Form;
 use lanes::After;
@@ -83,13 +81,6 @@ pub(in super::super) fn convolve(
     let call = Call { chip, operands: &operands, packed, before: 0, bias, slope, sums, size: [height, width], outputs };
     let (map, sums) = call.run(&tiles(chip, unit, geometry, false, extent), form)?;
     Ok((map.map(), sums))
-}
-
-/// The part of an input gradient that is computed.
-pub(in super::super) struct Wanted {
-    pub channels: Range<usize>,
-    /// The input's.
-    pub area: Area,
 }
 
 /// The gradient of some of the input channels of a convolution.

@@ -64,7 +64,7 @@ impl Call<'_> {
         let any = form(Tile::default());
         // A small convolution takes its time whatever its tile is.
         let tiles = if self.products(&any) < MEASURED { &tiles[..tiles.len().min(1)] } else { tiles };
-        self.chip.tuned.run(&self.name(&any), tiles, wait, |tile| self.launch(form(tile)))
+        self.chip.tuned.run(&self.name(&any), tiles, device::is_dry_run(), wait, |tile| self.launch(form(tile)))
     }
 
     /// Products of two numbers.

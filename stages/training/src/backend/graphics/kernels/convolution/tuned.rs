@@ -61,7 +61,7 @@ impl Tuned {
     }
 
     /// Computes a convolution with the fastest of the tiles, the first of which is the one that is expected to be: `run` computes
-    /// it, and `wait` waits for the device. In a dry run nothing can be measured, and nothing is settled.
+    /// it, and `wait` waits for the device. In a dry run (`dry`) nothing can be measured, and nothing is settled.
     ///
     /// # Errors
     /// What `run` and `wait` return.
@@ -69,6 +69,7 @@ impl Tuned {
         &self,
         convolution: &str,
         tiles: &[Tile],
+        dry: bool,
         wait: impl Fn() -> Result<()>,
         run: impl Fn(Tile) -> Result<T>,
     ) -> Result<T> {
@@ -77,7 +78,7 @@ impl Tuned {
         if let Some(tile) = known.filter(|tile| tiles.contains(tile)) {
             return run(tile);
         }
-        if self.file.is_none() || tiles.len() < 2 || device::is_dry_run() {
+        if self.file.is_none() || tiles.len() < 2 || dry {
             return run(first);
         }
         let mut best = (first, f64::INFINITY);
@@ -141,13 +142,13 @@ mod tests {
     }
 
     /// The tile that the last run took, of two, the second of which is faster.
-    fn choose(tuned: &Tuned, runs: &RefCell<Vec<usize>>) -> usize {
+    fn choose(tuned: &Tuned, dry: bool, runs: &RefCell<Vec<usize>>) -> usize {
         let run = |tile: Tile| {
             runs.borrow_mut().push(tile.rows);
             std::thread::sleep(Duration::from_millis(if tile.rows == 1 { 20 } else { 2 }));
             Ok(tile.rows)
         };
-        tuned.run("3x3", &[tile(1), tile(2)], || Ok(()), run).expect("a tile")
+        tuned.run("3x3", &[tile(1), tile(2)], dry, || Ok(()), run).expect("a tile")
     }
 
     #[test]
@@ -156,22 +157,22 @@ mod tests {
         let file = folder.join("tiles").join("card.json");
         let runs = RefCell::default();
         let tuned = Tuned::read(Some(file.clone()));
-        assert_eq!(device::dry_run(|| choose(&tuned, &runs)), 1);
+        assert_eq!(choose(&tuned, true, &runs), 1);
         assert!(!file.exists(), "a dry run settles nothing");
-        assert_eq!(choose(&tuned, &runs), 2);
+        assert_eq!(choose(&tuned, false, &runs), 2);
         let count = runs.borrow().len();
-        assert_eq!(choose(&tuned, &runs), 2);
+        assert_eq!(choose(&tuned, false, &runs), 2);
         // A later run reads it.
-        assert_eq!(choose(&Tuned::read(Some(file.clone())), &runs), 2);
+        assert_eq!(choose(&Tuned::read(Some(file.clone())), false, &runs), 2);
         assert_eq!(runs.borrow().len(), count + 2);
         // A damaged file is replaced; a tile that isn't among the given ones isn't taken.
         std::fs::write(&file, "{").expect("a file");
-        assert_eq!(choose(&Tuned::read(Some(file.clone())), &runs), 2);
+        assert_eq!(choose(&Tuned::read(Some(file.clone())), false, &runs), 2);
         std::fs::write(&file, serde_json::to_vec(&Kept { tiles: [("3x3".into(), tile(9))].into() }).expect("json"))
             .expect("a file");
-        assert_eq!(choose(&Tuned::read(Some(file)), &runs), 2);
+        assert_eq!(choose(&Tuned::read(Some(file)), false, &runs), 2);
         // Nothing is measured without a file.
-        assert_eq!(choose(&Tuned::read(None), &runs), 1);
+        assert_eq!(choose(&Tuned::read(None), false, &runs), 1);
         std::fs::remove_dir_all(folder).expect("a folder");
     }
 }

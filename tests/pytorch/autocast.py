@@ -12,7 +12,7 @@ run = sys.argv[1]
 with safe_open(f"{run}/model.safetensors", "pt") as file: about = file.metadata()
 kept = load_file(f"{run}/predictions.safetensors"); names = sorted(key[:-6] for key in kept if key.endswith(".image"))
 x = torch.stack([kept[f"{name}.image"].permute(2, 0, 1).float() / 255 for name in names])
-y = torch.stack([(kept[f"{name}.mask"] != 0).float()[None] for name in names])
+y = torch.stack([kept[f"{name}.mask"].float()[None] / 255 for name in names])
 def gradients(half=None, wide=torch.float32, scale=1.0):
     model = UNet(int(about["base"]), int(about["depth"]), about["norm"])
     model.load_state_dict(load_file(f"{run}/model.safetensors")); model.to(wide).train()

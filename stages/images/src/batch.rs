@@ -97,7 +97,7 @@ impl Batching {
 
 /// A batch of one, with room for the others; the pair's own buffers when there are no others.
 fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
-    let ImagePair { height, width, mut image, mut mask, normalization } = pair;
+    let ImagePair { height, width, mut image, mut mask, kind, normalization } = pair;
     // Asked for, not demanded: where the system has no such room, that is the run's error and not the process's end.
     let room = |values: &mut Vec<u8>| {
         let more = values.len().checked_mul(size - 1)?;
@@ -107,7 +107,7 @@ fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
         return Err(StageError::new(format!("no memory for {size} pairs of {width} x {height} pixels"))
             .help("lower the `size` of the batch stage"));
     }
-    Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, normalization })
+    Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, kind, normalization })
 }
 
 /// Whether a pair has the size of the others. Nothing is changed where it hasn't.
@@ -128,6 +128,10 @@ fn join(batch: &mut Batch, sample: Arc<str>, pair: &ImagePair) -> Result<()> {
     if batch.normalization != pair.normalization {
         return Err(StageError::new(format!("a batch needs pairs of one normalisation: {first} and {sample} differ"))
             .help("put one `normalize` stage before `batch`"));
+    }
+    if batch.kind != pair.kind {
+        return Err(StageError::new(format!("a batch needs masks of one kind: only one of {first} and {sample} has labels"))
+            .help("give the `decode` of each source the same `labels`"));
     }
     batch.images.extend_from_slice(&pair.image);
     batch.masks.extend_from_slice(&pair.mask);

@@ -11,7 +11,7 @@ use crate::assign::Unlabelled;
 use crate::fundus::{CLASS_COLOURS, draw_classes};
 use crate::labels::{self, Labels, Options, shown};
 use crate::read::{Opened, header, open};
-use crate::{ImagePair, Normalization, SampleFiles, draw};
+use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 
 /// Declares `decode`.
 ///
@@ -105,10 +105,11 @@ impl Decode {
         };
         let colours: &[[u8; 3]] = if classes { &CLASS_COLOURS } else { &[[0; 3], [255; 3]] };
         for (at, value) in pair.mask.iter_mut().enumerate() {
-            let colour = colours[usize::from(*value)];
+            let colour = colours[usize::from(if classes { *value } else { *value / 255 })];
             let number = labels.number(colour);
             *value = number.ok_or_else(|| Unlabelled::new(at, colour).error("the drawn mask", size))?;
         }
+        pair.kind = MaskKind::Class;
         Ok(pair)
     }
 }
@@ -140,11 +141,11 @@ fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>) -> Result<
         return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
             .help("a network can't learn from it: exclude this sample"));
     }
-    let mask = match labels {
-        Some(labels) => mask.classes(labels)?,
-        None => mask.mask()?,
+    let (mask, kind) = match labels {
+        Some(labels) => (mask.classes(labels)?, MaskKind::Class),
+        None => (mask.mask()?, MaskKind::Share),
     };
-    Ok(ImagePair { height, width, image: pixels, mask, normalization: Normalization::default() })
+    Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default() })
 }
 
 #[cfg(test)]
@@ -253,7 +254,7 @@ mod tests {
             (pgm("8.pgm", "P5\n4 1\n255\n", &values), half),
         ] {
             let mask = decoded(&image, &path, MANY).unwrap().mask;
-            assert_eq!(mask, expected, "{}", path.display());
+            assert_eq!(mask, expected.map(|on| 255 * on), "{}", path.display());
         }
     }
 
@@ -390,7 +391,7 @@ mod tests {
             let (Some(image), Some(mask)) = (real(image), real(mask)) else { continue };
             let pair = decoded(&image, &mask, MANY).unwrap();
             assert_eq!((pair.height, pair.width), size);
-            let found = pair.mask.iter().map(|&value| f64::from(value)).sum::<f64>() / pair.mask.len() as f64;
+            let found = pair.mask.iter().map(|&value| f64::from(value) / 255.0).sum::<f64>() / pair.mask.len() as f64;
             assert!(share.contains(&found), "{}: {found} of the pixels are vessel", image.display());
             assert_eq!(pair.bytes(), (size.0 * size.1 * 4) as u64);
         }
@@ -441,7 +442,8 @@ mod tests {
         ] {
             let (Some(image), Some(mask)) = (real(image), real(mask)) else { continue };
             let numbers = labelled(json!({"labels": {"vessel": 255}}), &image, &mask).unwrap();
-            assert_eq!(numbers, decoded(&image, &mask, MANY).unwrap().mask, "{}", mask.display());
+            let shares: Vec<u8> = numbers.iter().map(|number| 255 * number).collect();
+            assert!(shares == decoded(&image, &mask, MANY).unwrap().mask, "{}", mask.display());
         }
     }
 

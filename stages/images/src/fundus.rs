@@ -9,14 +9,14 @@ use rand::RngExt;
 use crate::noise::{Noise, mix};
 use crate::strokes::{self, Hit};
 use crate::vessels::{Layout, Point, distance, grow};
-use crate::{ImagePair, Normalization};
+use crate::{ImagePair, MaskKind, Normalization};
 
 /// Draws the fundus of `seed`, `size` pixels high and wide. The same seed gives the same eye at every size.
 ///
 /// The image is drawn from the strokes that the mask is drawn from: a pixel is vessel where at least half of it is covered.
 /// Only operations that round alike everywhere are used, so the pixels are the same on every machine.
 pub fn draw(size: usize, seed: u64) -> ImagePair {
-    paint(size, seed, |_| 1)
+    paint(size, seed, MaskKind::Share, |_| 255)
 }
 
 /// The colours in which files and `labels` tell classes apart of [`draw_classes`]: background, arteries, veins.
@@ -24,11 +24,11 @@ pub(crate) const CLASS_COLOURS: [[u8; 3]; 3] = [[0; 3], [255, 0, 0], [0, 0, 255]
 
 /// As [`draw`], with a mask in which arteries are 1 and veins 2. Where they cross, the artery is on top.
 pub(crate) fn draw_classes(size: usize, seed: u64) -> ImagePair {
-    paint(size, seed, |artery| if artery { 1 } else { 2 })
+    paint(size, seed, MaskKind::Class, |artery| if artery { 1 } else { 2 })
 }
 
 /// `class` says what is in the mask where there is an artery, and where there is a vein alone.
-fn paint(size: usize, seed: u64, class: impl Fn(bool) -> u8) -> ImagePair {
+fn paint(size: usize, seed: u64, kind: MaskKind, class: impl Fn(bool) -> u8) -> ImagePair {
     let mut rng = stage_rng(seed, 0, "eye", "fundus");
     let eye = Eye::new(&mut rng);
     let pieces = grow(&eye.layout, &mut rng);
@@ -55,7 +55,7 @@ fn paint(size: usize, seed: u64, class: impl Fn(bool) -> u8) -> ImagePair {
             image.push((value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
         }
     }
-    ImagePair { height: size, width: size, image, mask, normalization: Normalization::default() }
+    ImagePair { height: size, width: size, image, mask, kind, normalization: Normalization::default() }
 }
 
 /// What the camera records outside the field.
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     fn vessel_share(pair: &ImagePair) -> f64 {
-        pair.mask.iter().map(|&value| f64::from(value)).sum::<f64>() / pair.mask.len() as f64
+        pair.mask.iter().map(|&value| f64::from(value) / 255.0).sum::<f64>() / pair.mask.len() as f64
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
     fn arteries_and_veins_are_the_vessels() {
         let (pair, classes) = (draw(96, 1), draw_classes(96, 1));
         assert_eq!(classes.image, pair.image);
-        assert!(pair.mask.iter().zip(&classes.mask).all(|(&vessel, &class)| vessel == class.min(1)));
+        assert!(pair.mask.iter().zip(&classes.mask).all(|(&vessel, &class)| vessel == 255 * class.min(1)));
         for class in [1, 2] {
             let share = classes.mask.iter().filter(|&&there| there == class).count() as f64 / classes.mask.len() as f64;
             assert!(share > 0.02, "{share} of the pixels are {class}");
@@ -231,13 +231,15 @@ mod tests {
 
     #[test]
     fn the_pixels_are_these_on_every_machine() {
-        // FNV-1a over image and mask: changes when the drawing does, and then figures measured on it change too.
+        // FNV-1a over image and mask (1 for vessel): changes when the drawing does, and then figures measured on it change too.
         let pair = draw(64, 3);
+        let mask = pair.mask.iter().map(|&value| value / 255);
         let hash = pair
             .image
             .iter()
-            .chain(&pair.mask)
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            .copied()
+            .chain(mask)
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         assert_eq!(hash, 0x5725_4d7f_0c4d_162a, "{hash:#x}");
     }
 
@@ -269,12 +271,12 @@ mod tests {
             let of: Vec<f64> = field.iter().filter(|&&at| pair.mask[at] == vessel).map(|&at| green(at)).collect();
             of.iter().sum::<f64>() / of.len() as f64
         };
-        assert!(mean(1) < 0.9 * mean(0), "{} and {}", mean(1), mean(0));
+        assert!(mean(255) < 0.9 * mean(0), "{} and {}", mean(255), mean(0));
         let best = (1..255).map(|threshold| {
             let below = |&&at: &&usize| green(at) < f64::from(threshold);
             let found = field.iter().filter(below).count();
-            let hits = field.iter().filter(below).filter(|&&at| pair.mask[at] == 1).count();
-            2.0 * hits as f64 / (found + field.iter().filter(|&&at| pair.mask[at] == 1).count()) as f64
+            let hits = field.iter().filter(below).filter(|&&at| pair.mask[at] == 255).count();
+            2.0 * hits as f64 / (found + field.iter().filter(|&&at| pair.mask[at] == 255).count()) as f64
         });
         let best = best.fold(0.0, f64::max);
         assert!(best < 0.7, "a threshold reaches a Dice of {best}");

@@ -51,7 +51,7 @@ pub use classes::{Classes, IGNORED};
 pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
-pub use payload::{Batch, ImagePair, Normalization, SampleFiles};
+pub use payload::{Batch, ImagePair, MaskKind, Normalization, SampleFiles, VESSEL};
 pub use sample_set::{SampleSet, write_sample_set};
 
 use pipeline_contract::StageKind;

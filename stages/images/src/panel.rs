@@ -2,6 +2,8 @@
 
 use image::RgbImage;
 
+use crate::VESSEL;
+
 /// Where mask and prediction agree on vessel.
 const HIT: [u8; 3] = [70, 220, 90];
 /// Where only the prediction says vessel.
@@ -13,8 +15,8 @@ const GAP_COLOUR: [u8; 3] = [255; 3];
 
 /// Photograph, mask, prediction and overlay in a row.
 ///
-/// `image` is RGB, `[height, width, 3]`; `mask` is 0 and 1, `[height, width]`; `probability` is 0 to 1, `[height, width]`, and
-/// above 0.5 means vessel. In the overlay green is vessel that was found, red was predicted but is none, blue was missed.
+/// `image` is RGB, `[height, width, 3]`; `mask` is a pixel's share of vessel in 255ths, `[height, width]`, and half or more means
+/// vessel; `probability` is 0 to 1, `[height, width]`, and above 0.5 means vessel. In the overlay green is vessel that was found, red was predicted but is none, blue was missed.
 /// With an empty `mask`, none is known: its tile is left out and all that was predicted is green.
 /// Shorter buffers leave the rest of their tile black.
 pub fn panel(image: &[u8], mask: &[u8], probability: &[f32], height: usize, width: usize) -> RgbImage {
@@ -22,10 +24,10 @@ pub fn panel(image: &[u8], mask: &[u8], probability: &[f32], height: usize, widt
     let grey = |value: f32| [(value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8; 3];
     let mut tiles = vec![image.to_vec()];
     if known {
-        tiles.push(mask.iter().flat_map(|&value| [if value > 0 { 255 } else { 0 }; 3]).collect());
+        tiles.push(mask.iter().flat_map(|&value| [value; 3]).collect());
     }
     tiles.push(probability.iter().flat_map(|&value| grey(value)).collect());
-    let vessel = |at: usize| mask.get(at).is_some_and(|&value| value > 0);
+    let vessel = |at: usize| mask.get(at).is_some_and(|&value| value >= VESSEL);
     let judged = image.as_chunks::<3>().0.iter().zip(probability).enumerate();
     let overlay = judged.flat_map(|(at, (pixel, &probability))| match (vessel(at) || !known, probability > 0.5) {
         (true, true) => HIT,
@@ -55,7 +57,7 @@ pub fn stack(rows: Vec<RgbImage>) -> RgbImage {
 /// A photograph with its mask in green.
 pub(crate) fn masked(image: &[u8], mask: &[u8]) -> Vec<u8> {
     let pixels = image.as_chunks::<3>().0.iter().zip(mask);
-    pixels.flat_map(|(pixel, &vessel)| if vessel > 0 { HIT } else { dimmed(*pixel) }).collect()
+    pixels.flat_map(|(pixel, &vessel)| if vessel >= VESSEL { HIT } else { dimmed(*pixel) }).collect()
 }
 
 /// Tiles `[height, width, 3]` beside each other.
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn the_overlay_tells_hits_false_alarms_and_misses() {
         let image = [100; 12];
-        let picture = panel(&image, &[1, 0, 1, 0], &[0.9, 0.8, 0.2, 0.1], 1, 4);
+        let picture = panel(&image, &[255, 0, 255, 0], &[0.9, 0.8, 0.2, 0.1], 1, 4);
         assert_eq!(picture.dimensions(), (4 * 4 + 3 * 2, 1));
         let overlay: Vec<[u8; 3]> = (18..22).map(|x| picture.get_pixel(x, 0).0).collect();
         assert_eq!(overlay, [HIT, FALSE_ALARM, MISS, [50; 3]]);

@@ -58,6 +58,19 @@ impl Default for Normalization {
     }
 }
 
+/// What the values of a mask are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MaskKind {
+    /// How much of a pixel is vessel, in 255ths: 0 or 255 in a mask of its own size, between them where one was made smaller.
+    #[default]
+    Share,
+    /// Numbers of [`Classes`](crate::Classes), 255 where a pixel is ignored.
+    Class,
+}
+
+/// The least share of a pixel, in 255ths, that counts as vessel where it is one or the other.
+pub const VESSEL: u8 = 128;
+
 /// A decoded photograph and its mask, of one size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImagePair {
@@ -67,9 +80,10 @@ pub struct ImagePair {
     pub width: usize,
     /// RGB, 8 bit, `[height, width, 3]`.
     pub image: Vec<u8>,
-    /// 1 where there is vessel, 0 elsewhere, `[height, width]`; with labels the numbers of [`Classes`](crate::Classes), 255 where
-    /// a pixel is ignored.
+    /// `[height, width]`.
     pub mask: Vec<u8>,
+    /// What the mask's values are.
+    pub kind: MaskKind,
     /// How the pixels are normalised when they become floats.
     pub normalization: Normalization,
 }
@@ -98,9 +112,10 @@ pub struct Batch {
     pub width: usize,
     /// RGB, 8 bit, `[batch, height, width, 3]`.
     pub images: Vec<u8>,
-    /// 1 where there is vessel, 0 elsewhere, `[batch, height, width]`; with labels the numbers of [`Classes`](crate::Classes), 255
-    /// where a pixel is ignored.
+    /// `[batch, height, width]`.
     pub masks: Vec<u8>,
+    /// What the masks' values are.
+    pub kind: MaskKind,
     /// How the pixels are normalised when they become floats.
     pub normalization: Normalization,
 }

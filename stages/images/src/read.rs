@@ -139,8 +139,8 @@ impl Opened<'_> {
         Ok(exact(rgb))
     }
 
-    /// Decodes as a mask, `[height, width]`: 1 where channel 0 is above half of its range. A mask with no value but 0 and 1 is
-    /// kept unchanged.
+    /// Decodes as a mask, `[height, width]`: 255 where channel 0 is above half of its range, else 0. In a mask with no value but 0 and 1,
+    /// 1 is above.
     pub(crate) fn mask(self) -> Result<Vec<u8>> {
         let path = self.path.clone();
         let pixels = self.pixels()?;
@@ -199,13 +199,18 @@ fn hides_colours<T: Copy + Into<u32>>(values: &[T], channels: usize, half: u32) 
         })
 }
 
+/// All of a pixel's share, or nothing.
+fn on(vessel: bool) -> u8 {
+    if vessel { 255 } else { 0 }
+}
+
 /// Channel 0 above half of the range, in the buffer that holds the pixels already.
 fn narrow_mask(pixels: Vec<u8>, channels: usize) -> Mask {
     let hides_colours = hides_colours(&pixels, channels, 127);
     let mut pixels = keep_first(pixels, channels, 1);
     let max = pixels.iter().copied().max().unwrap_or(0);
     let half = if max == 1 { 0 } else { 127 };
-    pixels.iter_mut().for_each(|value| *value = u8::from(*value > half));
+    pixels.iter_mut().for_each(|value| *value = on(*value > half));
     Mask { pixels, max: max.into(), half: half.into(), hides_colours }
 }
 
@@ -214,7 +219,7 @@ fn wide_mask(values: &[u16], channels: usize) -> Mask {
     let max = first().max().unwrap_or(0);
     let half = if max == 1 { 0 } else { 32767 };
     let hides_colours = hides_colours(values, channels, 32767);
-    Mask { pixels: first().map(|value| u8::from(value > half)).collect(), max, half, hides_colours }
+    Mask { pixels: first().map(|value| on(value > half)).collect(), max, half, hides_colours }
 }
 
 /// Keeps the first `keep` of every `channels` values, without a second buffer.
@@ -277,7 +282,7 @@ mod tests {
     fn masks_of_1_bit_and_packed_ones_are_read() {
         let dir = tempdir().unwrap();
         for hex in [PNG_1_BIT, TIFF_1_BIT_GROUP_4, TIFF_1_BIT_PACKBITS, TIFF_8_BIT_PACKBITS] {
-            assert_eq!(open(&written(dir.path(), hex), 4).unwrap().mask().unwrap(), [0, 1, 1, 0], "{hex}");
+            assert_eq!(open(&written(dir.path(), hex), 4).unwrap().mask().unwrap(), [0, 255, 255, 0], "{hex}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! `resize`: every pair gets one size. The image is filtered so that thin vessels survive, the mask keeps its values.
-//! Crops nothing.
+//! `resize`: every pair gets one size. The image is filtered, and a mask becomes each pixel's share of vessel, so that thin vessels
+//! survive in both; class numbers stay what they are. Crops nothing.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -7,8 +7,8 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use pipeline_contract::{Checked, ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind, fact};
 use serde::Deserialize;
 
-use crate::ImagePair;
 use crate::values::height_width;
+use crate::{ImagePair, MaskKind};
 
 #[derive(Deserialize)]
 struct Options {
@@ -16,6 +16,14 @@ struct Options {
     size: [usize; 2],
     filter: Filter,
     fit: Fit,
+    masks: Masks,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Masks {
+    Area,
+    Nearest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -47,7 +55,14 @@ pub fn kind() -> StageKind {
             "filter",
             OptionType::Choice(&["bilinear", "catmull_rom", "lanczos3", "box"]),
             "bilinear",
-            "filter for the image, over all pixels that fall into one (box is the plain mean); masks take the nearest",
+            "filter for the image, over all pixels that fall into one (box is the plain mean)",
+        ))
+        .option(OptionSpec::new(
+            "masks",
+            OptionType::Choice(&["area", "nearest"]),
+            "area",
+            "how masks are resized: by area, so that a pixel holds how much of it is vessel and thin vessels aren't lost; or the nearest \
+             pixel, 0 or 255. Masks with `labels` take the nearest",
         ))
         .option(OptionSpec::new(
             "fit",
@@ -81,12 +96,16 @@ impl Map for Resize {
             Fit::Pad => inside(from, [height, width]),
         };
         let image = resize_image(&pair.image, from, to, self.0.filter)?;
-        let mask = resize_mask(&pair.mask, from, to);
+        let mask = match (pair.kind, self.0.masks) {
+            (MaskKind::Share, Masks::Area) => mean_by_area(&pair.mask, from, to),
+            _ => nearest(&pair.mask, from, to),
+        };
         Ok(ImagePair {
             height,
             width,
             image: padded(image, to, [height, width], 3),
             mask: padded(mask, to, [height, width], 1),
+            kind: pair.kind,
             normalization: pair.normalization,
         })
     }
@@ -122,7 +141,7 @@ pub(crate) fn resize_image(image: &[u8], from: [usize; 2], to: [usize; 2], filte
 }
 
 /// Resizes a mask `[height, width]`: each pixel takes the one that its centre falls into, `floor((x + 0.5) * from / to)`.
-pub(crate) fn resize_mask(mask: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+fn nearest(mask: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
     let nearest = |at: usize, axis: usize| (2 * at + 1) * from[axis] / (2 * to[axis]);
     let columns: Vec<usize> = (0..to[1]).map(|x| nearest(x, 1)).collect();
     let mut resized = Vec::with_capacity(to[0] * to[1]);
@@ -131,6 +150,68 @@ pub(crate) fn resize_mask(mask: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<
         resized.extend(columns.iter().map(|&x| row[x]));
     }
     resized
+}
+
+/// Resizes a mask `[height, width]`: each pixel takes the mean over the area that it covers, rounded. Whole numbers only, so the result
+/// is the same on every machine.
+fn mean_by_area(mask: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    let [rows, columns] = [0, 1].map(|axis| covers(from[axis], to[axis]));
+    let whole = (from[0] * from[1]) as u64;
+    let mut resized = Vec::with_capacity(to[0] * to[1]);
+    let mut sums = vec![0u64; to[1]];
+    for row in &rows {
+        sums.fill(0);
+        for (y, weight) in row.pixels() {
+            let values = &mask[y * from[1]..][..from[1]];
+            if values.iter().all(|&value| value == 0) {
+                continue;
+            }
+            for (sum, column) in sums.iter_mut().zip(&columns) {
+                let across: u64 = column.pixels().map(|(x, weight)| weight * u64::from(values[x])).sum();
+                *sum += weight * across;
+            }
+        }
+        // A mean of bytes is a byte.
+        resized.extend(sums.iter().map(|sum| ((sum + whole / 2) / whole) as u8));
+    }
+    resized
+}
+
+/// The pixels of one side that a resized pixel covers.
+struct Cover {
+    /// The first and the last.
+    ends: [usize; 2],
+    /// How much is covered of the first, of each between, and of the last; all together are the side's number of pixels.
+    weights: [u64; 3],
+}
+
+impl Cover {
+    fn pixels(&self) -> impl Iterator<Item = (usize, u64)> {
+        let ([first, last], [start, middle, end]) = (self.ends, self.weights);
+        (first..=last).map(move |at| {
+            (
+                at,
+                if at == first {
+                    start
+                } else if at == last {
+                    end
+                } else {
+                    middle
+                },
+            )
+        })
+    }
+}
+
+/// What each of `to` pixels covers of `from`, where a pixel of the first is as wide as `from` and one of the second as `to`.
+fn covers(from: usize, to: usize) -> Vec<Cover> {
+    let cover = |at: usize| {
+        let (start, end) = (at * from, (at + 1) * from);
+        let (first, last) = (start / to, (end - 1) / to);
+        let head = ((first + 1) * to).min(end) - start;
+        Cover { ends: [first, last], weights: [head as u64, to as u64, (end - last * to) as u64] }
+    };
+    (0..to).map(cover).collect()
 }
 
 /// Puts pixels of `channels` values into the middle of a black picture.
@@ -159,10 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn the_mask_takes_the_pixel_under_its_centre() {
+    fn a_mask_of_classes_takes_the_pixel_under_its_centre() {
         for (from, to) in [([7, 5], [3, 4]), ([4, 4], [8, 8]), ([9, 9], [4, 2]), ([5, 3], [11, 7])] {
-            let pair = distinct(from[0], from[1]);
+            let pair = ImagePair { kind: MaskKind::Class, ..distinct(from[0], from[1]) };
             let out = resized(json!({"size": to}), pair.clone());
+            let shares = ImagePair { kind: MaskKind::Share, ..pair.clone() };
+            assert_eq!(resized(json!({"size": to, "masks": "nearest"}), shares).mask, out.mask);
             for y in 0..to[0] {
                 for x in 0..to[1] {
                     let source =
@@ -173,6 +256,31 @@ mod tests {
             }
             assert_eq!(out.bytes(), (to[0] * to[1] * 4) as u64);
         }
+    }
+
+    #[test]
+    fn a_mask_becomes_the_share_of_vessel_in_each_pixel() {
+        for (from, to) in [([7, 5], [3, 4]), ([4, 4], [8, 8]), ([9, 9], [4, 2]), ([5, 3], [11, 7]), ([64, 48], [10, 31])] {
+            let pair = distinct(from[0], from[1]);
+            let out = resized(json!({"size": to}), pair.clone());
+            let overlap = |at: usize, of: usize, axis: usize| {
+                let [from, to] = [from[axis] as f64, to[axis] as f64];
+                let (start, end) = (at as f64 * from / to, (at + 1) as f64 * from / to);
+                (end.min(of as f64 + 1.0) - start.max(of as f64)).max(0.0) * to / from
+            };
+            for (at, &share) in out.mask.iter().enumerate() {
+                let (y, x) = (at / to[1], at % to[1]);
+                let places = (0..from[0]).flat_map(|v| (0..from[1]).map(move |u| (v, u)));
+                let mean: f64 =
+                    places.map(|(v, u)| overlap(y, v, 0) * overlap(x, u, 1) * f64::from(pair.mask[v * from[1] + u])).sum();
+                assert!((mean - f64::from(share)).abs() <= 0.5 + 1e-9, "{from:?} to {to:?}: {share} for {mean}");
+            }
+        }
+        // No vessel is lost: a line of one pixel in nine is a ninth of each pixel.
+        let line = ImagePair { mask: (0..81).map(|at| if at % 9 == 4 { 255 } else { 0 }).collect(), ..distinct(9, 9) };
+        assert_eq!(resized(json!({"size": 1}), line).mask, [28]);
+        let full = ImagePair { mask: vec![255; 35], ..distinct(5, 7) };
+        assert_eq!(resized(json!({"size": [3, 4]}), full).mask, [255; 12]);
     }
 
     #[test]
@@ -196,12 +304,12 @@ mod tests {
 
     #[test]
     fn padding_keeps_the_shape_and_the_middle() {
-        let pair = ImagePair { image: vec![200; 60], mask: vec![1; 20], ..distinct(2, 10) };
+        let pair = ImagePair { image: vec![200; 60], mask: vec![255; 20], ..distinct(2, 10) };
         let out = resized(json!({"size": 10, "fit": "pad"}), pair);
         for y in 0..10 {
             let inside = (4..6).contains(&y);
             assert_eq!(out.image[y * 30], if inside { 200 } else { 0 }, "row {y}");
-            assert_eq!(out.mask[y * 10 + 9], u8::from(inside), "row {y}");
+            assert_eq!(out.mask[y * 10 + 9], if inside { 255 } else { 0 }, "row {y}");
         }
         assert_eq!(inside([2336, 3504], [512, 512]), [341, 512]);
         assert_eq!(inside([3504, 2336], [512, 512]), [512, 341]);

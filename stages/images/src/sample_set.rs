@@ -52,7 +52,7 @@ pub fn write_sample_set(dir: &Path, pairs: usize, size: usize, seed: u64, classe
                 true => {
                     (pair.mask.iter().flat_map(|&class| CLASS_COLOURS[usize::from(class)]).collect(), ExtendedColorType::Rgb8)
                 }
-                false => (pair.mask.iter().map(|&value| value * 255).collect(), ExtendedColorType::L8),
+                false => (pair.mask, ExtendedColorType::L8),
             };
             let name = format!("{number}_{}.png", CLASSES[(number - 1) % CLASSES.len()]);
             save(&folders[0].join(&name), &pair.image, size, ExtendedColorType::Rgb8)?;

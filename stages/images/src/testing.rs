@@ -10,7 +10,7 @@ use pipeline_contract::{
 };
 use serde_json::{Map, Value};
 
-use crate::ImagePair;
+use crate::{ImagePair, MaskKind};
 
 pub(crate) fn context() -> BuildContext {
     BuildContext {
@@ -70,8 +70,8 @@ pub(crate) fn mapped<I: Payload, O: Payload>(stage: &Running, input: I, sample: 
 /// A pair whose pixels all differ, with the mask set where the image's first channel is odd.
 pub(crate) fn distinct(height: usize, width: usize) -> ImagePair {
     let image: Vec<u8> = (0..height * width).flat_map(|at| [at as u8, (at / 256) as u8, (at * 7) as u8]).collect();
-    let mask = image.chunks_exact(3).map(|pixel| pixel[0] % 2).collect();
-    ImagePair { height, width, image, mask, normalization: Default::default() }
+    let mask = image.chunks_exact(3).map(|pixel| 255 * (pixel[0] % 2)).collect();
+    ImagePair { height, width, image, mask, kind: MaskKind::Share, normalization: Default::default() }
 }
 
 pub(crate) fn write_rgb(path: &Path, width: u32, height: u32) {

@@ -31,7 +31,7 @@ use crate::Area;
 /// - [`Term::Bce`], [`Term::Dice`], [`Term::Focal`], [`Term::Tversky`], [`Term::FocalTversky`], [`Term::CrossEntropy`]:
 ///   none.
 /// - [`Term::ClassDice`]: two for each class.
-/// - [`Term::ClDice`]: a map of one sample (`height * width`), and for each thread `iterations + 7` tiles of at most
+/// - [`Term::ClDice`]: two maps of one sample (`height * width`), and for each thread `iterations + 7` tiles of at most
 ///   64 x 256 pixels with a border of `2 (iterations + 2)` on each side. That is 0.9 MiB per thread for 3 iterations,
 ///   2.3 MiB for 10.
 pub fn loss_workspace(terms: &[WeightedTerm], classes: usize, area: Area) -> usize {

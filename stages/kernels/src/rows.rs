@@ -70,7 +70,7 @@ pub(crate) fn sum_of(row: &[f32], term: impl Fn(f32) -> f32) -> f64 {
 
 /// The sum of a function of two rows' values.
 #[inline(always)]
-pub(crate) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
+pub(crate) fn sum_of_pairs<B: Copy>(a: &[f32], b: &[B], term: impl Fn(f32, B) -> f32) -> f64 {
     let mut lanes = [0.0f32; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {

@@ -32,12 +32,13 @@ fn run(terms: &[WeightedTerm], logits: &[f32], targets: Targets<'_>, area: Area,
     (losses, z)
 }
 
-/// Blobs with thin branches, and labels of which a tenth is ignored.
+/// Blobs with thin branches, a fifth of whose pixels are partly mask; or labels of which a tenth is ignored.
 fn labels(random: &mut Random, area: Area, classes: usize) -> Vec<u8> {
     let label = |index: usize| {
         let (y, x) = (index / area.width % area.height, index % area.width);
         match classes {
-            1 => u8::from((y * 3 + x) % 11 < 4 || y % 7 == 2),
+            1 if random.next() < 0.2 => (255.0 * random.next()) as u8,
+            1 => 255 * u8::from((y * 3 + x) % 11 < 4 || y % 7 == 2),
             _ if random.next() < 0.1 => 255,
             _ => (((y / 3 + x / 4) % classes) as u8).min(classes as u8 - 1),
         }
@@ -99,7 +100,7 @@ fn weights_of_a_list() {
 #[test]
 fn bce_dice_keeps_its_bits() {
     let area = Area { batch: 2, height: 2, width: 2 };
-    let (z, y) = ([0.5, -1.25, 3.0, -0.75, 12.0, -20.0, 0.0, 2.0], [1, 0, 1, 1, 0, 0, 1, 0]);
+    let (z, y) = ([0.5, -1.25, 3.0, -0.75, 12.0, -20.0, 0.0, 2.0], [1, 0, 1, 1, 0, 0, 1, 0].map(|y| 255 * y));
     let terms = [BINARY[0], BINARY[2]].map(|term| WeightedTerm { term, weight: 1.0 });
     let (losses, gradient) = run(&terms, &z, targets(&y, 1), area, 0.5);
     let bits = |values: Vec<f32>| -> Vec<u32> { values.into_iter().map(f32::to_bits).collect() };
@@ -112,7 +113,7 @@ fn bce_dice_keeps_its_bits() {
 #[test]
 fn empty_and_full_masks() {
     let area = Area { batch: 1, height: 6, width: 5 };
-    for (y, right, wrong) in [(0, -60.0, 60.0), (1, 60.0, -60.0)] {
+    for (y, right, wrong) in [(0, -60.0, 60.0), (255, 60.0, -60.0)] {
         let y = vec![y; area.pixels()];
         for term in BINARY {
             let (losses, gradient) = run(&alone(term), &vec![right; area.pixels()], targets(&y, 1), area, 1.0);
@@ -131,7 +132,7 @@ fn empty_and_full_masks() {
 fn focal_tversky_without_errors() {
     let area = Area { batch: 1, height: 1, width: 4 };
     let terms = alone(BINARY[6]);
-    let (losses, gradient) = run(&terms, &[200.0, -200.0, 200.0, -200.0], targets(&[1, 0, 1, 0], 1), area, 1.0);
+    let (losses, gradient) = run(&terms, &[200.0, -200.0, 200.0, -200.0], targets(&[255, 0, 255, 0], 1), area, 1.0);
     assert_eq!((losses, gradient), (vec![0.0], vec![0.0; 4]));
 }
 
@@ -141,7 +142,7 @@ fn large_logits() {
     let area = Area { batch: 1, height: 2, width: 2 };
     let rights = [100.0, 250.0, 0.5, 100.0, 50.0];
     for (term, right) in BINARY.into_iter().zip(rights) {
-        let (losses, gradient) = run(&alone(term), &[200.0, -200.0, 1e30, -1e30], targets(&[0, 1, 1, 0], 1), area, 1.0);
+        let (losses, gradient) = run(&alone(term), &[200.0, -200.0, 1e30, -1e30], targets(&[0, 255, 255, 0], 1), area, 1.0);
         assert!((losses[0] - right).abs() < 1e-3, "{term:?}: {}", losses[0]);
         assert!(all_finite(&gradient), "{term:?}");
     }
@@ -158,7 +159,8 @@ fn sure_probabilities_keep_their_gradients() {
     let area = Area { batch: 1, height: 1, width: 4 };
     let (z, y) = ([40.0f32, -40.0, 18.0, -18.0], [1, 0, 0, 1]);
     let pair: Vec<f32> = z.iter().map(|_| 0.0).chain(z).collect();
-    let (right, binary) = run(&alone(BINARY[0]), &z, targets(&y, 1), area, 1.0);
+    let mask = y.map(|y| 255 * y);
+    let (right, binary) = run(&alone(BINARY[0]), &z, targets(&mask, 1), area, 1.0);
     let (losses, gradient) = run(&alone(Term::CrossEntropy), &pair, targets(&y, 2), area, 1.0);
     let close = |a: f32, b: f32| (a - b).abs() <= 1e-6 * b.abs();
     assert!(close(losses[0], right[0]));
@@ -166,7 +168,7 @@ fn sure_probabilities_keep_their_gradients() {
         assert!(binary != 0.0 && close(gradient[4 + pixel], binary) && close(gradient[pixel], -binary), "{gradient:?}");
     }
     // With class 0 left out, Dice of class 1 is that of the mask.
-    let (_, binary) = run(&alone(Term::Dice), &z, targets(&y, 1), area, 1.0);
+    let (_, binary) = run(&alone(Term::Dice), &z, targets(&mask, 1), area, 1.0);
     let (_, gradient) = run(&alone(Term::ClassDice { background: false }), &pair, targets(&y, 2), area, 1.0);
     for (pixel, &binary) in binary.iter().enumerate() {
         assert!(binary != 0.0 && close(gradient[4 + pixel], binary) && close(gradient[pixel], -binary), "{gradient:?}");
@@ -278,8 +280,8 @@ fn workspaces() {
     }
     assert_eq!(loss_workspace(&alone(Term::ClassDice { background: true }), 5, area), 10);
     assert_eq!(loss_workspace(&alone(Term::CrossEntropy), 5, area), 0);
-    // A map of one sample, and a single tile, however many threads there are.
-    assert_eq!(loss_workspace(&alone(BINARY[8]), 1, area), 600 + 10 * 22 * 32 + 3 * 34);
+    // Two maps of one sample, and a single tile, however many threads there are.
+    assert_eq!(loss_workspace(&alone(BINARY[8]), 1, area), 2 * 600 + 10 * 22 * 32 + 3 * 34);
 }
 
 #[test]

@@ -77,7 +77,10 @@ fn assert_parity(name: &str, data: &[u8]) {
     let (shape, logits) = tensor(&file, "logits");
     let &[batch, classes, height, width] = &shape[..] else { panic!("logits of {shape:?}") };
     let area = Area { batch, height, width };
-    let labels = bytes(&tensor(&file, "masks").1);
+    let mut labels = bytes(&tensor(&file, "masks").1);
+    if classes == 1 {
+        labels.iter_mut().for_each(|y| *y *= 255);
+    }
     let targets = Targets { labels: &labels, classes, ignore: Some(255) };
     let mut workspace = vec![0.0; loss_workspace(&terms, classes, area)];
     let (mut z, mut losses): (Vec<f32>, _) = (logits.iter().map(|z| *z as f32).collect(), vec![0.0; batch]);

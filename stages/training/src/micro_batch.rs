@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pipeline_contract::{Result, StageError};
-use pipeline_images::{Batch, IGNORED, Normalization};
+use pipeline_images::{Batch, IGNORED, MaskKind, Normalization, VESSEL};
 use pipeline_kernels::Area;
 
 use crate::loss::Target;
@@ -22,8 +22,8 @@ pub struct MicroBatch {
     pub width: usize,
     /// The images.
     pub pixels: Pixels,
-    /// Labels, `[batch, height, width]`: nonzero for vessel; with several classes the class numbers, and 255 for ignored
-    /// pixels.
+    /// `[batch, height, width]`. For a network with one class the vessel's share of each pixel, in 255ths; with several the class
+    /// numbers, and 255 for ignored pixels.
     pub masks: Vec<u8>,
 }
 
@@ -36,14 +36,19 @@ pub enum Pixels {
     Floats(Vec<f32>),
 }
 
-impl From<Batch> for MicroBatch {
-    fn from(batch: Batch) -> Self {
-        let Batch { samples, height, width, images, masks, normalization } = batch;
+impl MicroBatch {
+    /// A batch as a network with this many classes learns from it. With one class, class 1 of labelled masks is the vessel; with two,
+    /// a pixel of unlabelled ones is vessel where at least half of it is.
+    pub fn of(batch: Batch, classes: usize) -> Self {
+        let Batch { samples, height, width, images, mut masks, kind, normalization } = batch;
+        match (kind, classes) {
+            (MaskKind::Class, 1) => masks.iter_mut().for_each(|label| *label = if *label == 0 { 0 } else { u8::MAX }),
+            (MaskKind::Share, 2..) => masks.iter_mut().for_each(|share| *share = u8::from(*share >= VESSEL)),
+            _ => {}
+        }
         Self { samples, height, width, pixels: Pixels::Bytes(images, normalization), masks }
     }
-}
 
-impl MicroBatch {
     /// Checks that each label in a range of samples is below `classes` or marks an ignored pixel. With one class every label
     /// is valid.
     ///
@@ -99,6 +104,26 @@ impl MicroBatch {
 #[expect(clippy::expect_used, reason = "tests may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_become_what_the_network_learns() {
+        let of = |kind, classes| {
+            let batch = Batch {
+                samples: vec!["a".into()],
+                height: 1,
+                width: 4,
+                images: vec![0; 12],
+                masks: vec![0, 1, 127, 128],
+                kind,
+                normalization: Normalization::default(),
+            };
+            MicroBatch::of(batch, classes).masks
+        };
+        assert_eq!(of(MaskKind::Share, 1), [0, 1, 127, 128]);
+        assert_eq!(of(MaskKind::Share, 2), [0, 0, 0, 1]);
+        assert_eq!(of(MaskKind::Class, 1), [0, 255, 255, 255]);
+        assert_eq!(of(MaskKind::Class, 200), [0, 1, 127, 128]);
+    }
 
     #[test]
     fn a_label_that_is_no_class_is_named_with_its_sample_and_place() {

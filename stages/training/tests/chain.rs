@@ -12,7 +12,7 @@ use pipeline_contract::{
     BuildContext, End, ErasedSequential, Event, Events, Facts, Item, ItemContext, Result, Running, SampleCount, Saved,
     Severity, Shelf, StageKind, stage_rng,
 };
-use pipeline_images::{Batch, Normalization};
+use pipeline_images::{Batch, MaskKind, Normalization};
 use pipeline_training::kinds;
 use rand::RngExt as _;
 use serde_json::{Value, json};
@@ -67,10 +67,11 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
 fn batch(sample: u64) -> Item {
     let mut rng = stage_rng(sample, 0, "batch", "test");
     let (x, y) = (rng.random_range(3..13), rng.random_range(3..13));
-    let masks: Vec<u8> = (0..256).map(|at| u8::from(at % 16 == x || at / 16 == y)).collect();
-    let images = masks.iter().flat_map(|mask| [0; 3].map(|_: i32| mask * 120 + rng.random_range(0..100u8))).collect();
+    let masks: Vec<u8> = (0..256).map(|at| if at % 16 == x || at / 16 == y { 255 } else { 0 }).collect();
+    let images = masks.iter().flat_map(|mask| [0; 3].map(|_: i32| mask / 255 * 120 + rng.random_range(0..100u8))).collect();
     let samples = vec![format!("s{sample}").into()];
-    let batch = Batch { samples, height: 16, width: 16, images, masks, normalization: Normalization::default() };
+    let batch =
+        Batch { samples, height: 16, width: 16, images, masks, kind: MaskKind::Share, normalization: Normalization::default() };
     Item::new(0, format!("s{sample}"), batch)
 }
 

@@ -13,7 +13,7 @@ use pipeline_contract::{
     BuildContext, ErasedSequential, Event, Events, Facts, Finding, Item, ItemContext, Place, Result, Running, Saved, Shelf,
     fact,
 };
-use pipeline_images::{Batch, Normalization};
+use pipeline_images::{Batch, MaskKind, Normalization};
 use pipeline_training::kinds;
 use serde_json::{Value, json};
 
@@ -126,7 +126,8 @@ fn of(sample: u8, masks: Vec<u8>) -> Item {
     let colour = |label: &u8| [[20, 20, 20], [200, 30, 20], [20, 30, 200]][usize::from(*label) % 3];
     let images = masks.iter().flat_map(colour).collect();
     let samples = vec![format!("s{sample}").into()];
-    let batch = Batch { samples, height: 16, width: 16, images, masks, normalization: Normalization::default() };
+    let batch =
+        Batch { samples, height: 16, width: 16, images, masks, kind: MaskKind::Class, normalization: Normalization::default() };
     Item::new(0, format!("s{sample}"), batch)
 }
 

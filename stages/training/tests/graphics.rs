@@ -80,7 +80,8 @@ fn batch([count, height, width]: [usize; 3], classes: usize) -> MicroBatch {
     let mut rng = stage_rng(3, 0, "samples", "test");
     let pixels = (0..count * 3 * height * width).map(|_| rng.random()).collect();
     let mut label = || match classes {
-        1 => u8::from(rng.random::<f32>() < 0.3),
+        1 if rng.random::<f32>() < 0.1 => rng.random(),
+        1 => 255 * u8::from(rng.random::<f32>() < 0.3),
         _ if rng.random::<f32>() < 0.1 => 255,
         _ => rng.random_range(0..classes) as u8,
     };

@@ -11,7 +11,7 @@ use common::options;
 use pipeline_contract::{
     Buffer, BuildContext, ErasedSequential, Facts, Item, ItemContext, NoEvents, Result, Running, SampleCount, Saved, Shelf,
 };
-use pipeline_images::{Batch, Normalization};
+use pipeline_images::{Batch, MaskKind, Normalization};
 use pipeline_training::kinds;
 use serde_json::json;
 
@@ -54,9 +54,16 @@ fn send(stages: &mut [Box<dyn ErasedSequential>], item: Item) -> Result<()> {
 
 fn batch(sample: u8) -> Item {
     let name: Arc<str> = format!("s{sample}").into();
-    let (images, masks) = ((0..8 * 8 * 3).map(|at| sample.wrapping_mul(at)).collect(), vec![1; 64]);
-    let batch =
-        Batch { samples: vec![name.clone()], height: 8, width: 8, images, masks, normalization: Normalization::default() };
+    let (images, masks) = ((0..8 * 8 * 3).map(|at| sample.wrapping_mul(at)).collect(), vec![255; 64]);
+    let batch = Batch {
+        samples: vec![name.clone()],
+        height: 8,
+        width: 8,
+        images,
+        masks,
+        kind: MaskKind::Share,
+        normalization: Normalization::default(),
+    };
     Item::new(0, name, batch)
 }
 

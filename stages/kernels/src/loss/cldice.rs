@@ -1,7 +1,7 @@
 //! The centreline Dice term. Both skeletons are made tile by tile, with a margin as wide as the erosions reach, so that the
 //! memory they take doesn't grow with the image.
 
-use super::pixel::Pixel;
+use super::pixel::{Pixel, share};
 use super::skeleton::{Adjoint, SKELETON_PLANES, Skeleton};
 use super::slopes::Slopes;
 use super::tiles::{self, Tile};
@@ -24,7 +24,7 @@ fn memory(iterations: usize, area: Area) -> usize {
 
 /// Number of workspace values.
 pub(super) fn workspace(iterations: usize, area: Area) -> usize {
-    area.pixels() + tiles::workers(area) * memory(iterations, area)
+    2 * area.pixels() + tiles::workers(area) * memory(iterations, area)
 }
 
 /// A sample's sums.
@@ -41,29 +41,28 @@ pub(super) struct ClDice {
 }
 
 impl ClDice {
-    /// Leaves a map in the workspace: each pixel's probability, with the sign bit set (on 0 too) on the mask's skeleton.
+    /// Leaves a map in the workspace: each pixel's probability, and its share of the mask's skeleton.
     pub fn measure(iterations: usize, z: &[f32], y: &[u8], area: Area, workspace: &mut [f32]) -> Self {
         let (width, size) = (area.width, memory(iterations, area));
-        let (map, memory) = workspace.split_at_mut(area.pixels());
+        let (map, memory) = workspace.split_at_mut(2 * area.pixels());
+        let map = map.as_chunks_mut::<2>().0;
         let [mask, hit] = tiles::each(map, area, (&mut *memory, size), |band, map, memory| {
             let mut sums = [0.0; 2];
             for tile in Tile::of_band(band, area) {
                 let outer = tile.grown(reach(iterations), area);
                 let planes = &mut memory[..SKELETON_PLANES * outer.grid.plane()];
-                outer.load(y, width, planes, |y| if y == 0 { 0.0 } else { 1.0 });
+                outer.load(y, width, planes, share);
                 let skeleton = skeleton(outer, iterations, planes);
                 for row in 0..tile.grid.height {
                     let (place, skeleton) = (tile.row(row, width), &skeleton[tile.row_within(outer, row)]);
                     let map = &mut map[Tile { top: 0, ..tile }.row(row, width)];
-                    for (map, (&z, &y)) in map.iter_mut().zip(z[place.clone()].iter().zip(&y[place])) {
-                        *map = Pixel::new(z, y).p;
+                    let pixels = z[place.clone()].iter().zip(&y[place]).zip(skeleton);
+                    for (map, ((&z, &y), &skeleton)) in map.iter_mut().zip(pixels) {
+                        *map = [Pixel::new(z, y).p, skeleton];
                     }
                     sums[0] += sum(skeleton);
                     // Multiplied for all pixels, even by 0: minima and maxima may hide a NaN, but this product doesn't.
-                    sums[1] += sum_of_pairs(skeleton, map, |skeleton, p| skeleton * p);
-                    for (map, skeleton) in map.iter_mut().zip(skeleton) {
-                        *map = if *skeleton > 0.0 { -*map } else { *map };
-                    }
+                    sums[1] += sum_of_pairs(skeleton, map, |skeleton, [p, _]| skeleton * p);
                 }
             }
             sums
@@ -74,13 +73,13 @@ impl ClDice {
             for tile in Tile::of_band(band, area) {
                 let outer = tile.grown(reach(iterations), area);
                 let planes = &mut memory[..SKELETON_PLANES * outer.grid.plane()];
-                outer.load(map, width, planes, f32::abs);
+                outer.load(map, width, planes, |[p, _]| p);
                 let skeleton = skeleton(outer, iterations, planes);
                 for row in 0..tile.grid.height {
                     let skeleton = &mut skeleton[tile.row_within(outer, row)];
                     sums[0] += sum(skeleton);
                     for (skeleton, y) in skeleton.iter_mut().zip(&y[tile.row(row, width)]) {
-                        *skeleton = if *y == 0 { 0.0 } else { *skeleton };
+                        *skeleton *= share(*y);
                     }
                     sums[1] += sum(skeleton);
                 }
@@ -104,21 +103,22 @@ impl ClDice {
         let both = self.precision + self.sensitivity;
         let by_precision = -2.0 * (self.sensitivity / both).powi(2) / self.predicted;
         let by_sensitivity = (scale * -2.0 * (self.precision / both).powi(2) / self.mask) as f32;
-        let [off, on] = [0.0, 1.0].map(|y| (scale * by_precision * (y - self.precision)) as f32);
-        let (map, memory) = workspace.split_at_mut(area.pixels());
+        let by_skeleton = |y: u8| (scale * by_precision * (f64::from(share(y)) - self.precision)) as f32;
+        let (map, memory) = workspace.split_at_mut(2 * area.pixels());
+        let map = map.as_chunks::<2>().0;
         tiles::each(z, area, (memory, size), |band, z, memory| {
             for tile in Tile::of_band(band, area) {
                 let outer = tile.grown(2 * reach(iterations), area);
                 let (grid, plane) = (outer.grid, outer.grid.plane());
-                outer.load(map, width, memory, f32::abs);
+                outer.load(map, width, memory, |[p, _]| p);
                 let upstream = &mut memory[(iterations + 2) * plane..];
-                outer.load(y, width, upstream, |y| if y == 0 { off } else { on });
+                outer.load(y, width, upstream, by_skeleton);
                 widest(Adjoint { grid, iterations, memory });
                 for row in 0..tile.grid.height {
                     let place = tile.row(row, width);
                     let extra = &mut memory[tile.row_within(outer, row)];
-                    for (extra, map) in extra.iter_mut().zip(&map[place.clone()]) {
-                        *extra += if map.is_sign_negative() { by_sensitivity } else { 0.0 };
+                    for (extra, [_, skeleton]) in extra.iter_mut().zip(&map[place.clone()]) {
+                        *extra += by_sensitivity * skeleton;
                     }
                     slopes.write_with(&mut z[Tile { top: 0, ..tile }.row(row, width)], &y[place], extra);
                 }

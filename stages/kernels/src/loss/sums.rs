@@ -25,12 +25,16 @@ pub(super) struct Sums {
 pub(super) fn sums(terms: &[WeightedTerm], z: &[f32], y: &[u8]) -> Sums {
     match (bce::weights(terms), Focal::of(terms)) {
         (None, None) => sums_with(terms, z, y, |_| 0.0),
-        (Some(weights), None) => sums_with(terms, z, y, |pixel| pixel.of(weights) * pixel.entropy()),
+        (Some(weights), None) => sums_with(terms, z, y, |pixel| entropy(weights, pixel)),
         (None, Some(focal)) => sums_with(terms, z, y, |pixel| focal.value(pixel)),
-        (Some(weights), Some(focal)) => {
-            sums_with(terms, z, y, |pixel| pixel.of(weights) * pixel.entropy() + focal.value(pixel))
-        }
+        (Some(weights), Some(focal)) => sums_with(terms, z, y, |pixel| entropy(weights, pixel) + focal.value(pixel)),
     }
+}
+
+#[inline(always)]
+fn entropy(weights: [f32; 2], pixel: Pixel) -> f32 {
+    let [background, mask] = pixel.entropies();
+    pixel.of([weights[0] * background, weights[1] * mask])
 }
 
 /// One loop per case: choosing for each pixel would cost a seventh of the time.
@@ -54,7 +58,7 @@ fn sums_of_part<const ERRORS: bool>(z: &[f32], y: &[u8], pointwise: &impl Fn(Pix
     let mut sums = Sums::default();
     for (&z, &y) in z.iter().zip(y) {
         let pixel = Pixel::new(z, y);
-        let (Pixel { p, q, .. }, y) = (pixel, pixel.of([0.0, 1.0]));
+        let Pixel { p, q, y, .. } = pixel;
         sums.pointwise += f64::from(pointwise(pixel));
         sums.overlap += f64::from(p * y);
         sums.total += f64::from(p + y);

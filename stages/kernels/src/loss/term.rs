@@ -2,8 +2,8 @@
 
 /// A term of a loss. Its formula is for one sample; sums and means run over the sample's pixels.
 ///
-/// The first six are binary: `z` are the logits of one channel, `p = sigmoid(z)`, and `y` is the mask of 0 and 1. The last
-/// two are multi-class: `p = softmax(z)` over the channels, and pixels with an ignored label are left out.
+/// The first six are binary: `z` are the logits of one channel, `p = sigmoid(z)`, and `y` is the mask's share of the pixel, 0 to 1. The
+/// last two are multi-class: `p = softmax(z)` over the channels, and pixels with an ignored label are left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Term {
     /// Binary cross-entropy with logits, `mean(-(w y ln p + (1 - y) ln(1 - p)))` with `w = pos_weight`
@@ -17,7 +17,8 @@ pub enum Term {
     Dice,
     /// Focal loss, `mean(-a (1 - q)^gamma ln q)` with `q` the probability of the true class (Lin et al. 2017, equations 4
     /// and 5; MONAI `FocalLoss`, `torchvision.ops.sigmoid_focal_loss`). Lin et al. divide by the number of objects, the
-    /// implementations by the number of pixels.
+    /// implementations by the number of pixels. A pixel that is partly mask has the mean over its parts
+    /// (`torchvision.ops` mixes the probabilities instead).
     Focal {
         /// How strongly pixels that are already right are discounted; 0 gives cross-entropy, the paper uses 2.
         gamma: f32,

@@ -34,7 +34,7 @@ fn value(term: Term, z: &[f64], targets: Targets<'_>, area: Area) -> f64 {
             classes.clone().map(dice).sum::<f64>() / classes.len() as f64
         }
         _ => {
-            let y: Vec<f64> = targets.labels.iter().map(|y| if *y == 0 { 0.0 } else { 1.0 }).collect();
+            let y: Vec<f64> = targets.labels.iter().map(|y| f64::from(*y) / 255.0).collect();
             let p: Vec<f64> = z.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
             binary(term, &p, &y, area)
         }
@@ -72,9 +72,9 @@ fn binary(term: Term, p: &[f64], y: &[f64], area: Area) -> f64 {
     match term {
         Term::Bce { pos_weight } => mean(&|p, y| -(f64::from(pos_weight) * y * p.ln() + (1.0 - y) * (1.0 - p).ln())),
         Term::Focal { gamma, alpha } => mean(&|p, y| {
-            let q = if y > 0.0 { p } else { 1.0 - p };
-            let balance = alpha.map_or(1.0, |alpha| if y > 0.0 { f64::from(alpha) } else { 1.0 - f64::from(alpha) });
-            -balance * (1.0 - q).powf(f64::from(gamma)) * q.ln()
+            let part = |q: f64, balance: f64| -balance * (1.0 - q).powf(f64::from(gamma)) * q.ln();
+            let [background, mask] = alpha.map_or([1.0; 2], |alpha| [1.0 - f64::from(alpha), f64::from(alpha)]);
+            (1.0 - y) * part(1.0 - p, background) + y * part(p, mask)
         }),
         Term::Tversky { alpha, beta } => tversky(alpha, beta),
         Term::FocalTversky { alpha, beta, gamma } => tversky(alpha, beta).powf(1.0 / f64::from(gamma)),

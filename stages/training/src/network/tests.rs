@@ -81,7 +81,7 @@ fn pass(network: &Network, mode: Checkpointing) -> (Vec<Vec<f32>>, Vec<u64>, u64
     let area = Area { batch: 2, height: 12, width: 20 };
     let values: Vec<f32> = (0..area.values(3)).map(|at| (at * 37 % 101) as f32 / 101.0).collect();
     // The logits have the pooled size.
-    let masks: Vec<u8> = (0..area.values(1) / 4).map(|at| u8::from(at % 3 == 0)).collect();
+    let masks: Vec<u8> = (0..area.values(1) / 4).map(|at| if at % 3 == 0 { 255 } else { 0 }).collect();
     let ledger = Ledger::default();
     let precision = Precision::Float32;
     let site = Site { state: &mut state, gradients: &mut gradients, precision, ledger: ledger.clone() };

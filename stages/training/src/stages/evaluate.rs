@@ -108,14 +108,14 @@ impl Evaluate {
 
     fn measure(&mut self, batch: Batch, epoch: u64) -> Result<()> {
         let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
-        let batch = MicroBatch::from(batch);
-        let (logits, classes) = {
+        let (batch, logits, classes) = {
             let mut trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
             let classes = trainee.network.classes;
+            let batch = MicroBatch::of(batch, classes);
             batch.check_labels(0..batch.samples.len(), classes)?;
             let predicted = trainee.predict(&batch);
             trainee.tell(&*self.events, epoch);
-            (predicted?, classes)
+            (batch, predicted?, classes)
         };
         let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
         // Figures and pictures are made on the device's thread but count as host memory.

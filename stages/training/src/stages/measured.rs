@@ -3,7 +3,7 @@
 
 use pipeline_contract::events::Named;
 use pipeline_contract::{Buffer, Metric, Result, Saved, StageError};
-use pipeline_images::Classes;
+use pipeline_images::{Classes, VESSEL};
 
 use crate::metrics::{Confusion, MeanDice, OneClass, PerClass, RocAuc, argmax};
 
@@ -58,7 +58,7 @@ impl Measured {
         match self {
             Self::Binary(binary) if logits.len() == labels.len() => {
                 let probabilities: Vec<f32> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
-                let truth = || labels.iter().map(|&label| label != 0);
+                let truth = || labels.iter().map(|&share| share >= VESSEL);
                 let counts = Confusion::of(probabilities.iter().map(|&p| p > threshold).zip(truth()));
                 binary.pooled.add(counts);
                 binary.dice.add(&counts);
@@ -192,6 +192,7 @@ mod tests {
     fn add(measured: &mut Measured, classes: usize, image: usize) {
         let logits: Vec<f32> = (0..6 * classes).map(|at| ((at * 7 + image * 5) % 11) as f32 - 5.0).collect();
         let labels = if image == 0 { [0, 1, 1, 0, 255, 1] } else { [1, 1, 0, 0, 0, 0] };
+        let labels = labels.map(|label| if classes == 1 && label == 1 { 255 } else { label });
         measured.add(&logits, &labels, 0.5).expect("of as many classes");
     }
 

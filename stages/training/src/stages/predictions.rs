@@ -22,7 +22,7 @@ pub(super) struct Tensors {
     pub name: String,
     /// RGB, `[height, width, 3]`.
     pub image: Vec<u8>,
-    /// Labels, `[height, width]`.
+    /// Shares or class numbers, `[height, width]`.
     pub mask: Vec<u8>,
     /// Probabilities of vessel, `[height, width]`; with several classes `[classes, height, width]`.
     pub probabilities: Vec<f32>,
@@ -31,7 +31,7 @@ pub(super) struct Tensors {
 }
 
 /// Writes test images as a safetensors file: for each sample `ID.image` (u8, `[height, width, 3]`), `ID.mask` (u8,
-/// `[height, width]`) and `ID.probability` (f32, `[height, width]`, or with several classes `[classes, height, width]`).
+/// `[height, width]`: class numbers, or with one class the vessel's share of a pixel in 255ths) and `ID.probability` (f32, `[height, width]`, or with several classes `[classes, height, width]`).
 /// Another program can compare its own figures with these.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ impl Predictions {
         self.0.len()
     }
 
-    /// Adds an image: RGB `[height, width, 3]`, labels `[height, width]` and the prediction.
+    /// Adds an image: RGB `[height, width, 3]`, shares or class numbers `[height, width]`, and the prediction.
     pub(super) fn add(&mut self, image: &[u8], labels: &[u8], predicted: &Predicted, height: usize, width: usize) {
         let blocks = Blocks::of(height, width);
         let channel = |channel: usize| blocks.means(&|at| f32::from(image[at * 3 + channel]));
@@ -102,8 +102,8 @@ impl Predictions {
             (0..rows * columns).flat_map(|at| [0, 1, 2].map(|c: usize| channels[c][at].round() as u8)).collect();
         self.0.push(match predicted {
             Predicted::Vessel(probabilities) => {
-                let shares = blocks.means(&|at| f32::from(labels[at].min(1)));
-                let mask: Vec<u8> = shares.iter().map(|&share| u8::from(share >= 0.5)).collect();
+                let shares = blocks.means(&|at| f32::from(labels[at]));
+                let mask: Vec<u8> = shares.iter().map(|&share| share.round() as u8).collect();
                 panel(&small, &mask, &blocks.means(&|at| probabilities[at]), rows, columns)
             }
             Predicted::Classes(classes) => {

@@ -16,6 +16,7 @@ use super::masks::misfit;
 use super::own;
 use crate::loss::{self, Loss};
 use crate::memory::Ledger;
+use crate::micro_batch::MicroBatch;
 use crate::network::{Checkpointing, Network};
 use crate::networks;
 use crate::parameters::State;
@@ -269,7 +270,8 @@ impl Sequential for TrainStep {
     fn item(&mut self, input: Batch, cx: &ItemContext<'_>, out: &mut Output<'_, Gradients>) -> Result<()> {
         let samples = input.samples.clone();
         let mut trainee = self.network.lock()?;
-        let added = trainee.add_or_retry(input.into());
+        let batch = MicroBatch::of(input, trainee.network.classes);
+        let added = trainee.add_or_retry(batch);
         trainee.tell(&*self.cx.events, cx.epoch);
         drop(trainee);
         added?;

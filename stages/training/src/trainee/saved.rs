@@ -112,7 +112,7 @@ fn keep_batch(kept: &mut Saved, name: &str, batch: &MicroBatch) -> Result<()> {
     let samples: Vec<&str> = batch.samples.iter().map(|sample| &**sample).collect();
     kept.set(&format!("{name}.samples"), samples)?;
     kept.set(&format!("{name}.size"), [batch.height, batch.width])?;
-    kept.keep(format!("{name}.masks"), Buffer::Bytes(batch.masks.clone()));
+    kept.keep(format!("{name}.targets"), Buffer::Bytes(batch.masks.clone()));
     match &batch.pixels {
         Pixels::Bytes(pixels, normalization) => {
             kept.keep(format!("{name}.pixels"), Buffer::Bytes(pixels.clone()));
@@ -127,7 +127,7 @@ fn keep_batch(kept: &mut Saved, name: &str, batch: &MicroBatch) -> Result<()> {
 fn take_batch(kept: &mut Saved, name: &str) -> Result<MicroBatch> {
     let samples: Vec<String> = kept.get(&format!("{name}.samples"))?;
     let [height, width]: [usize; 2] = kept.get(&format!("{name}.size"))?;
-    let masks = kept.take_bytes(&format!("{name}.masks"))?;
+    let masks = kept.take_bytes(&format!("{name}.targets"))?;
     let pixels = match kept.take_floats(&format!("{name}.normalization")) {
         Ok(values) => {
             let [a, b, c, d, e, f] = values[..] else { return Err(StageError::new("a saved normalisation has six values")) };

@@ -127,7 +127,7 @@ impl<'a> Reference<'a> {
         let labels = match self.network.classes {
             1 => {
                 let masks = weights::tensor(&self.file, "y", &[batch, 1, height, width], Dtype::F32)?;
-                floats(masks.data(), part(1))?.into_iter().map(|mask| u8::from(mask != 0.0)).collect()
+                floats(masks.data(), part(1))?.into_iter().map(|mask| (255.0 * mask).round() as u8).collect()
             }
             _ => {
                 let labels = weights::tensor(&self.file, "y", &[batch, height, width], Dtype::I64)?;

@@ -12,6 +12,7 @@ use pipeline_kernels::all_finite;
 use crate::backend;
 use crate::device::{self, Platform};
 use crate::memory::Ledger;
+use crate::micro_batch::MicroBatch;
 use crate::network::Checkpointing;
 use crate::parameters::{Role, State};
 use crate::plan::Job;
@@ -164,7 +165,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
             };
             let mut trainee = Trainee::new(job.network.clone(), state, loss, setting, Ledger::default())?;
             trainee.scale = scale;
-            parts.iter().try_for_each(|part| trainee.add_or_retry(part.clone().into()))?;
+            parts.iter().try_for_each(|part| trainee.add_or_retry(MicroBatch::of(part.clone(), job.network.classes)))?;
             let sums = trainee.gradients().iter().map(weights::values).collect::<Result<Vec<_>>>()?;
             // A window that overflows doesn't count: training would lower the scale and take the next one.
             if sums.iter().all(|sums| all_finite(sums)) || !scale.overflowed() {

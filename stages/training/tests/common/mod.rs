@@ -36,7 +36,7 @@ pub fn network(base: usize, depth: usize, norm: &str) -> Shared {
 pub fn samples(count: usize, size: usize, seed: u64) -> MicroBatch {
     let mut rng = stage_rng(seed, 0, "samples", "test");
     let pixels = (0..count * 3 * size * size).map(|_| rng.random()).collect();
-    let masks = (0..count * size * size).map(|_| u8::from(rng.random::<f32>() < 0.3)).collect();
+    let masks = (0..count * size * size).map(|_| 255 * u8::from(rng.random::<f32>() < 0.3)).collect();
     MicroBatch { samples: names(0..count), height: size, width: size, pixels: Pixels::Floats(pixels), masks }
 }
 

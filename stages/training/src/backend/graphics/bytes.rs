@@ -32,13 +32,12 @@ pub(super) fn images(
     Ok(kernels::lookup(pixels, table)?.reshape([batch, height, width, 3]).permute([0, 3, 1, 2]))
 }
 
-/// Masks as float32: 1 where the byte isn't 0.
+/// Masks as float32 shares: 255 is 1.
 ///
 /// # Errors
 /// When the device isn't a graphics device.
 pub(super) fn masks(masks: &[u8], device: &Device) -> Result<Tensor<1>> {
-    let mut table = vec![1.0f32; 256];
-    table[0] = 0.0;
+    let table: Vec<f32> = (0..=255u8).map(|share| f32::from(share) / 255.0).collect();
     kernels::lookup(masks, Tensor::from_data(TensorData::new(table, [256]), (device, DType::F32)))
 }
 
@@ -103,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn masks_are_1_where_a_byte_is_not_0() {
-        let values = [0, 1, 2, 127, 128, 255, 0, 200, 3];
+    fn masks_are_shares() {
+        let values = [0u8, 1, 2, 127, 128, 255, 0, 200, 3];
         if let Some(device) = device() {
             let there = masks(&values, &device).expect("a device").try_into_vec_as::<f32>().expect("float32");
-            assert_eq!(there, [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0], "{device:?}");
+            assert_eq!(there, values.map(|share| f32::from(share) / 255.0), "{device:?}");
         }
     }
 }

@@ -59,18 +59,17 @@ impl Binary {
                 (self.sums(loss) / pixels, gradient / pixels)
             }
             Term::Focal { gamma, alpha } => {
-                // `s` is -1 on vessels and 1 elsewhere; `miss` is the probability of the wrong class.
-                let s = y.clone() * -2.0 + 1.0;
-                let miss = sigmoid(z.clone() * s.clone());
-                let entropy = softplus(z * s.clone());
-                let weight = match alpha {
-                    Some(alpha) => y.clone() * alpha + empty * (1.0 - alpha),
-                    None => y.ones_like(),
+                let [off, on] = alpha.map_or([1.0; 2], |alpha| [1.0 - alpha, alpha]);
+                // The loss of a pixel that is all background (`s` is 1) or all vessel (-1), and its gradient. `miss` is the probability
+                // of the wrong class.
+                let part = |s: f64, weight: Tensor<2>| {
+                    let (miss, entropy) = (sigmoid(z.clone() * s), softplus(z.clone() * s));
+                    let power = miss.clone().powf_scalar(gamma);
+                    let slope = (miss.clone().neg() + 1.0) * entropy.clone() * gamma + miss;
+                    (weight.clone() * power.clone() * entropy, weight * power * slope * s)
                 };
-                let power = miss.clone().powf_scalar(gamma);
-                let slope = (miss.clone().neg() + 1.0) * entropy.clone() * gamma + miss;
-                let gradient = weight.clone() * s * power.clone() * slope;
-                (self.sums(weight * power * entropy) / pixels, gradient / pixels)
+                let ((loss, gradient), (vessel, by_vessel)) = (part(1.0, empty * off), part(-1.0, y * on));
+                (self.sums(loss + vessel) / pixels, (gradient + by_vessel) / pixels)
             }
             Term::Dice => self.overlap(0.5, 0.5, 2.0),
             Term::Tversky { alpha, beta } => self.overlap(alpha.into(), beta.into(), 1.0),

@@ -39,6 +39,12 @@ impl Pixel {
         [above + rest, above - self.z + rest]
     }
 
+    /// Whether more of the probability would be right: it is below the mask's part of the pixel. Always so on the mask, never beside it.
+    #[inline(always)]
+    pub fn wants_more(self) -> bool {
+        self.p < self.y || self.y == 1.0
+    }
+
     /// The mean over the pixel of a pair's values, for the background and for the mask.
     #[inline(always)]
     pub fn of(self, [background, mask]: [f32; 2]) -> f32 {

@@ -8,7 +8,7 @@ use super::pixel::Pixel;
 pub(super) struct Slopes<'a> {
     /// Factor of `p - y`.
     pub entropy: [f32; 2],
-    /// Derivative with respect to the probability: the factor of `p (1 - p)`.
+    /// Derivative with respect to the probability, where it is too high and where it is too low: the factor of `p (1 - p)`.
     pub probability: [f32; 2],
     /// The focal terms and their factor.
     pub focal: Option<(Focal<'a>, f32)>,
@@ -34,7 +34,8 @@ impl Slopes<'_> {
     #[inline(always)]
     fn at(&self, pixel: Pixel, probability: [f32; 2]) -> f32 {
         let (Pixel { p, q, .. }, entropy) = (pixel, self.entropy);
-        let slope = pixel.of([entropy[0] * p + probability[0] * (p * q), entropy[1] * -q + probability[1] * (p * q)]);
+        let probability = probability[usize::from(pixel.wants_more())];
+        let slope = pixel.of([entropy[0] * p, entropy[1] * -q]) + probability * (p * q);
         match self.focal {
             Some((focal, factor)) => slope + factor * focal.slope(pixel),
             None => slope,

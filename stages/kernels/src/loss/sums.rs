@@ -11,13 +11,13 @@ use crate::parallel;
 pub(super) struct Sums {
     /// Sum of cross-entropy and focal loss, with their weights.
     pub pointwise: f64,
-    /// Sum of `p y`.
+    /// Sum of `min(p, y)`, which is `p y` on masks of 0 and 1.
     pub overlap: f64,
     /// Sum of `p + y`.
     pub total: f64,
-    /// Sum of `p (1 - y)`; this and the next are computed only where a term needs them.
+    /// Sum of `max(p - y, 0)`; this and the next are computed only where a term needs them.
     pub false_positives: f64,
-    /// Sum of `(1 - p) y`.
+    /// Sum of `max(y - p, 0)`.
     pub false_negatives: f64,
 }
 
@@ -60,11 +60,14 @@ fn sums_of_part<const ERRORS: bool>(z: &[f32], y: &[u8], pointwise: &impl Fn(Pix
         let pixel = Pixel::new(z, y);
         let Pixel { p, q, y, .. } = pixel;
         sums.pointwise += f64::from(pointwise(pixel));
-        sums.overlap += f64::from(p * y);
+        // Not `f32::min`: a NaN has to reach the loss.
+        sums.overlap += f64::from(if y < p { y } else { p });
         sums.total += f64::from(p + y);
         if ERRORS {
-            sums.false_positives += f64::from(p * (1.0 - y));
-            sums.false_negatives += f64::from(q * y);
+            let (above, below) = (if y < p { p - y } else { 0.0 }, if p < y { y - p } else { 0.0 });
+            sums.false_positives += f64::from(above);
+            // `1 - p` without cancellation.
+            sums.false_negatives += f64::from(if y == 1.0 { q } else { below });
         }
     }
     sums

@@ -12,8 +12,9 @@ pub enum Term {
         /// Weight of the mask's pixels; 1 gives plain cross-entropy.
         pos_weight: f32,
     },
-    /// Soft Dice, `1 - (2 sum(p y) + eps) / (sum(p) + sum(y) + eps)` with `eps = 1e-5` (Milletari et al. 2016, V-Net,
-    /// without squares; MONAI `DiceLoss(sigmoid=True)`).
+    /// Soft Dice, `1 - (2 sum(min(p, y)) + eps) / (sum(p) + sum(y) + eps)` with `eps = 1e-5`. On masks of 0 and 1 `min(p, y)` is `p y`
+    /// (Milletari et al. 2016, V-Net, without squares; MONAI `DiceLoss(sigmoid=True)`). Elsewhere products would be best at
+    /// probabilities of 0 or 1, above the mask; this is best at `p = y` (Wang et al. 2023, Dice semimetric losses).
     Dice,
     /// Focal loss, `mean(-a (1 - q)^gamma ln q)` with `q` the probability of the true class (Lin et al. 2017, equations 4
     /// and 5; MONAI `FocalLoss`, `torchvision.ops.sigmoid_focal_loss`). Lin et al. divide by the number of objects, the
@@ -25,8 +26,8 @@ pub enum Term {
         /// If set, `a` is `alpha` on the mask and `1 - alpha` elsewhere; otherwise it is 1.
         alpha: Option<f32>,
     },
-    /// Tversky loss, `1 - (TP + eps) / (TP + alpha FP + beta FN + eps)` with `TP = sum(p y)`, `FP = sum(p (1 - y))`,
-    /// `FN = sum((1 - p) y)`, `eps = 1e-5` (Salehi et al. 2017; MONAI `TverskyLoss(sigmoid=True)`). With 0.5 and 0.5 it
+    /// Tversky loss, `1 - (TP + eps) / (TP + alpha FP + beta FN + eps)` with `TP = sum(min(p, y))`,
+    /// `FP = sum(max(p - y, 0))`, `FN = sum(max(y - p, 0))`, `eps = 1e-5` (Salehi et al. 2017; MONAI `TverskyLoss(sigmoid=True)`). With 0.5 and 0.5 it
     /// equals Dice except for `eps`.
     Tversky {
         /// Weight of false positives.

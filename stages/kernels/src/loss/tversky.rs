@@ -27,7 +27,7 @@ impl Tversky {
         self.errors / (self.hits + self.errors)
     }
 
-    /// The derivative with respect to the probability of a background pixel and of a mask pixel, times `scale`.
+    /// The derivative with respect to a probability that is above the mask's part of the pixel, and to one below, times `scale`.
     pub fn slopes(self, scale: f64) -> [f32; 2] {
         let scale = scale / (self.hits + self.errors).powi(2);
         [scale * self.alpha * self.hits, -scale * (self.errors + self.beta * self.hits)].map(|slope| slope as f32)

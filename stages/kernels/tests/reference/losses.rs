@@ -53,7 +53,7 @@ fn labelled<'a>(z: &'a [f64], targets: Targets<'a>) -> impl Iterator<Item = (Vec
 }
 
 fn dice(pairs: &[(f64, f64)]) -> f64 {
-    let (overlap, total) = (sum(pairs, |p, y| p * y), sum(pairs, |p, y| p + y));
+    let (overlap, total) = (sum(pairs, f64::min), sum(pairs, |p, y| p + y));
     1.0 - (2.0 * overlap + EPSILON) / (total + EPSILON)
 }
 
@@ -66,8 +66,9 @@ fn binary(term: Term, p: &[f64], y: &[f64], area: Area) -> f64 {
     let mean = |term: &dyn Fn(f64, f64) -> f64| sum(&pairs, term) / pairs.len() as f64;
     let tversky = |alpha: f32, beta: f32| {
         let (alpha, beta) = (f64::from(alpha), f64::from(beta));
-        let hits = sum(&pairs, |p, y| p * y) + EPSILON;
-        1.0 - hits / (hits + alpha * sum(&pairs, |p, y| p * (1.0 - y)) + beta * sum(&pairs, |p, y| (1.0 - p) * y))
+        let hits = sum(&pairs, f64::min) + EPSILON;
+        let [above, below] = [sum(&pairs, |p, y| (p - y).max(0.0)), sum(&pairs, |p, y| (y - p).max(0.0))];
+        1.0 - hits / (hits + alpha * above + beta * below)
     };
     match term {
         Term::Bce { pos_weight } => mean(&|p, y| -(f64::from(pos_weight) * y * p.ln() + (1.0 - y) * (1.0 - p).ln())),

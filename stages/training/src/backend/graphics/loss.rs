@@ -91,13 +91,14 @@ impl Binary {
     /// `1 - (hits + eps) / (hits + alpha false alarms + beta misses + eps)`; with halves and `eps / 2` this is soft Dice.
     fn overlap(&self, alpha: f64, beta: f64, halves: f64) -> (Tensor<2>, Tensor<2>) {
         let (y, p, eps) = (self.y.clone(), self.p.clone(), EPSILON / halves);
-        let hits = self.sums(p.clone() * y.clone());
+        let hits = self.sums(p.clone().min_pair(y.clone()));
         let (predicted, there) = (self.sums(p.clone()), self.sums(y.clone()));
         let above = hits.clone() + eps;
         let below = hits.clone() * (1.0 - alpha - beta) + predicted * alpha + there * beta + eps;
         let ratio = above / below.clone();
-        // d below / dp is (1 - alpha - beta) y + alpha, d above / dp is y.
-        let by = (y.clone() * (1.0 - alpha - beta) + alpha) * ratio.clone() - y;
+        // Where more probability is right, `m` is 1: d below / dp is (1 - alpha - beta) m + alpha, d above / dp is m.
+        let more = p.clone().lower(y.clone()).bool_or(y.equal_elem(1.0)).float();
+        let by = (more.clone() * (1.0 - alpha - beta) + alpha) * ratio.clone() - more;
         let slope = p.clone() - p.clone() * p;
         (ratio.neg() + 1.0, by / below * slope)
     }

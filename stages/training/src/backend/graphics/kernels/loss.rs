@@ -49,7 +49,7 @@ fn sums_kernel(logits: &Tensor<f32>, masks: &Tensor<f32>, sums: &mut Tensor<f32>
         let e = tail(z);
         let p = probability(z, e);
         entropy += max(z, 0.0f32) - z * y + f32::log1p(e);
-        overlap += p * y;
+        overlap += min(p, y);
         all_p += p;
         all_y += y;
         at += pieces * UNITS;
@@ -106,7 +106,9 @@ fn gradient_kernel(logits: &mut Tensor<f32>, masks: &Tensor<f32>, sums: &Tensor<
         let overlap = 2.0f32 * sums[from + 1] + EPSILON;
         let total = sums[from + 2] + sums[from + 3] + EPSILON;
         let ratio = overlap / total;
-        gradient += (ratio - 2.0f32 * y) / total * (p - p * p);
+        // More probability is right below the mask's part of the pixel.
+        let more = select(p < y || y == 1.0f32, 1.0f32, 0.0f32);
+        gradient += (ratio - 2.0f32 * more) / total * (p - p * p);
         loss += 1.0f32 - ratio;
     }
     if pixel == 0 {

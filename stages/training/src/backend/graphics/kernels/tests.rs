@@ -13,8 +13,8 @@ const HEIGHT: usize = 48;
 const WIDTH: usize = 66;
 const PIXELS: usize = HEIGHT * WIDTH;
 
-/// Values between -1 and 1 without any pattern that a norm could see.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
+/// Values between -1 and 1 without a pattern.
+pub(super) fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
         state ^= state << 13;

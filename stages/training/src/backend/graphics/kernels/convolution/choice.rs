@@ -28,7 +28,8 @@ pub(in super::super::super) struct Chip {
     vector: usize,
     /// The type that is multiplied: float32 without matrix units.
     pub(super) multiplied: ElemType,
-    pub(super) tuned: Arc<Tuned>,
+    /// The fastest tiles, where they are measured.
+    pub(super) tuned: Option<Arc<Tuned>>,
     /// The only tile that is taken.
     #[cfg(test)]
     pub(super) only: Option<Tile>,
@@ -36,7 +37,7 @@ pub(in super::super::super) struct Chip {
 
 impl Chip {
     /// The device, with its matrix units that multiply `products` and sum them in float32. Without `products`, none are used.
-    pub(super) fn of(client: &Client, products: Option<FloatKind>, tuned: Arc<Tuned>) -> Self {
+    pub(super) fn of(client: &Client, products: Option<FloatKind>, tuned: Option<Arc<Tuned>>) -> Self {
         let properties = client.properties();
         let wide = ElemType::Float(FloatKind::F32);
         let multiplied = products.map_or(wide, ElemType::Float);

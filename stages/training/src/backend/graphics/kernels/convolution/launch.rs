@@ -59,12 +59,14 @@ impl Call<'_> {
     /// Computes the map in the fastest of these tiles.
     pub fn run(&self, tiles: &[Tile], form: impl Fn(Tile) -> Form) -> Result<(Nhwc, Option<Partial>)> {
         let [first, ..] = self.operands else { return Err(StageError::new("a convolution without inputs")) };
-        let client = &first.map().tensor.client;
-        let wait = || block_on(client.sync()).map_err(|error| device::failed(&format!("{error:?}")));
         let any = form(Tile::default());
         // A small convolution takes its time whatever its tile is.
-        let tiles = if self.products(&any) < MEASURED { &tiles[..tiles.len().min(1)] } else { tiles };
-        self.chip.tuned.run(&self.name(&any), tiles, device::is_dry_run(), wait, |tile| self.launch(form(tile)))
+        let Some(tuned) = self.chip.tuned.as_ref().filter(|_| self.products(&any) >= MEASURED) else {
+            return self.launch(form(tiles.first().copied().unwrap_or_default()));
+        };
+        let client = &first.map().tensor.client;
+        let wait = || block_on(client.sync()).map_err(|error| device::failed(&format!("{error:?}")));
+        tuned.run(&self.name(&any), tiles, device::is_dry_run(), wait, |tile| self.launch(form(tile)))
     }
 
     /// Products of two numbers.

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pipeline_kernels::{Area, Geometry};
 
 use super::super::normed::{Normed, Read};
+use super::super::tests::noise;
 use super::choice::{Extent, tiles};
 use super::form::Tile;
 use super::{
@@ -14,18 +15,6 @@ use super::{
     upsample_weight,
 };
 use crate::precision::Precision;
-
-/// Values between -1 and 1.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// A device, and the type that maps are stored in.
 struct Place {

@@ -24,8 +24,7 @@ const OFTEN: u32 = 20;
 /// The fastest tiles of a device, by convolution.
 #[derive(Debug)]
 pub(super) struct Tuned {
-    /// `None`: nothing is measured.
-    file: Option<PathBuf>,
+    file: PathBuf,
     known: Mutex<BTreeMap<String, Tile>>,
 }
 
@@ -36,28 +35,27 @@ struct Kept {
 }
 
 /// The devices of this process.
-static DEVICES: Mutex<Vec<(Device, Arc<Tuned>)>> = Mutex::new(Vec::new());
+static DEVICES: Mutex<Vec<(Device, Option<Arc<Tuned>>)>> = Mutex::new(Vec::new());
 
 impl Tuned {
-    /// The fastest tiles of a device, as far as they are known. A software renderer's aren't measured, nor are any where the
-    /// variable PIPELINE_TILES is `fixed`.
-    pub fn of(device: &Device) -> Arc<Self> {
+    /// The fastest tiles of a device, as far as they are known. `None` where nothing is measured: on a software renderer, and where
+    /// the variable PIPELINE_TILES is `fixed`.
+    pub fn of(device: &Device) -> Option<Arc<Self>> {
         let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = devices.iter().find(|(known, _)| known == device) {
             return known.clone();
         }
         let wanted = std::env::var("PIPELINE_TILES").unwrap_or_default();
         let file = if wanted == "fixed" { None } else { device::tiles(device, wanted == "measured") };
-        let tuned = Arc::new(Self::read(file));
+        let tuned = file.map(|file| Arc::new(Self::read(file)));
         devices.push((device.clone(), tuned.clone()));
         tuned
     }
 
     /// With what a file holds. One that isn't there or can't be read is replaced by the next measurement.
-    fn read(file: Option<PathBuf>) -> Self {
-        let read = |path: &PathBuf| serde_json::from_slice::<Kept>(&std::fs::read(path).ok()?).ok();
-        let kept = file.as_ref().and_then(read).unwrap_or_default();
-        Self { file, known: Mutex::new(kept.tiles) }
+    fn read(file: PathBuf) -> Self {
+        let kept = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+        Self { file, known: Mutex::new(kept.unwrap_or_default().tiles) }
     }
 
     /// Computes a convolution with the fastest of the tiles, the first of which is the one that is expected to be: `run` computes
@@ -78,7 +76,7 @@ impl Tuned {
         if let Some(tile) = known.filter(|tile| tiles.contains(tile)) {
             return run(tile);
         }
-        if self.file.is_none() || tiles.len() < 2 || dry {
+        if tiles.len() < 2 || dry {
             return run(first);
         }
         let mut best = (first, f64::INFINITY);
@@ -97,10 +95,10 @@ impl Tuned {
     }
 
     fn keep(&self, convolution: &str, tile: Tile) {
-        let Some(file) = &self.file else { return };
+        let file = &self.file;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Another process may have measured meanwhile: its choices stay.
-        let mut tiles = Self::read(Some(file.clone())).known.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut tiles = Self::read(file.clone()).known.into_inner().unwrap_or_else(PoisonError::into_inner);
         tiles.entry(convolution.to_owned()).or_insert(tile);
         known.append(&mut tiles.clone());
         let written = serde_json::to_vec_pretty(&Kept { tiles }).map_err(std::io::Error::from).and_then(|bytes| {
@@ -156,23 +154,21 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("pipeline-tiles-{}", std::process::id()));
         let file = folder.join("tiles").join("card.json");
         let runs = RefCell::default();
-        let tuned = Tuned::read(Some(file.clone()));
+        let tuned = Tuned::read(file.clone());
         assert_eq!(choose(&tuned, true, &runs), 1);
         assert!(!file.exists(), "a dry run settles nothing");
         assert_eq!(choose(&tuned, false, &runs), 2);
         let count = runs.borrow().len();
         assert_eq!(choose(&tuned, false, &runs), 2);
         // A later run reads it.
-        assert_eq!(choose(&Tuned::read(Some(file.clone())), false, &runs), 2);
+        assert_eq!(choose(&Tuned::read(file.clone()), false, &runs), 2);
         assert_eq!(runs.borrow().len(), count + 2);
         // A damaged file is replaced; a tile that isn't among the given ones isn't taken.
         std::fs::write(&file, "{").expect("a file");
-        assert_eq!(choose(&Tuned::read(Some(file.clone())), false, &runs), 2);
+        assert_eq!(choose(&Tuned::read(file.clone()), false, &runs), 2);
         std::fs::write(&file, serde_json::to_vec(&Kept { tiles: [("3x3".into(), tile(9))].into() }).expect("json"))
             .expect("a file");
-        assert_eq!(choose(&Tuned::read(Some(file)), false, &runs), 2);
-        // Nothing is measured without a file.
-        assert_eq!(choose(&Tuned::read(None), false, &runs), 1);
+        assert_eq!(choose(&Tuned::read(file), false, &runs), 2);
         std::fs::remove_dir_all(folder).expect("a folder");
     }
 }

@@ -204,6 +204,25 @@ fn what_a_stage_settled_with_the_first_photograph_stays_settled() {
     }
 }
 
+/// An evaluation every other epoch and after the last; its photographs rest in between, also where a run goes on in such an epoch.
+#[test]
+fn what_is_measured_less_often_goes_on_at_the_same_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["trainer.num_epochs=5", "stages.evaluate.with.every=2", OFTEN];
+    let whole = folder.path().join("whole");
+    complete(&whole, &set, &[]);
+    let epochs = |out: &Path| metrics(out).iter().filter_map(|line| Some(line.evaluation()?.epoch)).collect::<Vec<_>>();
+    assert_eq!(epochs(&whole), [2, 4, 5]);
+    let out = folder.path().join("killed");
+    for ready in [4, 8, 11] {
+        let mut child = until(&out, &set, &["--resume"], steps(ready));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    complete(&out, &set, &["--resume"]);
+    assert_eq!((epochs(&out), outcome(&out)), (vec![2, 4, 5], outcome(&whole)));
+}
+
 /// The checkpoint that stays is the one after the evaluation that is the best by the file's metric.
 #[test]
 fn the_best_checkpoint_goes_by_the_metric_of_the_file() {

@@ -59,7 +59,9 @@ fn a_run_leaves_what_its_contract_names() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let summary = run_small(&out, &[]);
-    for file in ["resolved.yml", "metrics.jsonl", "summary.json", "model.safetensors", "graph.svg", "predictions.png"] {
+    for file in
+        ["resolved.yml", "metrics.jsonl", "summary.json", "model.safetensors", "graph.svg", "predictions.png", "figures.csv"]
+    {
         assert!(out.join(file).exists(), "{file} is missing");
     }
     assert_eq!(summary["status"], "complete");
@@ -75,7 +77,7 @@ fn a_run_leaves_what_its_contract_names() {
     assert_eq!([count("start"), count("plan"), count("step"), count("epoch"), count("eval"), count("end")], [1, 1, 6, 2, 2, 1]);
     assert_eq!(
         (&lines[0]["event"], &lines[0]["format"], &lines[0]["name"]),
-        (&"start".into(), &1.into(), &"quickstart".into())
+        (&"start".into(), &2.into(), &"quickstart".into())
     );
     let plan = &lines[1];
     assert_eq!((&plan["event"], &plan["device_planned_peak"]), (&"plan".into(), &summary["memory"]["device_planned_peak"]));

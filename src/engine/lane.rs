@@ -54,6 +54,7 @@ impl Lanes {
             stage: &self.builder.graph.stage(node).id,
             start: self.beginning.start(node),
             epochs: self.builder.options.epochs,
+            every: self.builder.graph.every(node),
             outputs: ends.senders.remove(&node).unwrap_or_default(),
             meter: &ends.meters[0],
             samples: &self.builder.samples,

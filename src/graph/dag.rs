@@ -1,7 +1,8 @@
 //! The checked graph: stages and edges, and the lanes that run them.
 
-use petgraph::graph::{DiGraph, NodeIndex};
-use pipeline_contract::{Facts, Metric, Role};
+use petgraph::graph::{DiGraph, EdgeReference, NodeIndex};
+use petgraph::visit::EdgeRef;
+use pipeline_contract::{Facts, Metric, Role, fact};
 
 use super::edge::Edge;
 use super::lane::Lane;
@@ -36,6 +37,15 @@ impl Graph {
     /// The stages of a role, in the order of [`Self::order`].
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = NodeIndex> {
         self.order.iter().copied().filter(move |&node| self.stage(node).kind.role == Some(role))
+    }
+
+    /// After how many epochs the items of a source are used: 1 unless all of them are for evaluators that measure less often.
+    pub fn every(&self, source: NodeIndex) -> u64 {
+        let used = |edge: EdgeReference<'_, Edge>| {
+            let facts = self.facts.get(edge.target().index())?.get(edge.weight().port)?;
+            facts.integer(fact::EVALUATED)
+        };
+        self.dag.edges(source).find_map(used).unwrap_or(1)
     }
 
     /// What the evaluators measure, each metric once.

@@ -15,7 +15,8 @@ pub use line::{FORMAT, Line};
 pub use named::{ByCause, Named};
 pub use run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status};
 pub use training::{
-    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, NotFiniteEvent, RetryEvent, RetrySetting, StepEvent,
+    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, RetryEvent, RetrySetting,
+    StepEvent,
 };
 
 use serde_json::Value;

@@ -36,6 +36,7 @@ pub enum Join {
 
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
+type Holds = dyn Fn(&[Facts]) -> u64 + Send + Sync;
 
 /// A kind of stage: name, doc, role, options, ports, lane, example, and how to check and build one.
 #[derive(Clone)]
@@ -65,6 +66,7 @@ pub struct StageKind {
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
     pub example: &'static str,
     check: Option<Arc<Check>>,
+    holds: Option<Arc<Holds>>,
     build: Arc<Build>,
 }
 
@@ -150,6 +152,7 @@ impl StageKind {
             options,
             example,
             check: None,
+            holds: None,
             build,
         }
     }
@@ -211,6 +214,18 @@ impl StageKind {
     pub fn check<O: DeserializeOwned>(mut self, check: impl Fn(&O, &[Facts]) -> Checked + Send + Sync + 'static) -> Self {
         self.check = Some(Arc::new(move |options, inputs| Ok(check(&parse::<O>(options.clone())?, inputs))));
         self
+    }
+
+    /// Says what a stage holds at most of the host's memory beside its items, in bytes, from what is known of its inputs: for the plan.
+    #[must_use]
+    pub fn holds(mut self, holds: impl Fn(&[Facts]) -> u64 + Send + Sync + 'static) -> Self {
+        self.holds = Some(Arc::new(holds));
+        self
+    }
+
+    /// What a stage of this kind holds at most of the host's memory beside its items, in bytes.
+    pub fn held(&self, inputs: &[Facts]) -> u64 {
+        self.holds.as_ref().map_or(0, |holds| holds(inputs))
     }
 
     /// Runs the check on options that fit the declared types, with the defaults filled in.

@@ -50,7 +50,7 @@ mod sequential;
 mod settled;
 mod source;
 
-pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
+pub use context::{BuildContext, ItemContext, SampleCount, is_due, stays_inside};
 pub use erased::{ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
 pub use events::{Event, Events, Fields, NoEvents};

@@ -15,6 +15,7 @@ mod classes;
 mod decode;
 mod dihedral;
 mod exclude;
+mod field_of_view;
 mod fives;
 mod folder;
 mod found;
@@ -51,7 +52,7 @@ pub use classes::{Classes, IGNORED};
 pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
-pub use payload::{Batch, ImagePair, MaskKind, Normalization, SampleFiles, VESSEL};
+pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, SampleFiles, VESSEL};
 pub use sample_set::{SampleSet, write_sample_set};
 
 use pipeline_contract::StageKind;

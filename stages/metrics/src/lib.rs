@@ -4,6 +4,7 @@
 //! [`ImageFigures`] has all figures of one image; [`RocAuc`], [`MeanDice`] and [`PerClass`] gather figures of any number of images
 //! in bounded memory.
 
+mod background;
 mod betti;
 mod bootstrap;
 mod classes;
@@ -21,6 +22,7 @@ mod ratios;
 mod roc;
 mod skeleton;
 
+pub use background::Background;
 pub use betti::Betti;
 pub use bootstrap::bootstrap;
 pub use classes::{OneClass, PerClass, argmax};

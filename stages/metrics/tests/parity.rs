@@ -191,7 +191,8 @@ fn every_case_and_the_whole_set_agree() {
             let Case { height, width, ref probabilities, ref truth, .. } = *case;
             let figures = ImageFigures::of(&Image { height, width, probabilities, truth, inside }, 0.5);
             check_image(&name, &figures, expected, has_probabilities);
-            let masked = |mask: Vec<u8>| mask.iter().zip(&case.fov).map(|(a, b)| a & (b | u8::from(inside.is_none()))).collect();
+            let masked =
+                |mask: Vec<u8>| mask.iter().zip(&case.fov).map(|(a, b)| a & (b | u8::from(inside.is_none()))).collect();
             let prediction: Vec<u8> = masked(probabilities.iter().map(|&p| u8::from(p > 0.5)).collect());
             let truth: Vec<u8> = masked(case.truth.clone());
             check_shapes(&name, &Mask::new(height, width, &prediction), &Mask::new(height, width, &truth), expected);

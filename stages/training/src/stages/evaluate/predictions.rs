@@ -7,14 +7,32 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 use pipeline_contract::Result;
 use pipeline_images::{Classes, class_legend, class_panel, panel, stack};
+use pipeline_metrics::argmax;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::measured::Predicted;
 use crate::files::{failed, replace};
 
 /// Largest height and width of an image in the picture, in pixels.
 const LARGEST: usize = 512;
+
+/// The prediction for an image.
+pub(super) enum Predicted {
+    /// The probability of vessel, `[height, width]`.
+    Vessel(Vec<f32>),
+    /// Class numbers, `[height, width]`.
+    Classes(Vec<u8>),
+}
+
+impl Predicted {
+    /// From logits, `[classes, height, width]`.
+    pub(super) fn of(logits: &[f32], classes: usize) -> Self {
+        match classes {
+            1 => Self::Vessel(logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()),
+            _ => Self::Classes(argmax(logits, classes)),
+        }
+    }
+}
 
 /// A test image with the network's output for it.
 pub(super) struct Tensors {

@@ -18,6 +18,10 @@ pub const DROP_LAST: &str = "drop_last";
 /// Samples in an epoch: a whole number. Set by sources that know it before they run; read by the schedule and the plan.
 pub const SAMPLES: &str = "samples";
 
+/// Which part of a data set the samples are, by the file's own declaration: `train`, `validation` or `test`. Set by sources; read by
+/// whoever must not mix them.
+pub const PART: &str = "part";
+
 /// True where the pixels have been normalised. Set and read by `normalize`, which may come only once.
 pub const NORMALIZED: &str = "normalized";
 

@@ -14,7 +14,9 @@ mod class_panel;
 mod classes;
 mod decode;
 mod dihedral;
+mod division;
 mod exclude;
+mod fingerprint;
 mod fives;
 mod folder;
 mod found;
@@ -38,6 +40,7 @@ mod read;
 mod resize;
 mod sample_set;
 mod select;
+mod split;
 mod strokes;
 mod synthetic_fundus;
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The checked graph: stages and edges, and the lanes that run them.
 
 use petgraph::graph::{DiGraph, NodeIndex};
-use pipeline_contract::{Facts, Metric, Role};
+use pipeline_contract::{Facts, Lane as LaneKind, Metric, Role};
 
 use super::edge::Edge;
 use super::lane::Lane;
 use super::stage::Stage;
+use super::walk::{ancestors, inputs};
 
 /// A checked pipeline: acyclic, ports fit, every stage has its lane.
 #[derive(Debug, Clone)]
@@ -36,6 +37,13 @@ impl Graph {
     /// The stages of a role, in the order of [`Self::order`].
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = NodeIndex> {
         self.order.iter().copied().filter(move |&node| self.stage(node).kind.role == Some(role))
+    }
+
+    /// The sources that feed an input port of a stage.
+    pub fn sources_into(&self, node: NodeIndex, port: usize) -> Vec<NodeIndex> {
+        let feeding = inputs(&self.dag, node).into_iter().filter(|(at, _)| *at == port);
+        let above = feeding.flat_map(|(_, from)| ancestors(&self.dag, from).into_iter().chain([from]));
+        above.filter(|&node| self.stage(node).kind.lane == LaneKind::Source).collect()
     }
 
     /// What the evaluators measure, each metric once.

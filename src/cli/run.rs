@@ -13,7 +13,7 @@ use super::resume::{self, Verdict};
 use super::{exit, signals};
 use crate::engine::Control;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, leaks, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -74,6 +74,8 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
     if let (true, None) = (opts.resume, &from) {
         tracing::info!("no checkpoint to resume from; starting from the beginning");
     }
+    // Before there is a folder: the file is mended, and the same command runs it.
+    let leaks = leaks(&pipeline)?;
     let mut chosen = None;
     if let (Some(found), Some(folder)) = (&from, &there) {
         resume::tell(found, folder.path());
@@ -93,7 +95,7 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
         Some(folder) => folder,
         None => Folder::create(opts.out.as_deref(), &pipeline.name).map_err(place)?,
     };
-    Ok(Some(Prepared { pipeline, folder, going: Going { asked, chosen, from } }))
+    Ok(Some(Prepared { pipeline, folder, going: Going { asked, chosen, leaks, from } }))
 }
 
 fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitCode {

@@ -1,8 +1,7 @@
 //! The sources that feed a stage.
 
-use petgraph::Direction;
 use petgraph::graph::NodeIndex;
-use petgraph::visit::{Dfs, EdgeRef, Reversed};
+use petgraph::visit::{Dfs, Reversed};
 use pipeline_contract::Lane as LaneKind;
 
 use crate::graph::Graph;
@@ -17,7 +16,5 @@ pub fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<NodeIndex> {
 
 /// The ids of the sources that feed a stage's first input.
 pub fn sources_of_first_input(graph: &Graph, node: NodeIndex) -> Vec<String> {
-    let first = graph.dag.edges_directed(node, Direction::Incoming).find(|edge| edge.weight().port == 0);
-    let sources = first.map_or_else(Vec::new, |edge| sources_above(graph, edge.source()));
-    sources.into_iter().map(|source| graph.stage(source).id.clone()).collect()
+    graph.sources_into(node, 0).into_iter().map(|source| graph.stage(source).id.clone()).collect()
 }

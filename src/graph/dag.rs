@@ -2,11 +2,12 @@
 
 use petgraph::graph::{DiGraph, EdgeReference, NodeIndex};
 use petgraph::visit::EdgeRef;
-use pipeline_contract::{Facts, Metric, Role, fact};
+use pipeline_contract::{Facts, Lane as LaneKind, Metric, Role, fact};
 
 use super::edge::Edge;
 use super::lane::Lane;
 use super::stage::Stage;
+use super::walk::{ancestors, inputs};
 
 /// A checked pipeline: acyclic, ports fit, every stage has its lane.
 #[derive(Debug, Clone)]
@@ -46,6 +47,13 @@ impl Graph {
             facts.integer(fact::EVALUATED)
         };
         self.dag.edges(source).find_map(used).unwrap_or(1)
+    }
+
+    /// The sources that feed an input port of a stage.
+    pub fn sources_into(&self, node: NodeIndex, port: usize) -> Vec<NodeIndex> {
+        let feeding = inputs(&self.dag, node).into_iter().filter(|(at, _)| *at == port);
+        let above = feeding.flat_map(|(_, from)| ancestors(&self.dag, from).into_iter().chain([from]));
+        above.filter(|&node| self.stage(node).kind.lane == LaneKind::Source).collect()
     }
 
     /// What the evaluators measure, each metric once.

@@ -18,11 +18,12 @@ pub const DROP_LAST: &str = "drop_last";
 /// Samples in an epoch: a whole number. Set by sources that know it before they run; read by the schedule and the plan.
 pub const SAMPLES: &str = "samples";
 
+/// Which part of a data set the samples are, by the file's own declaration: `train`, `validation` or `test`. Set by sources; read by
+/// whoever must not mix them.
+pub const PART: &str = "part";
+
 /// True where the pixels have been normalised. Set and read by `normalize`, which may come only once.
 pub const NORMALIZED: &str = "normalized";
-
-/// Which part of the data set items are of: "train", "validation" or "test". Set by sources; read by evaluators.
-pub const PART: &str = "part";
 
 /// Set where items end in an evaluator: after every how many epochs it measures, a whole number. Set by the validation of a file on what
 /// its sources emit; read by stages that keep for an evaluator what the trainer doesn't need, and by the engine, which lets

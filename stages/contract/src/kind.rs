@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BuildContext, Checked, Facts, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running, Sequential,
-    Source, StageError,
+    BuildContext, Checked, Content, Facts, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running,
+    Sequential, Source, StageError,
 };
 
 /// On which thread or pool a stage runs.
@@ -35,6 +35,7 @@ pub enum Join {
 }
 
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
+type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
 type Holds = dyn Fn(&[Facts]) -> u64 + Send + Sync;
 
@@ -65,6 +66,7 @@ pub struct StageKind {
     pub options: Vec<OptionSpec>,
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
     pub example: &'static str,
+    contents: Option<Arc<Contents>>,
     check: Option<Arc<Check>>,
     holds: Option<Arc<Holds>>,
     build: Arc<Build>,
@@ -151,6 +153,7 @@ impl StageKind {
             output,
             options,
             example,
+            contents: None,
             check: None,
             holds: None,
             build,
@@ -226,6 +229,26 @@ impl StageKind {
     /// What a stage of this kind holds at most of the host's memory beside its items, in bytes.
     pub fn held(&self, inputs: &[Facts]) -> u64 {
         self.holds.as_ref().map_or(0, |holds| holds(inputs))
+    }
+
+    /// Says what the samples of a source are made of, so that a run can refuse test data that it is trained on. A source
+    /// without this isn't compared with any other.
+    #[must_use]
+    pub fn contents<O: DeserializeOwned>(
+        mut self,
+        contents: impl Fn(O, &BuildContext) -> Result<Vec<Content>> + Send + Sync + 'static,
+    ) -> Self {
+        self.contents = Some(Arc::new(move |options, cx| contents(parse(options)?, cx)));
+        self
+    }
+
+    /// What the samples of a source are made of, from options that fit the declared types, with the defaults filled in. `None` where
+    /// the kind doesn't say. Reads no part.
+    ///
+    /// # Errors
+    /// When its samples can't be listed; a run of the source fails with the same.
+    pub fn list_contents(&self, options: Value, cx: &BuildContext) -> Result<Option<Vec<Content>>> {
+        self.contents.as_ref().map(|contents| contents(options, cx)).transpose()
     }
 
     /// Runs the check on options that fit the declared types, with the defaults filled in.

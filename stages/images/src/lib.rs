@@ -14,8 +14,10 @@ mod class_panel;
 mod classes;
 mod decode;
 mod dihedral;
+mod division;
 mod exclude;
 mod field_of_view;
+mod fingerprint;
 mod fives;
 mod folder;
 mod found;
@@ -39,6 +41,7 @@ mod read;
 mod resize;
 mod sample_set;
 mod select;
+mod split;
 mod strokes;
 mod synthetic_fundus;
 #[cfg(test)]

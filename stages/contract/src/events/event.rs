@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
+use super::run::{CheckpointEvent, EndEvent, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
 use super::training::{CleanupEvent, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, RetryEvent, StepEvent};
 use crate::{Result, StageError};
 
@@ -137,6 +137,8 @@ events! {
     "checkpoint" => Checkpoint(CheckpointEvent),
     /// A broken sample was skipped.
     "sample_skipped" => SampleSkipped(SampleSkippedEvent),
+    /// Training and test samples show the same.
+    "leaks" => Leaks(LeaksEvent),
     /// Nothing moves.
     "stall" => Stall(StallEvent),
     /// The run has ended.

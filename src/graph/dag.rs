@@ -1,11 +1,12 @@
 //! The checked graph: stages and edges, and the lanes that run them.
 
 use petgraph::graph::{DiGraph, NodeIndex};
-use pipeline_contract::{Facts, Metric, Role};
+use pipeline_contract::{Facts, Lane as LaneKind, Metric, Role};
 
 use super::edge::Edge;
 use super::lane::Lane;
 use super::stage::Stage;
+use super::walk::inputs;
 
 /// A checked pipeline: acyclic, ports fit, every stage has its lane.
 #[derive(Debug, Clone)]
@@ -36,6 +37,26 @@ impl Graph {
     /// The stages of a role, in the order of [`Self::order`].
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = NodeIndex> {
         self.order.iter().copied().filter(move |&node| self.stage(node).kind.role == Some(role))
+    }
+
+    /// The sources that feed a stage's first input, each with the number of items that come there of one sample. A source that feeds it in several
+    /// ways is listed once, by the first.
+    pub fn sources_of_first_input(&self, node: NodeIndex) -> Vec<(NodeIndex, u64)> {
+        let first = inputs(&self.dag, node).first().map(|&(_, producer)| (producer, 1_u64));
+        let (mut waiting, mut seen, mut found) = (Vec::from_iter(first), Vec::new(), Vec::new());
+        while let Some((node, below)) = waiting.pop() {
+            if seen.contains(&node) {
+                continue;
+            }
+            seen.push(node);
+            let stage = self.stage(node);
+            let pieces = below.saturating_mul(stage.kind.pieces(&stage.options));
+            if stage.kind.lane == LaneKind::Source {
+                found.push((node, pieces));
+            }
+            waiting.extend(inputs(&self.dag, node).into_iter().rev().map(|(_, producer)| (producer, pieces)));
+        }
+        found
     }
 
     /// What the evaluators measure, each metric once.

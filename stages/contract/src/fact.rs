@@ -15,7 +15,7 @@ pub const BATCH: &str = "batch";
 /// micro-batch unchanged.
 pub const DROP_LAST: &str = "drop_last";
 
-/// Samples in an epoch: a whole number. Set by sources that know it before they run; read by the schedule and the plan.
+/// Samples in an epoch: a whole number. Set by sources that know it before they run, multiplied by what cuts samples into pieces; read by the schedule and the plan.
 pub const SAMPLES: &str = "samples";
 
 /// True where the pixels have been normalised. Set and read by `normalize`, which may come only once.

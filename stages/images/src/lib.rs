@@ -12,6 +12,7 @@ mod augment;
 mod batch;
 mod class_panel;
 mod classes;
+mod crop;
 mod decode;
 mod dihedral;
 mod exclude;
@@ -35,6 +36,7 @@ mod payload;
 mod preview;
 mod problems;
 mod read;
+mod reflect;
 mod resize;
 mod sample_set;
 mod select;
@@ -52,6 +54,7 @@ pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, MaskKind, Normalization, SampleFiles, VESSEL};
+pub use reflect::reflected;
 pub use sample_set::{SampleSet, write_sample_set};
 
 use pipeline_contract::StageKind;
@@ -64,6 +67,7 @@ pub fn kinds() -> Vec<StageKind> {
         synthetic_fundus::kind(),
         decode::kind(),
         resize::kind(),
+        crop::kind(),
         augment::kind(),
         normalize::kind(),
         batch::kind(),

@@ -6,7 +6,7 @@ use pipeline_contract::{
 use rand::RngExt;
 use serde::Deserialize;
 
-use crate::reflect::reflected;
+use crate::cut::{Beyond, cut};
 use crate::values::height_width;
 use crate::{IGNORED, ImagePair, MaskKind, VESSEL};
 
@@ -168,17 +168,9 @@ fn is_vessel(kind: MaskKind, value: u8) -> bool {
 fn piece(pair: &ImagePair, start: [isize; 2], size: [usize; 2]) -> Result<ImagePair> {
     let [height, width] = size;
     let (mut image, mut mask) = (room(height, width, 3)?, room(height, width, 1)?);
-    let columns: Vec<usize> = (0..width).map(|x| reflected(start[1] + x as isize, pair.width)).collect();
-    // Columns that follow each other, all of them where the image is large enough, are copied at once.
-    let runs: Vec<&[usize]> = columns.chunk_by(|left, right| left + 1 == *right).collect();
-    for y in 0..height {
-        let row = reflected(start[0] + y as isize, pair.height) * pair.width;
-        for run in &runs {
-            let from = row + run[0];
-            image.extend_from_slice(&pair.image[3 * from..3 * (from + run.len())]);
-            mask.extend_from_slice(&pair.mask[from..from + run.len()]);
-        }
-    }
+    let whole = [pair.height, pair.width];
+    cut::<3>(&pair.image, whole, start, size, Beyond::Reflection, &mut image);
+    cut::<1>(&pair.mask, whole, start, size, Beyond::Reflection, &mut mask);
     Ok(ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization })
 }
 

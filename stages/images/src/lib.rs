@@ -13,6 +13,7 @@ mod batch;
 mod class_panel;
 mod classes;
 mod crop;
+mod cut;
 mod decode;
 mod dihedral;
 mod exclude;
@@ -36,7 +37,6 @@ mod payload;
 mod preview;
 mod problems;
 mod read;
-mod reflect;
 mod resize;
 mod sample_set;
 mod select;
@@ -50,11 +50,11 @@ mod vessels;
 
 pub use class_panel::{class_legend, class_panel};
 pub use classes::{Classes, IGNORED};
+pub use cut::{Beyond, cut};
 pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, MaskKind, Normalization, SampleFiles, VESSEL};
-pub use reflect::reflected;
 pub use sample_set::{SampleSet, write_sample_set};
 
 use pipeline_contract::StageKind;

@@ -12,6 +12,7 @@ use pipeline_training::plan::size;
 use super::resume::{self, Verdict};
 use super::{exit, signals};
 use crate::engine::Control;
+use crate::graph::Graph;
 use crate::plan::{self, Plan};
 use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, leaks, newest};
 use crate::spec::{self, Pipeline};
@@ -98,6 +99,14 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
     Ok(Some(Prepared { pipeline, folder, going: Going { asked, chosen, leaks, from } }))
 }
 
+/// The first source of a file, and how many items the trainer sees of each of its samples.
+fn counted(graph: &Graph) -> Option<(String, u64)> {
+    let source = graph.of_role(Role::Source).next()?;
+    let trained = graph.of_role(Role::Trainer).flat_map(|node| graph.sources_of_first_input(node));
+    let pieces = trained.into_iter().find_map(|(above, pieces)| (above == source).then_some(pieces));
+    Some((graph.stage(source).id.clone(), pieces.unwrap_or(1)))
+}
+
 fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitCode {
     let control = Control::new();
     let asked = signals::listen(&control);
@@ -111,7 +120,7 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
     for card in pipeline_training::device::card_memory().unwrap_or_default() {
         tracing::info!("{}: {} in use", card.name, amount(card.used, card.total));
     }
-    let source = pipeline.graph.of_role(Role::Source).next().map(|node| pipeline.graph.stage(node).id.clone());
+    let source = counted(&pipeline.graph);
     let metrics = pipeline.graph.metrics();
     let progress = Progress::new(pipeline.settings.epochs, source, metrics.clone(), quiet);
     match execute(pipeline, folder, &control, progress, cards, going) {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
-use pipeline_contract::{BuildContext, ErasedMap, ErasedSequential, ErasedSource, Running, Settled, StageError};
+use pipeline_contract::{BuildContext, ErasedSequential, ErasedSource, Running, Settled, StageError};
 
 use super::call::call;
 use super::control::{Control, RunError};
 use super::options::RunOptions;
 use super::samples::Samples;
 use super::upstream::sources_of_first_input;
+use super::workers::Work;
 use crate::graph::Graph;
 
 /// What stages are built from. Clones share it.
@@ -38,9 +39,11 @@ impl StageBuilder {
     ///
     /// # Errors
     /// As [`Self::source`].
-    pub fn map(&self, node: NodeIndex) -> Result<Arc<dyn ErasedMap>, RunError> {
+    pub fn stateless(&self, node: NodeIndex) -> Result<Work, RunError> {
+        let stage = self.graph.stage(node);
         match self.build(node)? {
-            Running::Map(map) => Ok(map),
+            Running::Map(map) => Ok(Work::Map(map)),
+            Running::FlatMap(map) => Ok(Work::FlatMap(map, stage.kind.pieces(&stage.options))),
             other => Err(self.wrong_kind(node, &other)),
         }
     }

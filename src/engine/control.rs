@@ -33,6 +33,18 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+impl RunError {
+    /// The failure of a sample's piece as that of the whole sample, which is what can be left out and excluded.
+    #[must_use]
+    pub(super) fn of_whole(mut self, sample: &str) -> Self {
+        if let Some(piece) = self.sample.as_mut().filter(|piece| *piece != sample) {
+            let piece = std::mem::replace(piece, sample.to_owned());
+            self.cause = self.cause.context(format_args!("its piece {piece}"));
+        }
+        self
+    }
+}
+
 /// Stops a run from outside, and holds the first failure from inside. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Control(Arc<Switches>);

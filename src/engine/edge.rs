@@ -32,7 +32,7 @@ pub enum Message {
 }
 
 impl Message {
-    fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         match self {
             Self::Item(held) => held.item.bytes,
             Self::EpochEnd(_) => 0,

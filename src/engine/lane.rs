@@ -17,7 +17,7 @@ use super::sequential::Sequence;
 use super::sieve::Sieve;
 use super::source::Emission;
 use super::state::RunState;
-use super::upstream::sources_of_first_input;
+use super::upstream::levels_above;
 use super::wiring::Ends;
 use super::workers::{self, Chain, Link};
 use crate::graph::{Graph, Lane};
@@ -67,11 +67,12 @@ impl Lanes {
         let mut links = Vec::new();
         for (&node, meter) in lane.stages.iter().zip(&ends.meters) {
             let stage = self.builder.graph.stage(node).id.as_str().into();
-            links.push(Link { stage, map: self.builder.map(node)?, meter: meter.clone() });
+            links.push(Link { stage, work: self.builder.stateless(node)?, meter: meter.clone() });
         }
         let outputs = lane.stages.last().and_then(|node| ends.senders.remove(node)).unwrap_or_default();
         let Some(input) = ends.receivers.pop() else { return Ok(()) };
-        let chain = Arc::new(Chain { links, seed: self.builder.options.seed, state: self.state.clone() });
+        let used = self.beginning.used(&self.builder.graph, lane);
+        let chain = Arc::new(Chain { links, seed: self.builder.options.seed, used, state: self.state.clone() });
         workers::run(&chain, lane.workers, self.pool.as_deref(), &input, &outputs, &mut self.sieve(lane))
     }
 
@@ -117,8 +118,11 @@ impl Lanes {
 
     fn sieve(&self, lane: &Lane) -> Sieve<'_> {
         let first = lane.stages.first();
-        let sources = first.map_or_else(Vec::new, |&node| sources_of_first_input(&self.builder.graph, node));
-        Sieve::new(&self.state.control, &self.builder.samples, sources)
+        let graph = &self.builder.graph;
+        let sources = first.map_or_else(Vec::new, |&node| graph.sources_of_first_input(node));
+        let sources = sources.into_iter().map(|(source, _)| graph.stage(source).id.clone()).collect();
+        let levels = first.map_or(0, |&node| levels_above(graph, node));
+        Sieve::new(&self.state.control, &self.builder.samples, sources, levels)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a lane stands between two items, and what its stages save there: enough to resume, and no more. What queues
 //! before the lane is not part of it; it is recomputed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use pipeline_contract::{Result, Saved};
@@ -49,7 +50,8 @@ pub struct InputPosition {
     pub epochs: u64,
     /// Items taken since.
     pub items: u64,
-    /// How many items of the source's epoch these were made of, and the ones that were dropped on the way.
+    /// How many items of the source's epoch these were made of, and the ones that were dropped on the way; counted in pieces where a flat map
+    /// lies between, so that it may be in the middle of a sample.
     pub until: u64,
     /// The last item's sample.
     pub sample: String,
@@ -99,13 +101,70 @@ pub enum Moment {
 pub(super) struct Start {
     /// The epoch, from 0.
     pub epoch: u64,
-    /// Items of that epoch that are not emitted again.
-    pub items: u64,
-    /// The sample that the last of them must belong to, at the end of a list of samples.
+    /// What of that epoch is not processed again.
+    pub used: Used,
+    /// The sample that the last of it must belong to, at the end of a list of samples.
     pub sample: Option<String>,
+    /// How many flat maps that sample's id has been through.
+    pub levels: usize,
     /// How many samples an epoch must have.
     pub samples: Option<u64>,
 }
+
+impl Start {
+    /// Items that are not emitted again.
+    pub fn items(&self) -> u64 {
+        self.used.until / self.used.pieces
+    }
+
+    /// The number, from 1, of the last item of which anything is not processed again; 0: none.
+    pub fn touched(&self) -> u64 {
+        self.used.until.div_ceil(self.used.pieces)
+    }
+}
+
+/// How much of a source's epoch was used: so many pieces, of which each item makes `pieces`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Used {
+    pub until: u64,
+    /// At least 1.
+    pub pieces: u64,
+}
+
+impl Used {
+    /// How many pieces of another size that is; rounded down.
+    pub fn of(self, pieces: u64) -> u64 {
+        let other = u128::from(self.until) * u128::from(pieces) / u128::from(self.pieces);
+        u64::try_from(other).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self { until: 0, pieces: 1 }
+    }
+}
+
+impl Ord for Used {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        product(self.until, other.pieces).cmp(&product(other.until, self.pieces))
+    }
+}
+
+impl PartialOrd for Used {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Used {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Used {}
 
 /// What was read of an edge before the run resumed, and is recomputed and discarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,7 +172,7 @@ pub(super) enum Stale {
     /// Nothing.
     #[default]
     Nothing,
-    /// Items made of no more than this many items of the source's epoch.
+    /// Items made of no more than this much of the source's epoch, as [`InputPosition::until`] counts it.
     Until(u64, u64),
     /// The next items of an epoch, this many.
     Items(u64, u64),
@@ -140,6 +199,18 @@ impl Stale {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_used_is_compared_in_samples() {
+        let used = |until, pieces| Used { until, pieces };
+        assert!(used(3, 2) == used(6, 4) && used(3, 2) > used(1, 1) && used(u64::MAX, 1) > used(u64::MAX, 2));
+        assert_eq!([1, 2, 4].map(|pieces| used(3, 2).of(pieces)), [1, 3, 6]);
+        let start = |until, pieces| Start { used: used(until, pieces), ..Start::default() };
+        assert_eq!(
+            [start(16, 8), start(17, 8), Start::default()].map(|start| (start.items(), start.touched())),
+            [(2, 2), (2, 3), (0, 0)]
+        );
+    }
 
     #[test]
     fn what_was_read_is_stale_and_nothing_else() {

@@ -9,9 +9,9 @@ use petgraph::graph::{EdgeIndex, NodeIndex};
 use petgraph::visit::EdgeRef;
 use pipeline_contract::Lane as LaneKind;
 
-use super::position::{InputPosition, Snapshot, Stale, Start};
-use super::upstream::sources_above;
-use crate::graph::Graph;
+use super::position::{InputPosition, Snapshot, Stale, Start, Used};
+use super::upstream::{is_flat, sources_above};
+use crate::graph::{Graph, Lane};
 
 /// The lane that is saved: the device's, which has all state that isn't recomputed from the sources.
 pub(super) const SAVED: LaneKind = LaneKind::Device;
@@ -45,10 +45,11 @@ impl Beginning {
             };
             beginning.edges.insert(*edge, (stale, input.clone()));
             match path {
-                Path::Maps(source) | Path::Gathers(source) => {
+                Path::Maps(way) | Path::Gathers(way) => {
                     let sample = (input.until > 0).then(|| input.sample.clone());
-                    let start = Start { epoch: input.epochs, items: input.until, sample, samples: None };
-                    wanted.entry(source).or_default().push((start, path));
+                    let used = Used { until: input.until, pieces: way.pieces };
+                    let start = Start { epoch: input.epochs, used, sample, levels: way.levels, samples: None };
+                    wanted.entry(way.source).or_default().push((start, path));
                 }
                 Path::Else => {
                     let sources = sources_above(graph, from);
@@ -76,7 +77,7 @@ impl Beginning {
                 let epoch = sources.iter().filter_map(|source| self.starts.get(source)).map(|start| start.epoch).min();
                 for source in sources {
                     if let (Some(start), Some(epoch)) = (self.starts.get_mut(source), epoch) {
-                        (start.epoch, start.items, start.sample) = (epoch, 0, None);
+                        (start.epoch, start.used, start.sample) = (epoch, Used::default(), None);
                     }
                 }
             }
@@ -86,6 +87,14 @@ impl Beginning {
     /// Where a source begins.
     pub fn start(&self, source: NodeIndex) -> Start {
         self.starts.get(&source).cloned().unwrap_or(Start { epoch: self.epoch, ..Start::default() })
+    }
+
+    /// Of a lane of workers, the epoch in which it resumes and how much of what it makes in that epoch was used before: a sample of which only some
+    /// pieces were used comes again. `None` where items are put together before it.
+    pub fn used(&self, graph: &Graph, lane: &Lane) -> Option<(u64, u64)> {
+        let Path::Maps(way) = path(graph, *lane.stages.last()?) else { return None };
+        let start = self.starts.get(&way.source)?;
+        Some((start.epoch, start.used.of(way.pieces)))
     }
 
     /// How far an edge was read, and what of it comes again.
@@ -102,22 +111,42 @@ impl Beginning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
     /// Each by itself.
-    Maps(NodeIndex),
+    Maps(Way),
     /// Some of them put together, with nothing held back then: what comes depends on where the source begins.
-    Gathers(NodeIndex),
+    Gathers(Way),
     /// Otherwise.
     Else,
 }
 
+/// A source, and what its items go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    source: NodeIndex,
+    /// How many items each of the source's becomes.
+    pieces: u64,
+    /// How many flat maps do that.
+    levels: usize,
+}
+
 fn path(graph: &Graph, mut node: NodeIndex) -> Path {
-    let mut gathers = false;
+    let (mut gathers, mut pieces, mut levels) = (false, 1_u64, 0);
     loop {
-        let kind = &graph.stage(node).kind;
-        match kind.lane {
-            LaneKind::Source if gathers => return Path::Gathers(node),
-            LaneKind::Source => return Path::Maps(node),
+        let stage = graph.stage(node);
+        match stage.kind.lane {
+            LaneKind::Source => {
+                let way = Way { source: node, pieces, levels };
+                return if gathers { Path::Gathers(way) } else { Path::Maps(way) };
+            }
+            LaneKind::Workers if is_flat(graph, node) => {
+                levels += 1;
+                pieces = match pieces.checked_mul(stage.kind.pieces(&stage.options)) {
+                    Some(pieces) => pieces,
+                    None => return Path::Else,
+                };
+            }
             LaneKind::Workers => {}
-            LaneKind::Sequential if kind.gathers => gathers = true,
+            // What is put together can't be told apart by pieces that are cut later.
+            LaneKind::Sequential if stage.kind.gathers && levels == 0 => gathers = true,
             LaneKind::Sequential | LaneKind::Device => return Path::Else,
         }
         let mut above = graph.dag.edges_directed(node, Direction::Incoming).map(|edge| edge.source());
@@ -133,8 +162,8 @@ fn path(graph: &Graph, mut node: NodeIndex) -> Path {
 fn earliest(wanted: Vec<(Start, Path)>) -> Start {
     let gathers = wanted.iter().any(|(_, path)| matches!(path, Path::Gathers(_)));
     let mut starts: Vec<Start> = wanted.into_iter().map(|(start, _)| start).collect();
-    starts.sort_by_key(|start| (start.epoch, start.items));
-    starts.dedup_by_key(|start| (start.epoch, start.items));
+    starts.sort_by_key(|start| (start.epoch, start.used));
+    starts.dedup_by_key(|start| (start.epoch, start.used));
     match &starts[..] {
         [first, _, ..] if gathers => Start { epoch: first.epoch, ..Start::default() },
         [first, ..] => first.clone(),

@@ -1,7 +1,7 @@
 //! What one lane does with samples that fail on it, in the order of its items: skips and reports them, as far as the
 //! ledger allows.
 
-use pipeline_contract::SampleCount;
+use pipeline_contract::{SampleCount, whole_of};
 
 use super::control::{Control, RunError};
 use super::samples::Samples;
@@ -11,6 +11,8 @@ pub struct Sieve<'a> {
     control: &'a Control,
     samples: &'a Samples,
     sources: Vec<String>,
+    /// How many flat maps the lane's items have been through.
+    levels: usize,
     source: String,
     announced: SampleCount,
     passed: u64,
@@ -19,10 +21,12 @@ pub struct Sieve<'a> {
 }
 
 impl<'a> Sieve<'a> {
-    /// A lane's sieve; `sources` feed it.
-    pub fn new(control: &'a Control, samples: &'a Samples, sources: Vec<String>) -> Self {
-        let (source, announced) = (sources.join("+"), samples.counts.of(sources.clone()));
-        Self { control, samples, sources, source, announced, passed: 0, left_out: 0, last: None }
+    /// A lane's sieve; `sources` feed it, through `levels` flat maps. Samples are counted as the sources count them: a piece that fails is its
+    /// sample's failure.
+    pub fn new(control: &'a Control, samples: &'a Samples, sources: Vec<String>, levels: usize) -> Self {
+        let announced = samples.counts.of(sources.iter().map(|source| (source.clone(), 1)).collect());
+        let source = sources.join("+");
+        Self { control, samples, sources, levels, source, announced, passed: 0, left_out: 0, last: None }
     }
 
     /// An item was whole.
@@ -35,6 +39,8 @@ impl<'a> Sieve<'a> {
     /// # Errors
     /// When it may not be left out; the run is ending then.
     pub fn leave_out(&mut self, error: RunError, epoch: u64) -> Result<(), RunError> {
+        let whole = error.sample.as_deref().map(|sample| whole_of(sample, self.levels).to_owned());
+        let error = error.of_whole(whole.as_deref().unwrap_or_default());
         self.leave_out_of(error, self.all(), epoch)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pipeline_contract::{ErasedSource, Result as StageResult, StageError, is_due};
+use pipeline_contract::{ErasedSource, Result as StageResult, StageError, is_due, whole_of};
 
 use super::call::{Meter, call};
 use super::control::RunError;
@@ -49,15 +49,18 @@ impl Emission<'_> {
                 continue;
             }
             let started = Instant::now();
-            let (mut count, before) = (0, if epoch == start.epoch { start.items } else { 0 });
+            let (mut count, before) = (0, if epoch == start.epoch { start.items() } else { 0 });
             // A source that waits for room doesn't work.
             let mut working = Some(activity.enter(stage, None));
             let result = call(stage, None, || {
                 source.epoch(epoch, &mut |mut item| {
                     count += 1;
                     item.until = count;
+                    if epoch == start.epoch && count == start.touched() {
+                        same(start, count, &item.sample)?;
+                    }
                     if count <= before {
-                        return if count == before { same(start, &item.sample) } else { Ok(()) };
+                        return Ok(());
                     }
                     let waiting = Instant::now();
                     working = None;
@@ -96,7 +99,7 @@ impl Emission<'_> {
     fn leave_out_broken(&self, source: &mut dyn ErasedSource) -> Result<(), RunError> {
         let broken = source.broken();
         let (whole, count) = (source.samples(), broken.len() as u64);
-        let mut sieve = Sieve::new(&self.state.control, self.samples, vec![self.stage.to_owned()]);
+        let mut sieve = Sieve::new(&self.state.control, self.samples, vec![self.stage.to_owned()], 0);
         for (sample, cause) in broken {
             let error = RunError { stage: self.stage.into(), sample: Some(sample.to_string()), cause, panicked: false };
             sieve.leave_out_of(error, whole.map(|whole| whole + count), 0)?;
@@ -119,12 +122,11 @@ fn as_many(start: &Start, samples: u64) -> StageResult<()> {
     }
 }
 
-/// The last sample that isn't emitted again must be the last one that was processed.
-fn same(start: &Start, sample: &str) -> StageResult<()> {
-    match &start.sample {
+/// The sample that comes at `count` must be the last one of which anything was processed.
+fn same(start: &Start, count: u64, sample: &str) -> StageResult<()> {
+    match start.sample.as_deref().map(|last| whole_of(last, start.levels)) {
         Some(last) if last != sample && !last.ends_with(&format!(", {sample}")) => Err(StageError::new(format!(
-            "sample {} of epoch {} was {last} when the run was saved, and is {sample} now",
-            start.items,
+            "sample {count} of epoch {} was {last} when the run was saved, and is {sample} now",
             start.epoch + 1
         ))
         .help(CHANGED)),

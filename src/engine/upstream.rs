@@ -1,7 +1,8 @@
 //! The sources that feed a stage.
 
+use petgraph::Direction;
 use petgraph::graph::NodeIndex;
-use petgraph::visit::{Dfs, Reversed};
+use petgraph::visit::{Dfs, EdgeRef, Reversed};
 use pipeline_contract::Lane as LaneKind;
 
 use crate::graph::Graph;
@@ -14,7 +15,27 @@ pub fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<NodeIndex> {
     nodes.filter(|&node| graph.stage(node).kind.lane == LaneKind::Source).collect()
 }
 
-/// The ids of the sources that feed a stage's first input.
-pub fn sources_of_first_input(graph: &Graph, node: NodeIndex) -> Vec<String> {
-    graph.sources_into(node, 0).into_iter().map(|source| graph.stage(source).id.clone()).collect()
+/// The ids of the sources that feed a stage's first input, each with the number of items that come there of one sample.
+pub fn sources_of_first_input(graph: &Graph, node: NodeIndex) -> Vec<(String, u64)> {
+    graph.sources_of_first_input(node).into_iter().map(|(source, pieces)| (graph.stage(source).id.clone(), pieces)).collect()
+}
+
+/// How many flat maps an item has been through that comes to a stage's first input.
+pub fn levels_above(graph: &Graph, mut node: NodeIndex) -> usize {
+    let mut levels = 0;
+    while let Some(above) = first_producer(graph, node) {
+        node = above;
+        levels += usize::from(is_flat(graph, node));
+    }
+    levels
+}
+
+/// Whether a stage makes several items of one.
+pub fn is_flat(graph: &Graph, node: NodeIndex) -> bool {
+    graph.stage(node).kind.is_flat_map()
+}
+
+fn first_producer(graph: &Graph, node: NodeIndex) -> Option<NodeIndex> {
+    let mut edges = graph.dag.edges_directed(node, Direction::Incoming);
+    edges.find(|edge| edge.weight().port == 0).map(|edge| edge.source())
 }

@@ -1,10 +1,11 @@
-//! The lane of stateless stages: hands each item to the pool of workers, which run the whole chain, and restores the order.
+//! The lane of stateless stages: hands each item to the pool of workers, which run the whole chain, and restores the order. A flat map's pieces
+//! stay together, in the order in which they were cut.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel as channel;
-use pipeline_contract::{ErasedMap, Item, ItemContext, StageError};
+use pipeline_contract::{ErasedFlatMap, ErasedMap, Item, ItemContext, StageError};
 
 use super::call::{Meter, call};
 use super::control::RunError;
@@ -18,51 +19,83 @@ pub struct Chain {
     pub links: Vec<Link>,
     /// The run's seed.
     pub seed: u64,
+    /// The epoch in which a run resumes, and how many items of it were used before.
+    pub used: Option<(u64, u64)>,
     pub state: RunState,
 }
 
 /// One stage of the chain.
 pub struct Link {
     pub stage: Arc<str>,
-    pub map: Arc<dyn ErasedMap>,
+    pub work: Work,
     pub meter: Arc<Meter>,
+}
+
+/// What a stage does with an item.
+pub enum Work {
+    /// Makes another of it.
+    Map(Arc<dyn ErasedMap>),
+    /// Makes this many of it.
+    FlatMap(Arc<dyn ErasedFlatMap>, u64),
 }
 
 impl Chain {
     /// Runs the chain on one message. The input's memory is given back as soon as the chain has made something else of it.
     fn apply(&self, message: Message) -> Outcome {
-        let Message::Item(Held { mut item, hold }) = message else { return Outcome::Whole(message) };
-        let (epoch, until) = (item.epoch, item.until);
-        for link in &self.links {
-            if self.state.control.is_cancelled() {
-                let stage = link.stage.to_string();
-                let error = RunError { stage, sample: None, cause: StageError::stopped(), panicked: false };
-                return Outcome::Broken(error, epoch);
-            }
-            item = match self.step(link, item) {
-                Ok(item) => item,
-                Err(error) => return Outcome::Broken(error, epoch),
-            };
-        }
+        let Message::Item(Held { item, hold }) = message else { return Outcome::Whole(vec![message]) };
+        let (epoch, until, sample) = (item.epoch, item.until, item.sample.clone());
+        let items = match self.links.iter().try_fold(vec![item], |items, link| self.each(link, items)) {
+            Ok(items) => items,
+            Err(error) => return Outcome::Broken(error.of_whole(&sample), epoch),
+        };
         drop(hold);
-        item.until = until;
-        Outcome::Whole(Message::Item(Held::new(item, &self.state.budget)))
+        let pieces = items.len() as u64;
+        let numbered = items.into_iter().zip(1..).map(|(mut item, piece)| {
+            item.until = until.saturating_sub(1).saturating_mul(pieces).saturating_add(piece);
+            item
+        });
+        let new = numbered.filter(|item| !self.used.is_some_and(|(resumed, used)| epoch == resumed && item.until <= used));
+        Outcome::Whole(new.map(|item| Message::Item(Held::new(item, &self.state.budget))).collect())
     }
 
-    fn step(&self, link: &Link, item: Item) -> Result<Item, RunError> {
+    /// Runs one stage on all pieces of a sample.
+    fn each(&self, link: &Link, items: Vec<Item>) -> Result<Vec<Item>, RunError> {
+        let mut made = Vec::with_capacity(items.len());
+        for item in items {
+            if self.state.control.is_cancelled() {
+                let stage = link.stage.to_string();
+                return Err(RunError { stage, sample: None, cause: StageError::stopped(), panicked: false });
+            }
+            made.extend(self.step(link, item)?);
+        }
+        Ok(made)
+    }
+
+    fn step(&self, link: &Link, item: Item) -> Result<Vec<Item>, RunError> {
         let (epoch, sample) = (item.epoch, item.sample.clone());
         let cx = ItemContext { stage: &link.stage, seed: self.seed, epoch, sample: &sample };
         let (started, _working) = (Instant::now(), self.state.activity.enter(&link.stage, Some(&sample)));
-        let result = call(&link.stage, Some(&sample), || link.map.map(item, &cx));
+        let result = call(&link.stage, Some(&sample), || match &link.work {
+            Work::Map(map) => Ok(vec![map.map(item, &cx)?]),
+            Work::FlatMap(map, pieces) => as_many(*pieces, map.flat_map(item, &cx)?),
+        });
         link.meter.add(1, started);
         result
     }
 }
 
+/// The length of an epoch and the position in it depend on how many pieces a sample makes.
+fn as_many(pieces: u64, items: Vec<Item>) -> pipeline_contract::Result<Vec<Item>> {
+    match items.len() as u64 {
+        made if made == pieces => Ok(items),
+        made => Err(StageError::new(format!("it made {made} items of one, and its kind says {pieces}"))),
+    }
+}
+
 /// What becomes of one input, once it is its turn.
 enum Outcome {
-    /// It is handed on.
-    Whole(Message),
+    /// It is handed on, in pieces if a flat map cut it.
+    Whole(Vec<Message>),
     /// A stage failed on an item of this epoch.
     Broken(RunError, u64),
 }
@@ -153,8 +186,8 @@ impl<'a> Dispatcher<'a> {
         // The dispatcher itself holds a sender, so the channel is never disconnected.
         if let Ok((sequence, outcome)) = result {
             self.working -= 1;
-            if let Outcome::Whole(Message::Item(held)) = &outcome {
-                self.largest = self.largest.max(held.item.bytes);
+            if let Outcome::Whole(messages) = &outcome {
+                self.largest = self.largest.max(messages.iter().map(Message::bytes).sum());
             }
             self.order.insert(sequence, outcome);
         }
@@ -164,7 +197,7 @@ impl<'a> Dispatcher<'a> {
         let sequence = self.taken;
         self.taken += 1;
         if let Message::EpochEnd(_) = message {
-            self.order.insert(sequence, Outcome::Whole(message));
+            self.order.insert(sequence, Outcome::Whole(vec![message]));
             return;
         }
         self.working += 1;
@@ -178,16 +211,21 @@ impl<'a> Dispatcher<'a> {
 
 /// Passes a result on, or skips it; false when its consumers are gone.
 fn send(outputs: &[Sender], outcome: Outcome, sieve: &mut Sieve<'_>, state: &RunState) -> Result<bool, RunError> {
-    let message = match outcome {
+    let messages = match outcome {
         Outcome::Broken(error, epoch) => {
             sieve.leave_out(error, epoch)?;
             return Ok(!state.control.is_cancelled());
         }
-        Outcome::Whole(message) => message,
+        Outcome::Whole(messages) => messages,
     };
-    match message {
-        Message::Item(_) => sieve.passed(),
-        Message::EpochEnd(epoch) => sieve.epoch_end(epoch)?,
+    for message in messages {
+        match message {
+            Message::Item(_) => sieve.passed(),
+            Message::EpochEnd(epoch) => sieve.epoch_end(epoch)?,
+        }
+        if state.control.is_cancelled() || broadcast(outputs, message).is_err() {
+            return Ok(false);
+        }
     }
-    Ok(!state.control.is_cancelled() && broadcast(outputs, message).is_ok())
+    Ok(!state.control.is_cancelled())
 }

@@ -56,6 +56,26 @@ impl Graph {
         above.filter(|&node| self.stage(node).kind.lane == LaneKind::Source).collect()
     }
 
+    /// The sources that feed a stage's first input, each with the number of items that come there of one sample. A source that feeds it in several
+    /// ways is listed once, by the first.
+    pub fn sources_of_first_input(&self, node: NodeIndex) -> Vec<(NodeIndex, u64)> {
+        let first = inputs(&self.dag, node).first().map(|&(_, producer)| (producer, 1_u64));
+        let (mut waiting, mut seen, mut found) = (Vec::from_iter(first), Vec::new(), Vec::new());
+        while let Some((node, below)) = waiting.pop() {
+            if seen.contains(&node) {
+                continue;
+            }
+            seen.push(node);
+            let stage = self.stage(node);
+            let pieces = below.saturating_mul(stage.kind.pieces(&stage.options));
+            if stage.kind.lane == LaneKind::Source {
+                found.push((node, pieces));
+            }
+            waiting.extend(inputs(&self.dag, node).into_iter().rev().map(|(_, producer)| (producer, pieces)));
+        }
+        found
+    }
+
     /// What the evaluators measure, each metric once.
     pub fn metrics(&self) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();

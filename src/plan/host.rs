@@ -95,7 +95,7 @@ fn holder(lane: &Lane) -> String {
     }
 }
 
-/// Maximum bytes that a lane holds besides its queues: an input or an output for each worker, and as many results that wait for
+/// Maximum bytes that a lane holds besides its queues: an input or an output, in all its pieces, for each worker, and as many results that wait for
 /// their turn; on a single thread an input, and an output that waits for room.
 fn held(graph: &Graph, lane: &Lane) -> u64 {
     let edges = |direction| {
@@ -109,9 +109,17 @@ fn held(graph: &Graph, lane: &Lane) -> u64 {
     };
     let (input, output) = (edges(Direction::Incoming), edges(Direction::Outgoing));
     match lane.kind {
-        LaneKind::Workers => input.max(output).saturating_mul(2 * lane.workers.max(1) as u64),
+        LaneKind::Workers => {
+            input.max(output.saturating_mul(pieces(graph, lane))).saturating_mul(2 * lane.workers.max(1) as u64)
+        }
         LaneKind::Source | LaneKind::Sequential | LaneKind::Device => input.saturating_add(output),
     }
+}
+
+/// How many items a lane makes of one.
+fn pieces(graph: &Graph, lane: &Lane) -> u64 {
+    let stages = lane.stages.iter().map(|&node| graph.stage(node));
+    stages.map(|stage| stage.kind.pieces(&stage.options)).fold(1, u64::saturating_mul)
 }
 
 /// How many workers of a lane pass on, inside it, images of unknown size.

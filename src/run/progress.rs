@@ -24,7 +24,7 @@ pub struct Progress(Arc<Inner>);
 struct Inner {
     bars: Option<Bars>,
     quiet: bool,
-    source: Option<String>,
+    source: Option<(String, u64)>,
     metrics: Vec<Metric>,
     state: Mutex<State>,
 }
@@ -50,8 +50,8 @@ struct State {
 
 impl Progress {
     /// Progress on standard error: bars if it is a terminal, plain lines otherwise, nothing if `quiet`. What is left is counted
-    /// in the samples of `source`, the first one of the file; of evaluations those of `metrics` are shown that have a label.
-    pub fn new(epochs: u64, source: Option<String>, metrics: Vec<Metric>, quiet: bool) -> Self {
+    /// in the samples of `source`, the first one of the file, each as often as the number beside it; of evaluations those of `metrics` are shown that have a label.
+    pub fn new(epochs: u64, source: Option<(String, u64)>, metrics: Vec<Metric>, quiet: bool) -> Self {
         let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
         let (eval, planned) = (String::new(), Planned::default());
         let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval, planned, told_peak: 0 };
@@ -61,11 +61,9 @@ impl Progress {
     /// A source says how many samples its epochs have.
     pub(super) fn announce(&self, stage: &str, samples: u64) {
         // Sources start side by side, so which one speaks first says nothing.
-        if self.0.source.as_deref() != Some(stage) {
-            return;
-        }
+        let Some((_, pieces)) = self.0.source.as_ref().filter(|(source, _)| source == stage) else { return };
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = *state.per_epoch.get_or_insert(samples);
+        let total = *state.per_epoch.get_or_insert(samples.saturating_mul(*pieces));
         if let Some(bars) = &self.0.bars {
             bars.samples.set_length(total);
         }
@@ -202,7 +200,7 @@ mod tests {
     fn any_amounts_are_shown() {
         assert_eq!((done(25, 3, Some(10)), done(25, 3, None), done(25, 9, Some(10))), (5, 25, 0));
         assert_eq!(done(u64::MAX, u64::MAX, Some(u64::MAX)), 0);
-        let progress = Progress::new(u64::MAX, Some("files".into()), vec![Metric::max("dice").shown_as("dice")], false);
+        let progress = Progress::new(u64::MAX, Some(("files".into(), 1)), vec![Metric::max("dice").shown_as("dice")], false);
         progress.announce("files", u64::MAX);
         for (samples, epoch) in [(0, 0), (1, 1), (u64::MAX, u64::MAX)] {
             let bytes = Some(u64::MAX);

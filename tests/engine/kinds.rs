@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pipeline::contract::{
-    Either, End, ItemContext, Map, Nothing, OptionSpec, OptionType, Output, Payload, Result, Saved, Sequential, Shelf, Source,
-    StageError, StageKind,
+    Either, End, FlatMap, ItemContext, Map, Nothing, OptionSpec, OptionType, Output, Payload, Result, Saved, Sequential, Shelf,
+    Source, StageError, StageKind,
 };
 use serde::Deserialize;
 
@@ -77,6 +77,31 @@ impl Map for Mark {
 /// Marks a packet with the stage's id and a random number, after a random delay.
 pub fn mark() -> StageKind {
     StageKind::map("mark", "marks", |options, _| Ok(Mark(options)))
+}
+
+#[derive(Deserialize)]
+struct CutOptions {
+    pieces: u64,
+}
+
+struct Cut(CutOptions);
+
+impl FlatMap for Cut {
+    type In = Packet;
+    type Out = Packet;
+    fn flat_map(&self, input: Packet, cx: &ItemContext<'_>) -> Result<Vec<Packet>> {
+        Ok((1..=self.0.pieces).map(|piece| Packet(format!("{}.{piece}({})", cx.stage, input.0), input.1)).collect())
+    }
+}
+
+/// Cuts a packet into `pieces`.
+pub fn cut() -> StageKind {
+    StageKind::flat_map("cut", "cuts", |options: &CutOptions| options.pieces, |options, _| Ok(Cut(options)))
+}
+
+/// Says that it cuts into three, and cuts into two.
+pub fn miscut() -> StageKind {
+    StageKind::flat_map("cut", "cuts", |(): &()| 3, |(): (), _| Ok(Cut(CutOptions { pieces: 2 })))
 }
 
 #[derive(Deserialize)]

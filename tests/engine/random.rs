@@ -23,6 +23,11 @@ enum Node {
         workers: Option<usize>,
         delay_micros: u64,
     },
+    /// Into several, with ids of their own.
+    Cut {
+        from: usize,
+        pieces: u64,
+    },
     Pack {
         from: usize,
         size: usize,
@@ -56,7 +61,8 @@ fn plans() -> impl Strategy<Value = Plan> {
             let (from, second) = (a.index(nodes.len()), b.index(nodes.len()));
             nodes.push(match what {
                 0 => Node::Count { samples: number },
-                1..=4 => Node::Mark { from, workers, delay_micros },
+                1..=3 => Node::Mark { from, workers, delay_micros },
+                4 => Node::Cut { from, pieces: 1 + number % 3 },
                 5 => Node::Gather { from, size: 1 + number as usize % 5 },
                 6 => Node::Pack { from, size: 1 + number as usize % 5 },
                 _ => Node::Join { first: from, second },
@@ -77,6 +83,12 @@ fn interpret(plan: &Plan, epoch: u64) -> Vec<Vec<(String, String)>> {
                 .map(|(sample, text)| {
                     let draw: u64 = stage_rng(7, epoch, sample, &format!("n{at}")).random();
                     (sample.clone(), format!("n{at}({text},{})", draw % 100))
+                })
+                .collect(),
+            Node::Cut { from, pieces } => given[*from]
+                .iter()
+                .flat_map(|(sample, text)| {
+                    (1..=*pieces).map(move |piece| (format!("{sample}#{piece}"), format!("n{at}.{piece}({text})")))
                 })
                 .collect(),
             Node::Pack { from, size } => given[*from]
@@ -118,6 +130,10 @@ fn stages(plan: &Plan, failing: Option<usize>) -> (Vec<Stage>, Vec<usize>) {
                 let mut made = stage(&name(at), &kinds::mark(), options, &[&name(*from)]);
                 made.workers = *workers;
                 made
+            }
+            Node::Cut { from, pieces } => {
+                consumed[*from] = true;
+                stage(&name(at), &kinds::cut(), json!({"pieces": pieces}), &[&name(*from)])
             }
             Node::Pack { from, size } => {
                 consumed[*from] = true;

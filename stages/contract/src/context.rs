@@ -89,14 +89,16 @@ pub fn stays_inside(path: &Path) -> bool {
 /// stage below can ask as soon as it has its first item.
 #[derive(Debug, Clone, Default)]
 pub struct SampleCount {
-    sources: Vec<String>,
+    /// What each source's samples count, by its id.
+    sources: Vec<(String, u64)>,
     announced: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl SampleCount {
-    /// The same announcements as these sources make them.
+    /// The same announcements as these sources make them. Each of a source's samples counts as often as the number beside it: once, or for as
+    /// many pieces as it was cut into.
     #[must_use]
-    pub fn of(&self, sources: Vec<String>) -> Self {
+    pub fn of(&self, sources: Vec<(String, u64)>) -> Self {
         Self { sources, announced: self.announced.clone() }
     }
 
@@ -116,7 +118,7 @@ impl SampleCount {
             return None;
         }
         let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sources.iter().map(|source| announced.get(source).copied()).sum()
+        self.sources.iter().map(|(source, pieces)| announced.get(source)?.checked_mul(*pieces)).sum()
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::{End, Inputs, Item, ItemContext, Map, Output, Result, Saved, Sequential, Shelf, Source, StageError};
+use crate::flat_map::piece_id;
+use crate::{End, FlatMap, Inputs, Item, ItemContext, Map, Output, Result, Saved, Sequential, Shelf, Source, StageError};
 
 /// A [`Source`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
 ///
@@ -80,6 +81,15 @@ pub trait ErasedMap: Send + Sync {
     /// # Errors
     /// As there.
     fn map(&self, item: Item, cx: &ItemContext<'_>) -> Result<Item>;
+}
+
+/// A [`FlatMap`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
+pub trait ErasedFlatMap: Send + Sync {
+    /// See [`FlatMap::flat_map`]. Gives each piece its id.
+    ///
+    /// # Errors
+    /// As there.
+    fn flat_map(&self, item: Item, cx: &ItemContext<'_>) -> Result<Vec<Item>>;
 }
 
 /// A [`Sequential`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
@@ -167,6 +177,14 @@ impl<S: Map> ErasedMap for Typed<S> {
     }
 }
 
+impl<S: FlatMap> ErasedFlatMap for Typed<S> {
+    fn flat_map(&self, item: Item, cx: &ItemContext<'_>) -> Result<Vec<Item>> {
+        let (epoch, sample) = (item.epoch, item.sample.clone());
+        let pieces = self.0.flat_map(item.take()?, cx)?.into_iter().zip(1..);
+        Ok(pieces.map(|(payload, piece)| Item::new(epoch, piece_id(&sample, piece), payload)).collect())
+    }
+}
+
 impl<S: Sequential> ErasedSequential for Typed<S> {
     fn item(&mut self, port: usize, item: Item, cx: &ItemContext<'_>, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
         let epoch = item.epoch;
@@ -196,6 +214,8 @@ pub enum Running {
     Source(Box<dyn ErasedSource>),
     /// Maps items, on any thread.
     Map(Arc<dyn ErasedMap>),
+    /// Turns items into several, on any thread.
+    FlatMap(Arc<dyn ErasedFlatMap>),
     /// Sees items in order, on one thread.
     Sequential(Box<dyn ErasedSequential>),
 }
@@ -205,6 +225,7 @@ impl std::fmt::Debug for Running {
         f.write_str(match self {
             Self::Source(_) => "source",
             Self::Map(_) => "map",
+            Self::FlatMap(_) => "flat map",
             Self::Sequential(_) => "sequential",
         })
     }

@@ -15,7 +15,7 @@ pub const BATCH: &str = "batch";
 /// micro-batch unchanged.
 pub const DROP_LAST: &str = "drop_last";
 
-/// Samples in an epoch: a whole number. Set by sources that know it before they run; read by the schedule and the plan.
+/// Samples in an epoch: a whole number. Set by sources that know it before they run, multiplied by what cuts samples into pieces; read by the schedule and the plan.
 pub const SAMPLES: &str = "samples";
 
 /// Which part of a data set the samples are, by the file's own declaration: `train`, `validation` or `test`. Set by sources; read by

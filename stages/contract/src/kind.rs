@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BuildContext, Checked, Content, Facts, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running,
+    BuildContext, Checked, Content, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running,
     Sequential, Source, StageError,
 };
 
@@ -36,6 +36,7 @@ pub enum Join {
 
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
 type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
+type Pieces = dyn Fn(&Value) -> Result<u64> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
 type Holds = dyn Fn(&[Facts]) -> u64 + Send + Sync;
 
@@ -67,6 +68,7 @@ pub struct StageKind {
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
     pub example: &'static str,
     contents: Option<Arc<Contents>>,
+    pieces: Option<Arc<Pieces>>,
     check: Option<Arc<Check>>,
     holds: Option<Arc<Holds>>,
     build: Arc<Build>,
@@ -100,6 +102,26 @@ impl StageKind {
         let build = typed(build, |stage| Running::Map(Arc::new(Typed(stage))));
         let inputs = vec![PortType::of::<S::In>()];
         Self::declare(name, doc, Lane::Workers, inputs, Some(PortType::of::<S::Out>()), build)
+    }
+
+    /// Declares a stateless stage that runs on the CPU workers and makes `pieces` items of each one; at least 1.
+    ///
+    /// Its check multiplies [`fact::SAMPLES`](crate::fact::SAMPLES), where that is known.
+    pub fn flat_map<O, S>(
+        name: &'static str,
+        doc: &'static str,
+        pieces: impl Fn(&O) -> u64 + Send + Sync + 'static,
+        build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned,
+        S: FlatMap,
+    {
+        let build = typed(build, |stage| Running::FlatMap(Arc::new(Typed(stage))));
+        let inputs = vec![PortType::of::<S::In>()];
+        let pieces: Arc<Pieces> = Arc::new(move |options| Ok(pieces(&parse::<O>(options.clone())?)));
+        let kind = Self::declare(name, doc, Lane::Workers, inputs, Some(PortType::of::<S::Out>()), build);
+        Self { pieces: Some(pieces), ..kind }
     }
 
     /// Declares a stage that sees its items in order on one CPU thread.
@@ -154,6 +176,7 @@ impl StageKind {
             options,
             example,
             contents: None,
+            pieces: None,
             check: None,
             holds: None,
             build,
@@ -260,6 +283,17 @@ impl StageKind {
             Some(check) => check(options, inputs),
             None => Ok(Checked::facts(inputs.first().cloned().unwrap_or_default())),
         }
+    }
+
+    /// How many items a stage with these options makes of each that it takes: 1 unless it is a [`FlatMap`].
+    pub fn pieces(&self, options: &Value) -> u64 {
+        // Options that don't fit the declaration are an error of `build`.
+        self.pieces.as_ref().and_then(|pieces| pieces(options).ok()).unwrap_or(1).max(1)
+    }
+
+    /// Whether it is a [`FlatMap`], whose items have ids of their own.
+    pub fn is_flat_map(&self) -> bool {
+        self.pieces.is_some()
     }
 
     /// Builds a running stage from options that fit the declared types, with the defaults filled in.

@@ -1,9 +1,9 @@
 //! The small contract between the engine and the stages: what a stage *kind* declares, what a *running* stage does.
 //!
 //! It holds no engine, no image and no tensor. A kind is declared once ([`StageKind`]); from that declaration come
-//! `pipeline stages`, the JSON Schema, validation and its suggestions. A running stage is one of three things:
-//! a [`Source`] that emits the samples of an epoch, a [`Map`] that turns one item into one item on any thread, or a
-//! [`Sequential`] stage that keeps state and sees its items in order.
+//! `pipeline stages`, the JSON Schema, validation and its suggestions. A running stage is one of four things:
+//! a [`Source`] that emits the samples of an epoch, a [`Map`] that turns one item into one item on any thread, a [`FlatMap`] that turns one into
+//! several, or a [`Sequential`] stage that keeps state and sees its items in order.
 //!
 //! ```
 //! use pipeline_contract::{ItemContext, Map, Payload, Result, StageKind};
@@ -34,6 +34,7 @@ pub mod events;
 pub mod fact;
 mod facts;
 pub mod files;
+mod flat_map;
 mod inputs;
 mod item;
 mod kind;
@@ -53,10 +54,11 @@ mod source;
 
 pub use content::{Content, Fingerprint, Part, Stored};
 pub use context::{BuildContext, ItemContext, SampleCount, is_due, stays_inside};
-pub use erased::{ErasedMap, ErasedSequential, ErasedSource, Running};
+pub use erased::{ErasedFlatMap, ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
 pub use events::{Event, Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
+pub use flat_map::{FlatMap, whole_of};
 pub use inputs::{Either, Inputs};
 pub use item::{Item, Payload, PortType};
 pub use kind::{Join, Lane, StageKind};

@@ -4,6 +4,7 @@
 use crate::{ItemContext, Payload, Result};
 
 /// Turns one item into one item, without state, on any thread and in any order; the engine restores the order.
+/// A [`FlatMap`](crate::FlatMap) turns one into several.
 ///
 /// ```
 /// use pipeline_contract::{ItemContext, Map, Payload, Result, StageError};

@@ -12,6 +12,8 @@ mod augment;
 mod batch;
 mod class_panel;
 mod classes;
+mod crop;
+mod cut;
 mod decode;
 mod dihedral;
 mod division;
@@ -52,6 +54,7 @@ mod vessels;
 
 pub use class_panel::{class_legend, class_panel};
 pub use classes::{Classes, IGNORED};
+pub use cut::{Beyond, cut};
 pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
@@ -68,6 +71,7 @@ pub fn kinds() -> Vec<StageKind> {
         synthetic_fundus::kind(),
         decode::kind(),
         resize::kind(),
+        crop::kind(),
         augment::kind(),
         normalize::kind(),
         batch::kind(),

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod policy;
 mod precision;
 pub mod schedule;
+pub mod sliding;
 pub mod stages;
 pub mod trainee;
 pub mod verify;

@@ -255,7 +255,7 @@ impl Evaluate {
                 (_, original) => reduced(mask, original.as_deref(), [height, width]),
             };
             truth.inside = truth.inside.filter(|_| self.options.field_of_view);
-            let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.clone()));
+            let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.take()));
             pool.start(Job { sample, logits: logits.to_vec(), classes, width, truth, rules })?;
         }
         Ok(())
@@ -263,9 +263,10 @@ impl Evaluate {
 
     /// Waits for what is being scored.
     fn gather(&mut self) -> Result<()> {
-        if let Some(mut pool) = self.pool.take() {
-            self.figures.measured.images.extend(pool.finish()?);
-            self.figures.measured.roc = pool.pooled();
+        if let Some(pool) = self.pool.take() {
+            let (images, roc) = pool.finish()?;
+            self.figures.measured.images.extend(images);
+            self.figures.measured.roc = Some(roc);
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
         let given = match name {
             "train_step" => json!({"model": {"unet": {"base": 4, "depth": 2, "norm": "batch"}}, "device": "cpu"}),
             "accumulate" => json!({"steps": 2}),
-            "optimizer_step" => json!({"adamw": {"lr": 0.01}}),
+            "optimizer_step" => json!({"adamw": {"lr": 0.01}, "ema": 0.9}),
             _ => json!({}),
         };
         let cx = BuildContext {

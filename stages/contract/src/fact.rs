@@ -25,6 +25,9 @@ pub const NORMALIZED: &str = "normalized";
 /// sides of all images. Set by the trainer; read by the evaluator.
 pub const STRIDE: &str = "stride";
 
+/// Which part of the data set items are of: "train", "validation" or "test". Set by sources; read by evaluators.
+pub const PART: &str = "part";
+
 /// How many classes the masks have, the background counted: a whole number. Set, with the two below, by what reads masks as class
 /// numbers (`decode` with `labels`); read by the trainer and the evaluator. Without it masks are binary.
 pub const CLASSES: &str = "classes";

@@ -29,6 +29,7 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
         let cx = BuildContext {
             stage: name.into(),
             seed: 7,
+            peers: Vec::new(),
             epochs: 1,
             facts: vec![Facts::default()],
             settled: pipeline_contract::Settled::default(),

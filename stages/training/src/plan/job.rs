@@ -93,7 +93,10 @@ impl Job {
         let (network, loss, setting, device) = training(train.options)?;
         let step = find(Role::Optimizer);
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
-        let evaluation = find(Role::Evaluator).and_then(|stage| Some((stage.id, stage.facts.get(1)?)));
+        // Of several evaluators the one with the most pixels takes the most memory.
+        let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
+        let sizes = evaluators.filter_map(|stage| size(stage.facts.get(1)?, stage.id).ok());
+        let evaluation = sizes.max_by_key(|&(samples, height, width)| samples.saturating_mul(height).saturating_mul(width));
         let micro_batch = size(&facts, train.id)?;
         let (optimizer, average) = step.map_or(Ok((0, false)), |stage| optimizer_keeps(stage.options))?;
         Ok(Self {
@@ -104,7 +107,7 @@ impl Job {
             setting,
             optimizer,
             average,
-            evaluation: evaluation.and_then(|(stage, facts)| size(facts, stage).ok()),
+            evaluation,
             drops_last: facts.get(fact::DROP_LAST).is_some_and(|fact| fact.value == Value::Bool(true)),
             device,
             keys: Keys {

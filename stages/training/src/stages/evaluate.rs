@@ -1,7 +1,6 @@
 //! `evaluate`: after the steps of an epoch, measures the network on test images and draws the first few of them. Batch norm
 //! uses its running statistics; nothing is trained here.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pipeline_contract::events::{EvalEvent, summary};
@@ -14,6 +13,7 @@ use pipeline_images::{Batch, Classes};
 use serde::Deserialize;
 
 use super::Step;
+use super::evaluator::Evaluator;
 use super::figures::Figures;
 use super::masks::unlike_training;
 use super::measured::{METRICS, Measured, Predicted};
@@ -44,7 +44,7 @@ pub(super) fn kind() -> StageKind {
                 "pictures",
                 OptionType::Integer { min: 0, max: 64 },
                 4,
-                "test images that are drawn with mask and prediction into predictions.png, from the first",
+                "test images that are drawn with mask and prediction into predictions.png, from the first; of a second evaluator predictions.ID.png",
             )
             .harmless(),
         )
@@ -90,7 +90,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
 
 struct Evaluate {
     options: Options,
-    out: PathBuf,
+    own: Evaluator,
     events: Arc<dyn Events>,
     /// The classes that the test masks' labels stand for, if an upstream stage declares them.
     classes: Option<Classes>,
@@ -101,9 +101,9 @@ struct Evaluate {
 impl Evaluate {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let _host = memory::enter(Side::Host);
-        let (out, events) = (cx.out.clone(), cx.events.clone());
+        let (own, events) = (Evaluator::of(cx), cx.events.clone());
         let classes = cx.facts.get(1).and_then(Classes::of);
-        Ok(Self { options, out, events, classes, network: None, figures: Figures::default() })
+        Ok(Self { options, own, events, classes, network: None, figures: Figures::default() })
     }
 
     fn measure(&mut self, batch: Batch, epoch: u64) -> Result<()> {
@@ -172,6 +172,8 @@ impl Sequential for Evaluate {
         let names = (classes > 1).then(|| names.unwrap_or_else(|| Classes::unnamed(classes)));
         let eval = Event::from(EvalEvent {
             epoch: epoch + 1,
+            stage: self.own.stage.clone(),
+            part: self.own.part.clone(),
             metrics: METRICS.iter().map(|metric| metric.name).zip(measured.values()).collect(),
             classes: names.as_ref().map(|names| measured.by_class(names)).unwrap_or_default(),
             images: measured.images(),
@@ -180,9 +182,9 @@ impl Sequential for Evaluate {
         self.events.summarize(summary::EVAL, eval.fields().into());
         self.events.record(eval);
         if self.options.tensors {
-            write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
+            write_tensors(&self.own.file("safetensors"), &tensors)?;
         }
-        predictions.write(&self.out.join("predictions.png"), names.as_ref())
+        predictions.write(&self.own.file("png"), names.as_ref())
     }
 
     fn save(&mut self) -> Result<Saved> {

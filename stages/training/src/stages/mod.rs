@@ -4,6 +4,7 @@
 mod accumulate;
 mod cleanup;
 mod evaluate;
+mod evaluator;
 mod export;
 mod figures;
 mod kinds;

@@ -95,6 +95,7 @@ fn a_changed_file_goes_on_only_when_told_to() {
         assert_eq!(metrics(&out), before, "nothing was touched");
     };
     refused("stages.optim.with.clip_norm=0.25", &["alter the result", "stages.optim.with.clip_norm", "--allow-changed"]);
+    refused("stages.optim.with.ema=0.9", &["can't resume", "stages.optim.with.ema: nothing -> 0.9", "doesn't fit"]);
     refused("stages.train.with.model={unet: {base: 4, depth: 3}}", &["can't resume", "stages.train.with.model"]);
     let output = complete(&out, &["stages.optim.with.clip_norm=0.25"], &["--resume", "--allow-changed"]);
     assert!(said(&output).contains("resuming with changes that alter the result"), "{}", said(&output));
@@ -118,9 +119,13 @@ fn two_runs_never_share_a_folder() {
 }
 
 #[test]
-fn half_precision_and_momentum_go_on_too() {
+fn half_precision_momentum_and_an_average_go_on_too() {
     let folder = tempfile::tempdir().unwrap();
-    let set = ["trainer.mixed_precision=fp16", "stages.optim.with={sgd: {lr: 0.05, momentum: 0.9}, schedule: cosine}", OFTEN];
+    let set = [
+        "trainer.mixed_precision=fp16",
+        "stages.optim.with={sgd: {lr: 0.05, momentum: 0.9}, schedule: cosine, ema: 0.9}",
+        OFTEN,
+    ];
     let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
     complete(&reference, &set, &[]);
     for count in [1, 3, 6] {

@@ -286,6 +286,32 @@ fn a_run_takes_what_was_planned() {
     }
 }
 
+/// An average of the weights is one more copy of them, in the plan, on the ledger and for the allocator; it is what is evaluated and
+/// exported, and training doesn't change by it.
+#[test]
+fn an_average_of_the_weights_is_planned_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, averaged) = (folder.path().join("plain"), folder.path().join("averaged"));
+    let model = ["--set", "stages.train.with.model={unet: {base: 16, depth: 3}}"];
+    run_small(&plain, &model);
+    let summary = run_small(&averaged, &[&model[..], &["--set", "stages.optim.with.ema=0.9"]].concat());
+    let plan = &events(&averaged, "plan")[0];
+    let steps = events(&averaged, "step");
+    let held = &steps.last().unwrap()["device_peak_by_cause"];
+    assert_eq!(held, &plan["device_peak_by_cause"], "the plan is the ledger's, cause by cause");
+    assert_eq!((&held["average_weights"], held["average_weights"].is_u64()), (&held["weights"], true));
+    let bytes = |name: &str| summary["memory"][name].as_u64().unwrap() as f64;
+    let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
+    assert!((planned / measured - 1.0).abs() < 0.05, "{planned} for {measured}");
+    let figures = |out: &Path, event: &str, name: &str| -> Vec<Value> {
+        events(out, event).iter().map(|event| event[name].clone()).collect()
+    };
+    assert_eq!(figures(&plain, "step", "loss"), figures(&averaged, "step", "loss"), "training is the same");
+    assert_ne!(figures(&plain, "eval", "auc"), figures(&averaged, "eval", "auc"));
+    let weights = |out: &Path| fs::read(out.join("model.safetensors")).unwrap();
+    assert_ne!(weights(&plain), weights(&averaged));
+}
+
 /// A budget is held: the run says what it chose, and takes no more.
 #[test]
 fn a_run_stays_under_its_budget() {

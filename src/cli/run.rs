@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::events::{Line, Status};
+use pipeline_contract::events::Status;
 use pipeline_contract::{Metric, Registry, Result, Role, StageError};
 use pipeline_training::plan::size;
 
@@ -14,7 +14,7 @@ use super::{exit, signals};
 use crate::engine::Control;
 use crate::graph::Graph;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, leaks, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, leaks, newest, outcome};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -122,7 +122,8 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
     }
     let source = counted(&pipeline.graph);
     let metrics = pipeline.graph.metrics();
-    let progress = Progress::new(pipeline.settings.epochs, source, metrics.clone(), quiet);
+    let several = pipeline.graph.of_role(Role::Evaluator).count() > 1;
+    let progress = Progress::new(pipeline.settings.epochs, source, (metrics.clone(), several), quiet);
     match execute(pipeline, folder, &control, progress, cards, going) {
         Ok(summary) => {
             report(&summary, &metrics, folder);
@@ -180,11 +181,8 @@ fn cards() -> Option<serde_json::Value> {
 
 fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
     let mut text = format!("{} steps on {} samples in {:.1} s", summary.steps, summary.samples, summary.seconds);
-    let eval = summary.eval.as_ref().and_then(Line::evaluation);
-    let figures = eval.map(|eval| headline(metrics, eval)).unwrap_or_default();
-    if !figures.is_empty() {
-        text += &format!("; test {}", figures.join(", "));
-    }
+    let (figures, eval) = outcome(metrics, summary);
+    figures.iter().for_each(|figures| text += &format!("; {figures}"));
     tracing::info!("{text}");
     for class in eval.map(by_class).unwrap_or_default() {
         tracing::info!("  {class}");

@@ -114,6 +114,30 @@ pub fn three_classes() -> Small {
     Small { file: "pipelines/artery_vein.yml".into(), set: set.map(str::to_owned).into() }
 }
 
+/// Drawn eyes of 48 x 48, written as a file into `folder`: six to train on, three by which `validate` chooses the best checkpoint, and two
+/// that `test` measures. Four epochs of three steps, with batch norm and an average of the weights.
+pub fn two_evaluators(folder: &Path) -> Small {
+    let eyes = |id: &str, pairs: usize, split: &str| {
+        format!(
+            "  - {{id: {id}_eyes, use: synthetic_fundus, with: {{pairs: {pairs}, size: 48, split: {split}}}}}\n  \
+             - {{id: {id}_decode, use: decode, workers: 1}}\n  - {{id: {id}_batch, use: batch, with: {{size: 1}}}}\n"
+        )
+    };
+    let text = format!(
+        "name: two\nseed: 5\ntrainer: {{device: cpu, num_epochs: 4, checkpoint: {{best: {{metric: dice, of: validate}}}}}}\nstages:\n{}  \
+         - {{id: train, use: train_step, with: {{model: {{unet: {{base: 4, depth: 2, norm: batch}}}}}}}}\n  \
+         - {{id: accum, use: accumulate, with: {{steps: 2}}}}\n  - {{id: optim, use: optimizer_step, with: {{adamw: {{lr: 0.02}}, ema: 0.9}}}}\n{}  \
+         - {{id: validate, use: evaluate, needs: [optim, held_batch]}}\n{}  - {{id: test, use: evaluate, needs: [optim, test_batch]}}\n  \
+         - {{id: export, use: export, needs: optim}}\n",
+        eyes("some", 6, "train"),
+        eyes("held", 3, "train"),
+        eyes("test", 2, "test"),
+    );
+    let file = folder.join("two.yml");
+    fs::write(&file, text).unwrap();
+    Small { file: file.display().to_string(), set: Vec::new() }
+}
+
 /// A command that runs the drawn pipeline into `out`.
 pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
     drawn().run(out, set, more)

@@ -9,7 +9,7 @@ use crate::forecast::{Demand, Forecast, forecast};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::policy::Setting;
-use crate::stages::{optimizer_values, training};
+use crate::stages::{optimizer_keeps, training};
 
 /// One stage of a file, as a plan reads it.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,8 @@ pub struct Job {
     pub setting: Setting,
     /// float32 values that the optimizer keeps for each weight.
     pub optimizer: u64,
+    /// True if the optimizer keeps a moving average of the weights.
+    pub average: bool,
     /// The same three numbers for the test images, if there are any.
     pub evaluation: Option<(usize, usize, usize)>,
     /// True when an epoch leaves out a smaller last micro-batch.
@@ -91,16 +93,21 @@ impl Job {
         let (network, loss, setting, device) = training(train.options)?;
         let step = find(Role::Optimizer);
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
-        let evaluation = find(Role::Evaluator).and_then(|stage| Some((stage.id, stage.facts.get(1)?)));
+        // Of several evaluators the one with the most pixels takes the most memory.
+        let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
+        let sizes = evaluators.filter_map(|stage| size(stage.facts.get(1)?, stage.id).ok());
+        let evaluation = sizes.max_by_key(|&(samples, height, width)| samples.saturating_mul(height).saturating_mul(width));
         let micro_batch = size(&facts, train.id)?;
+        let (optimizer, average) = step.map_or(Ok((0, false)), |stage| optimizer_keeps(stage.options))?;
         Ok(Self {
             network,
             loss,
             micro_batch,
             steps: step_facts.integer(fact::ACCUMULATION).map_or(1, |steps| steps as usize),
             setting,
-            optimizer: step.map_or(Ok(0), |stage| optimizer_values(stage.options))?,
-            evaluation: evaluation.and_then(|(stage, facts)| size(facts, stage).ok()),
+            optimizer,
+            average,
+            evaluation,
             drops_last: facts.get(fact::DROP_LAST).is_some_and(|fact| fact.value == Value::Bool(true)),
             device,
             keys: Keys {
@@ -146,12 +153,13 @@ impl Job {
     /// # Errors
     /// When the images don't fit the network.
     pub fn forecast(&self, samples: usize, setting: Setting, platform: Platform) -> Result<Forecast> {
-        let Self { network, loss, micro_batch: (_, height, width), optimizer, evaluation, .. } = self;
+        let Self { network, loss, micro_batch: (_, height, width), optimizer, average, evaluation, .. } = self;
         forecast(&Demand {
             network,
             micro_batch: (samples, *height, *width),
             setting,
             optimizer: *optimizer,
+            average: *average,
             evaluation: *evaluation,
             loss,
             platform,

@@ -75,8 +75,15 @@ impl Measured {
         let classes = &pooled[usize::from(pooled.len() > 1)..];
         let over = |figure: usize| mean(classes.iter().filter_map(|class| of_class(class)[figure]));
         let accuracy = if pooled.len() > 1 { accuracy(&pooled) } else { pooled.first().and_then(Confusion::accuracy) };
-        let rest =
-            [mean(found.filter_map(|image| image.values[0])), over(0), over(1), over(2), over(3), accuracy, self.roc.as_ref().and_then(RocAuc::value)];
+        let rest = [
+            mean(found.filter_map(|image| image.values[0])),
+            over(0),
+            over(1),
+            over(2),
+            over(3),
+            accuracy,
+            self.roc.as_ref().and_then(RocAuc::value),
+        ];
         values[FIGURES.len()..].copy_from_slice(&rest);
         values
     }

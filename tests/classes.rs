@@ -57,7 +57,7 @@ fn a_model_that_does_not_fit_the_masks_is_told_before_the_run() {
 
 /// True where a stage had measured some of the test images, but not all.
 fn is_in_mid_evaluation((stage, saved): &(String, Saved)) -> bool {
-    stage == "evaluate" && saved.buffers.contains_key("classes")
+    stage == "evaluate" && saved.values.contains_key("images")
 }
 
 #[test]
@@ -73,7 +73,9 @@ fn a_run_goes_on_in_the_middle_of_an_evaluation() {
     let lines = metrics(&reference);
     let last = lines.iter().filter_map(|line| line.evaluation()).next_back().unwrap();
     assert_eq!(last.classes.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["artery", "vein"]);
-    let files = |out: &Path| ["predictions.png", "predictions.safetensors"].map(|file| fs::read(out.join(file)).unwrap());
+    let files = |out: &Path| {
+        ["predictions.png", "predictions.safetensors", "figures.csv"].map(|file| fs::read(out.join(file)).unwrap())
+    };
     let mut inside = checkpoints(&reference);
     inside.retain(|name| {
         let bytes = fs::read(reference.join("checkpoint").join(name)).unwrap();

@@ -17,7 +17,8 @@ use std::process::Command;
 use circles::{between_folders, circles, mutual_folders};
 use imports::imports;
 
-const CRATES: [&str; 5] = ["src", "stages/contract/src", "stages/images/src", "stages/kernels/src", "stages/training/src"];
+const CRATES: [&str; 6] =
+    ["src", "stages/contract/src", "stages/images/src", "stages/kernels/src", "stages/metrics/src", "stages/training/src"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -100,7 +101,7 @@ fn only_these_parts_of_the_library_name_the_crates_of_stages_and_the_map_says_so
     let mut unnamed: BTreeSet<String> = paths.collect();
     let mut others = Vec::new();
     let paths = unnamed.clone();
-    for line in mentions(&sources("src"), &["pipeline_images", "pipeline_training", "pipeline_kernels"]) {
+    for line in mentions(&sources("src"), &["pipeline_images", "pipeline_training", "pipeline_kernels", "pipeline_metrics"]) {
         match paths.iter().find(|path| line.starts_with(*path)) {
             Some(path) => drop(unnamed.remove(path)),
             None => others.push(line),
@@ -132,7 +133,7 @@ fn every_public_trait_of_the_contract_has_an_example() {
 
 #[test]
 fn only_the_training_crate_touches_a_device_and_only_one_module_names_them() {
-    let outside = ["src", "stages/contract/src", "stages/images/src"].map(sources).concat();
+    let outside = ["src", "stages/contract/src", "stages/images/src", "stages/metrics/src"].map(sources).concat();
     assert_eq!(mentions(&outside, &["burn"]), [""; 0]);
     let others: Vec<_> = sources("stages/training/src").into_iter().filter(|(path, _)| !path.contains("src/device")).collect();
     assert_eq!(mentions(&others, &["is_cpu"]), [""; 0], "a device has a platform");
@@ -147,7 +148,8 @@ fn only_the_training_crate_touches_a_device_and_only_one_module_names_them() {
 
 #[test]
 fn random_choices_never_come_from_the_clock_or_the_machine() {
-    let stages = ["stages/contract/src", "stages/images/src", "stages/training/src"].map(sources).concat();
+    let stages =
+        ["stages/contract/src", "stages/images/src", "stages/metrics/src", "stages/training/src"].map(sources).concat();
     assert_eq!(mentions(&stages, &["thread_rng", "rand::rng()", "from_os_rng", "SystemTime", "ThreadId"]), [""; 0]);
 }
 
@@ -163,8 +165,7 @@ fn no_unsafe_code_but_in_named_files() {
         "stages/kernels/src/dispatch.rs",
         "stages/training/src/device/adapters.rs",
     ];
-    let folders = ["src", "stages/contract/src", "stages/images/src", "stages/kernels/src", "stages/training/src"];
-    let mut all = folders.map(sources).concat();
+    let mut all = CRATES.map(sources).concat();
     all.retain(|(path, _)| !named.contains(&path.as_str()));
     assert_eq!(mentions(&all, &["unsafe {", "unsafe fn", "unsafe impl"]), [""; 0]);
 }
@@ -259,6 +260,7 @@ fn the_map_names_every_folder_and_no_folder_that_is_gone() {
         "stages/contract",
         "stages/images",
         "stages/kernels",
+        "stages/metrics",
         "stages/training",
     ] {
         assert!(map.contains(&format!("`{folder}`")), "ARCHITECTURE.md has no paragraph on `{folder}`");

@@ -59,7 +59,9 @@ fn a_run_leaves_what_its_contract_names() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let summary = run_small(&out, &[]);
-    for file in ["resolved.yml", "metrics.jsonl", "summary.json", "model.safetensors", "graph.svg", "predictions.png"] {
+    for file in
+        ["resolved.yml", "metrics.jsonl", "summary.json", "model.safetensors", "graph.svg", "predictions.png", "figures.csv"]
+    {
         assert!(out.join(file).exists(), "{file} is missing");
     }
     assert_eq!(summary["status"], "complete");
@@ -75,7 +77,7 @@ fn a_run_leaves_what_its_contract_names() {
     assert_eq!([count("start"), count("plan"), count("step"), count("epoch"), count("eval"), count("end")], [1, 1, 6, 2, 2, 1]);
     assert_eq!(
         (&lines[0]["event"], &lines[0]["format"], &lines[0]["name"]),
-        (&"start".into(), &1.into(), &"quickstart".into())
+        (&"start".into(), &2.into(), &"quickstart".into())
     );
     let plan = &lines[1];
     assert_eq!((&plan["event"], &plan["device_planned_peak"]), (&"plan".into(), &summary["memory"]["device_planned_peak"]));
@@ -282,6 +284,43 @@ fn a_run_takes_what_was_planned() {
         let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
         assert!((planned / measured - 1.0).abs() < 0.05, "{precision} {checkpointing} {norm}: {planned} for {measured}");
     }
+}
+
+/// Tiles in a pass are what an evaluation takes, however large the photographs are, and a worker's pieces are counted.
+#[test]
+fn patches_and_tiles_take_what_was_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let drawn = pipeline(&["sample", data.to_str().unwrap(), "--pairs", "4", "--size", "250"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let root = format!("dataset.FIVES.data_root={}", data.display());
+    let mut arguments = vec!["run", "pipelines/fives_patches.yml", "--out", out.to_str().unwrap()];
+    for set in [
+        &root,
+        "dataset.FIVES.patch_size=64",
+        "dataset.FIVES.batch_size=1",
+        "stages.crop.with.per_image=5",
+        "stages.evaluate.with={tiles: {size: 128, overlap: 0.25, batch: 4}, every: 1}",
+        "trainer.device=cpu",
+        "trainer.num_epochs=1",
+        "trainer.mixed_precision='no'",
+        "stages.train.with.model={unet: {base: 16, depth: 3}}",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    let output = pipeline(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&out.join("summary.json"));
+    assert_eq!((&summary["samples"], &summary["eval"]["images"]), (&15.into(), &1.into()));
+    let bytes = |name: &str| summary["memory"][name].as_u64().unwrap() as f64;
+    let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
+    // Four tiles of 128 x 128 take more than the training with one piece of 64 x 64.
+    assert!((planned / measured - 1.0).abs() < 0.05, "{planned} planned, {measured} taken");
+    assert!(bytes("host_measured_peak") <= bytes("host_planned_peak"), "{}", summary["memory"]);
+    let plan = events(&out, "plan");
+    let held = plan[0]["host_by_cause"].as_object().unwrap();
+    let workers = held.iter().find(|(cause, _)| cause.contains("decode_crop")).map(|(_, bytes)| bytes.as_u64().unwrap());
+    assert_eq!(workers, Some(2 * 4 * 5 * 64 * 64 * 4), "{held:?}");
 }
 
 /// A budget is held: the run says what it chose, and takes no more.

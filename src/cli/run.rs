@@ -14,7 +14,7 @@ use super::{exit, signals};
 use crate::engine::Control;
 use crate::graph::Graph;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, leaks, newest};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -75,6 +75,8 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
     if let (true, None) = (opts.resume, &from) {
         tracing::info!("no checkpoint to resume from; starting from the beginning");
     }
+    // Before there is a folder: the file is mended, and the same command runs it.
+    let leaks = leaks(&pipeline)?;
     let mut chosen = None;
     if let (Some(found), Some(folder)) = (&from, &there) {
         resume::tell(found, folder.path());
@@ -94,13 +96,13 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
         Some(folder) => folder,
         None => Folder::create(opts.out.as_deref(), &pipeline.name).map_err(place)?,
     };
-    Ok(Some(Prepared { pipeline, folder, going: Going { asked, chosen, from } }))
+    Ok(Some(Prepared { pipeline, folder, going: Going { asked, chosen, leaks, from } }))
 }
 
 /// The first source of a file, and how many items the trainer sees of each of its samples.
 fn counted(graph: &Graph) -> Option<(String, u64)> {
     let source = graph.of_role(Role::Source).next()?;
-    let trained = graph.of_role(Role::Trainer).flat_map(|node| graph.sources_of_first_input(node));
+    let trained = graph.of_role(Role::Trainer).flat_map(|node| graph.counted_into(node, 0));
     let pieces = trained.into_iter().find_map(|(above, pieces)| (above == source).then_some(pieces));
     Some((graph.stage(source).id.clone(), pieces.unwrap_or(1)))
 }

@@ -54,6 +54,7 @@ impl Lanes {
             stage: &self.builder.graph.stage(node).id,
             start: self.beginning.start(node),
             epochs: self.builder.options.epochs,
+            every: self.builder.graph.every(node),
             outputs: ends.senders.remove(&node).unwrap_or_default(),
             meter: &ends.meters[0],
             samples: &self.builder.samples,
@@ -118,8 +119,8 @@ impl Lanes {
     fn sieve(&self, lane: &Lane) -> Sieve<'_> {
         let first = lane.stages.first();
         let graph = &self.builder.graph;
-        let sources = first.map_or_else(Vec::new, |&node| graph.sources_of_first_input(node));
-        let sources = sources.into_iter().map(|(source, _)| graph.stage(source).id.clone()).collect();
+        let sources = first.map_or_else(Vec::new, |&node| graph.sources_into(node, 0));
+        let sources = sources.into_iter().map(|source| graph.stage(source).id.clone()).collect();
         let levels = first.map_or(0, |&node| levels_above(graph, node));
         Sieve::new(&self.state.control, &self.builder.samples, sources, levels)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pipeline_contract::{ErasedSource, Result as StageResult, StageError, whole_of};
+use pipeline_contract::{ErasedSource, Result as StageResult, StageError, is_due, whole_of};
 
 use super::call::{Meter, call};
 use super::control::RunError;
@@ -19,6 +19,8 @@ pub struct Emission<'a> {
     pub start: Start,
     /// How many epochs the run has.
     pub epochs: u64,
+    /// After how many epochs what it emits is used; in the others it emits nothing.
+    pub every: u64,
     pub outputs: Vec<Sender>,
     pub meter: &'a Meter,
     pub samples: &'a Samples,
@@ -39,6 +41,13 @@ impl Emission<'_> {
             self.samples.announce(stage, samples);
         }
         for epoch in start.epoch..self.epochs {
+            if !is_due(epoch, self.every, self.epochs) {
+                if broadcast(outputs, Message::EpochEnd(epoch)).is_err() {
+                    control.cut_short();
+                    return Ok(());
+                }
+                continue;
+            }
             let started = Instant::now();
             let (mut count, before) = (0, if epoch == start.epoch { start.items() } else { 0 });
             // A source that waits for room doesn't work.

@@ -1,7 +1,8 @@
 //! The checked graph: stages and edges, and the lanes that run them.
 
-use petgraph::graph::{DiGraph, NodeIndex};
-use pipeline_contract::{Facts, Lane as LaneKind, Metric, Role};
+use petgraph::graph::{DiGraph, EdgeReference, NodeIndex};
+use petgraph::visit::EdgeRef;
+use pipeline_contract::{Facts, Lane as LaneKind, Metric, Role, fact};
 
 use super::edge::Edge;
 use super::lane::Lane;
@@ -39,11 +40,26 @@ impl Graph {
         self.order.iter().copied().filter(move |&node| self.stage(node).kind.role == Some(role))
     }
 
-    /// The sources that feed a stage's first input, each with the number of items that come there of one sample. A source that feeds it in several
-    /// ways is listed once, by the first.
-    pub fn sources_of_first_input(&self, node: NodeIndex) -> Vec<(NodeIndex, u64)> {
-        let first = inputs(&self.dag, node).first().map(|&(_, producer)| (producer, 1_u64));
-        let (mut waiting, mut seen, mut found) = (Vec::from_iter(first), Vec::new(), Vec::new());
+    /// After how many epochs the items of a source are used: 1 unless all of them are for evaluators that measure less often.
+    pub fn every(&self, source: NodeIndex) -> u64 {
+        let used = |edge: EdgeReference<'_, Edge>| {
+            let facts = self.facts.get(edge.target().index())?.get(edge.weight().port)?;
+            facts.integer(fact::EVALUATED)
+        };
+        self.dag.edges(source).find_map(used).unwrap_or(1)
+    }
+
+    /// The sources that feed an input port of a stage.
+    pub fn sources_into(&self, node: NodeIndex, port: usize) -> Vec<NodeIndex> {
+        self.counted_into(node, port).into_iter().map(|(source, _)| source).collect()
+    }
+
+    /// The same, each with the number of items that come there of one of its samples. A source that feeds it in several ways is listed once, by
+    /// the first.
+    pub fn counted_into(&self, node: NodeIndex, port: usize) -> Vec<(NodeIndex, u64)> {
+        let feeding = inputs(&self.dag, node).into_iter().filter(|(at, _)| *at == port);
+        let mut waiting: Vec<(NodeIndex, u64)> = feeding.map(|(_, producer)| (producer, 1)).collect();
+        let (mut seen, mut found) = (Vec::new(), Vec::new());
         while let Some((node, below)) = waiting.pop() {
             if seen.contains(&node) {
                 continue;

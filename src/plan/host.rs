@@ -45,6 +45,14 @@ impl Host {
             shares.push((name, bytes));
             beyond = bytes.saturating_add(beyond);
         }
+        for node in graph.dag.node_indices() {
+            let stage = graph.stage(node);
+            let bytes = stage.kind.held(&stage.options, graph.facts.get(node.index()).map_or(&[], Vec::as_slice));
+            if bytes > 0 {
+                shares.push((format!("computed by {}", stage.id), bytes));
+                beyond = bytes.saturating_add(beyond);
+            }
+        }
         let kept = graph.of_role(Role::Trainer).next().and_then(|node| {
             let batch = graph.facts.get(node.index())?.first()?.integer(fact::BATCH)?;
             Some(item(graph, node, 0)? / batch.max(1))

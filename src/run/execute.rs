@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use pipeline_contract::events::{EndEvent, FORMAT, ResumeEvent, StartEvent, Status};
+use pipeline_contract::events::{EndEvent, FORMAT, Leak, LeaksEvent, ResumeEvent, StartEvent, Status};
 use pipeline_contract::{End, Events, lost, memory};
 use serde_json::Value;
 
@@ -59,6 +59,8 @@ pub struct Going {
     pub asked: Value,
     /// The overrides that were chosen for its memory budget.
     pub chosen: Vec<String>,
+    /// What [`leaks`](super::leaks) found and the file allows.
+    pub leaks: Vec<Leak>,
     /// The checkpoint to resume from.
     pub from: Option<Found>,
 }
@@ -76,7 +78,7 @@ pub fn execute(
     going: Going,
 ) -> Result<Summary, Failure> {
     let written = |name: &str, result: io::Result<()>| result.map_err(|error| unwritable(folder, name, error));
-    let Going { asked, chosen, from } = going;
+    let Going { asked, chosen, leaks, from } = going;
     let (mut mark, last, best, snapshot) = match from {
         Some(Found { checkpoint, last, .. }) => {
             let best = checkpoint.best_so_far(pipeline.settings.checkpoints.best.as_ref());
@@ -111,6 +113,8 @@ pub fn execute(
     };
     // The memory used for choosing settings isn't the run's.
     memory::reset_peak(memory::Side::Host);
+    // Nor is that of an earlier run of the same program.
+    memory::reset_peak(memory::Side::Device);
     let options = RunOptions {
         epochs: settings.epochs,
         seed: settings.seed,
@@ -129,6 +133,9 @@ pub fn execute(
         0 => StartEvent { format: FORMAT, name: pipeline.name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() }.into(),
         resumes => ResumeEvent { step: mark.kept.steps(), resumes, format: FORMAT }.into(),
     });
+    if !leaks.is_empty() && mark.resumes == 0 {
+        metrics.record(LeaksEvent { leaks: leaks.clone() }.into());
+    }
     if let Some(plan) = &plan {
         metrics.record(plan.event().into());
         // A fit weighs what the network takes; what an allocator makes of it is known only of the settings that were chosen.
@@ -164,6 +171,7 @@ pub fn execute(
         samples: kept.samples(),
         eval: kept.eval.clone(),
         skipped_samples: ledger.all(),
+        leaks,
         memory: Memory {
             device_planned_peak: plan.as_ref().map(|plan| plan.device_peak()),
             device_measured_peak: kept.device_bytes_peak,

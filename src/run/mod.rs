@@ -5,8 +5,10 @@ mod amount;
 mod changes;
 mod checkpoint;
 mod execute;
+mod fingerprints;
 mod folder;
 mod headline;
+mod leaks;
 mod metrics;
 mod progress;
 mod skipped;
@@ -18,6 +20,7 @@ pub use checkpoint::{Checkpoint, Damage, Found, newest, read as read_checkpoint}
 pub use execute::{Failure, Going, execute};
 pub use folder::Folder;
 pub(crate) use headline::{by_class, headline};
+pub use leaks::leaks;
 pub use metrics::{Kept, Mark};
 pub use pipeline_contract::events::Status;
 pub use progress::{LogWriter, Progress};

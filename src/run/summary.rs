@@ -1,7 +1,7 @@
 //! `summary.json`: how a run ended, its last figures, what it held of memory and where the time went.
 
 use pipeline_contract::Fields;
-use pipeline_contract::events::{Line, Status};
+use pipeline_contract::events::{Leak, Line, Status};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,6 +58,9 @@ pub struct Summary {
     pub eval: Option<Line>,
     /// Samples that were left out because they are broken.
     pub skipped_samples: Vec<Skipped>,
+    /// Samples that are trained and measured on, where the file allows that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<Leak>,
     /// Peaks of memory.
     pub memory: Memory,
     /// Where the time went.

@@ -1,7 +1,7 @@
 //! Hands what is known of the items (their size, their batch) from stage to stage, and lets each kind check it. Stages whose
 //! inputs aren't known for sure are skipped.
 
-use pipeline_contract::{Checked, Facts, Finding, Place};
+use pipeline_contract::{Checked, Facts, Finding, Lane, Place, Role, fact};
 
 use super::needs::Need;
 use super::node::{Spot, quote};
@@ -14,6 +14,7 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<Diagnostic>) -> Vec<Vec<Facts>> {
     let mut inputs: Vec<Vec<Facts>> = vec![Vec::new(); entries.len()];
     let mut outputs: Vec<Option<Facts>> = vec![None; entries.len()];
+    let measured: Vec<Option<u64>> = (0..entries.len()).map(|at| evaluated(entries, needs, at)).collect();
     let mut waiting: Vec<usize> = (0..entries.len()).filter(|&at| fits(entries, needs, at)).collect();
     loop {
         let known = |at: &usize| needs[*at].iter().all(|need| need.stage.is_some_and(|stage| outputs[stage].is_some()));
@@ -24,9 +25,42 @@ pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<D
         for at in ready {
             inputs[at] = needs[at].iter().filter_map(|need| outputs[need.stage?].clone()).collect();
             outputs[at] = check_one(entries, at, &inputs[at], problems);
+            if let (Some(facts), Some(every), true) = (&mut outputs[at], measured[at], needs[at].is_empty()) {
+                facts.set(fact::EVALUATED, every, "");
+            }
         }
         waiting = rest;
     }
+}
+
+/// After how many epochs a stage's items are measured, where an evaluator takes them, directly or by way of others: 1 where anything
+/// else takes them too.
+fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<u64> {
+    let (mut rhythms, mut seen, mut next) = (Vec::new(), vec![false; entries.len()], vec![at]);
+    let mut elsewhere = false;
+    while let Some(from) = next.pop() {
+        if std::mem::replace(&mut seen[from], true) {
+            continue;
+        }
+        let mut consumed = false;
+        for (by, needs) in needs.iter().enumerate() {
+            for (port, _) in needs.iter().enumerate().filter(|(_, need)| need.stage == Some(from)) {
+                consumed = true;
+                let Some(kind) = &entries[by].kind else { continue };
+                match (kind.lane, kind.role) {
+                    (Lane::Device, Some(Role::Evaluator)) if port > 0 => {
+                        let options = entries[by].options.as_ref();
+                        rhythms.push(options.and_then(|options| options.get("every")?.as_u64()).unwrap_or(1));
+                    }
+                    (Lane::Device, _) => elsewhere = true,
+                    _ => next.push(by),
+                }
+            }
+        }
+        elsewhere |= !consumed;
+    }
+    let (&first, rest) = rhythms.split_first()?;
+    Some(if !elsewhere && rest.iter().all(|&every| every == first) { first } else { 1 })
 }
 
 /// True when the stage's options fit and its inputs are what its ports take.

@@ -62,6 +62,17 @@ pub struct Settings {
     pub patience: Patience,
     /// What to do with samples that a stage can't process.
     pub on_error: OnError,
+    /// What to do where samples are both trained and measured on.
+    pub leaks: OnLeaks,
+}
+
+/// What to do where samples are both trained and measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLeaks {
+    /// The run doesn't start.
+    Refuse,
+    /// It is said, and the run starts.
+    Warn,
 }
 
 /// When checkpoints are taken and how many stay.

@@ -12,7 +12,7 @@ use super::on_error;
 use super::options::{Checker, Owner, Places};
 use super::references::Used;
 use super::suggest;
-use super::{Checkpoints, Settings, TOP_KEYS};
+use super::{Checkpoints, OnLeaks, Settings, TOP_KEYS};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Patience;
 
@@ -59,6 +59,12 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
             ]),
             serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
             "when to save everything that a stopped or killed run needs to resume",
+        ),
+        OptionSpec::new(
+            "leaks",
+            OptionType::Choice(&["refuse", "warn"]),
+            "refuse",
+            "what to do where samples are both trained and measured on: refuse the run, or say so and run",
         ),
         OptionSpec::new(
             "stall",
@@ -128,6 +134,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
         checkpoints: checkpoints(&trainer)?,
         patience: patience(&trainer)?,
         on_error: on_error::read(top.get("on_error")?)?,
+        leaks: if trainer.get("leaks")? == "warn" { OnLeaks::Warn } else { OnLeaks::Refuse },
     };
     Some(Top { name: name?, settings, trainer, on_error: top.get("on_error")?.clone() })
 }

@@ -73,6 +73,11 @@ impl ItemContext<'_> {
     }
 }
 
+/// Whether what is done every so many epochs is done at the end of this one (from 0) of `epochs`: always at the end of the last.
+pub fn is_due(epoch: u64, every: u64, epochs: u64) -> bool {
+    (epoch + 1).is_multiple_of(every.max(1)) || epoch + 1 == epochs
+}
+
 /// True when a file of that path, taken from a folder, is inside this folder: no root, no `..`, and a name at its end. It is checked for
 /// everything that a stage writes, because a pipeline file may be a stranger's.
 pub fn stays_inside(path: &Path) -> bool {

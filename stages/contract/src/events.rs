@@ -13,9 +13,12 @@ pub use event::{Event, OwnEvent};
 pub use fields::Fields;
 pub use line::{FORMAT, Line};
 pub use named::{ByCause, Named};
-pub use run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status};
+pub use run::{
+    CheckpointEvent, EndEvent, Leak, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status,
+};
 pub use training::{
-    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, NotFiniteEvent, RetryEvent, RetrySetting, StepEvent,
+    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, RetryEvent, RetrySetting,
+    StepEvent,
 };
 
 use serde_json::Value;

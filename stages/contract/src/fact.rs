@@ -18,8 +18,20 @@ pub const DROP_LAST: &str = "drop_last";
 /// Samples in an epoch: a whole number. Set by sources that know it before they run, multiplied by what cuts samples into pieces; read by the schedule and the plan.
 pub const SAMPLES: &str = "samples";
 
+/// Which part of a data set the samples are, by the file's own declaration: `train`, `validation` or `test`. Set by sources; read by
+/// whoever must not mix them.
+pub const PART: &str = "part";
+
 /// True where the pixels have been normalised. Set and read by `normalize`, which may come only once.
 pub const NORMALIZED: &str = "normalized";
+
+/// Set where items end in an evaluator: after every how many epochs it measures, a whole number. Set by the validation of a file on what
+/// its sources emit; read by stages that keep for an evaluator what the trainer doesn't need, and by the engine, which lets
+/// sources that feed nothing else rest in between ([`is_due`](crate::is_due)).
+pub const EVALUATED: &str = "evaluated";
+/// Set where pairs keep their original masks, for figures at the photograph's own size: the bytes of one, a whole number, or null where
+/// photographs differ. Set by `decode`; forgotten by what moves the pixels (`augment`); read by the evaluator and the plan.
+pub const ORIGINAL: &str = "original";
 
 /// The number of pixels that one pixel of the network's deepest level stands for, along each side: a whole number that divides the
 /// sides of all images. Set by the trainer; read by the evaluator.

@@ -1,9 +1,9 @@
-//! Files that are never half written: beside their place first, then moved there.
+//! Files that are never half written: beside their place first, then moved there. And the folder for what may be kept between runs.
 //! What is in them is the callers' business.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file beside `path` and moves it there when it is on the disk: readers see the old file or the new one.
 ///
@@ -32,6 +32,15 @@ pub fn replace_by(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> i
         let _unsupported = folder.sync_all();
     }
     Ok(())
+}
+
+/// The user's cache folder for this program: `PIPELINE_CACHE`, or `pipeline` in the system's folder for caches. It need not exist.
+pub fn cache() -> PathBuf {
+    let folder = |variable| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    folder("PIPELINE_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").or_else(|| folder("LOCALAPPDATA")).map(|path| path.join("pipeline")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/pipeline")))
+        .unwrap_or_else(|| std::env::temp_dir().join("pipeline"))
 }
 
 /// The suffix of files that are being written.

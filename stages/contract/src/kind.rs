@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BuildContext, Checked, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running,
+    BuildContext, Checked, Content, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running,
     Sequential, Source, StageError,
 };
 
@@ -36,7 +36,9 @@ pub enum Join {
 
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
 type Pieces = dyn Fn(&Value) -> Result<u64> + Send + Sync;
+type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
+type Holds = dyn Fn(&Value, &[Facts]) -> u64 + Send + Sync;
 
 /// A kind of stage: name, doc, role, options, ports, lane, example, and how to check and build one.
 #[derive(Clone)]
@@ -66,7 +68,9 @@ pub struct StageKind {
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
     pub example: &'static str,
     pieces: Option<Arc<Pieces>>,
+    contents: Option<Arc<Contents>>,
     check: Option<Arc<Check>>,
+    holds: Option<Arc<Holds>>,
     build: Arc<Build>,
 }
 
@@ -172,7 +176,9 @@ impl StageKind {
             options,
             example,
             pieces: None,
+            contents: None,
             check: None,
+            holds: None,
             build,
         }
     }
@@ -234,6 +240,39 @@ impl StageKind {
     pub fn check<O: DeserializeOwned>(mut self, check: impl Fn(&O, &[Facts]) -> Checked + Send + Sync + 'static) -> Self {
         self.check = Some(Arc::new(move |options, inputs| Ok(check(&parse::<O>(options.clone())?, inputs))));
         self
+    }
+
+    /// Says what a stage holds at most of the host's memory beside its items, in bytes, from its options and what is known of its inputs: for the
+    /// plan.
+    #[must_use]
+    pub fn holds(mut self, holds: impl Fn(&Value, &[Facts]) -> u64 + Send + Sync + 'static) -> Self {
+        self.holds = Some(Arc::new(holds));
+        self
+    }
+
+    /// What a stage of this kind with these options holds at most of the host's memory beside its items, in bytes.
+    pub fn held(&self, options: &Value, inputs: &[Facts]) -> u64 {
+        self.holds.as_ref().map_or(0, |holds| holds(options, inputs))
+    }
+
+    /// Says what the samples of a source are made of, so that a run can refuse test data that it is trained on. A source
+    /// without this isn't compared with any other.
+    #[must_use]
+    pub fn contents<O: DeserializeOwned>(
+        mut self,
+        contents: impl Fn(O, &BuildContext) -> Result<Vec<Content>> + Send + Sync + 'static,
+    ) -> Self {
+        self.contents = Some(Arc::new(move |options, cx| contents(parse(options)?, cx)));
+        self
+    }
+
+    /// What the samples of a source are made of, from options that fit the declared types, with the defaults filled in. `None` where
+    /// the kind doesn't say. Reads no part.
+    ///
+    /// # Errors
+    /// When its samples can't be listed; a run of the source fails with the same.
+    pub fn list_contents(&self, options: Value, cx: &BuildContext) -> Result<Option<Vec<Content>>> {
+        self.contents.as_ref().map(|contents| contents(options, cx)).transpose()
     }
 
     /// Runs the check on options that fit the declared types, with the defaults filled in.

@@ -26,6 +26,7 @@
 //! assert_eq!(kind.output.as_ref().map(|port| port.name()), Some("number"));
 //! ```
 
+mod content;
 mod context;
 mod erased;
 mod error;
@@ -51,7 +52,8 @@ mod sequential;
 mod settled;
 mod source;
 
-pub use context::{BuildContext, ItemContext, SampleCount, stays_inside};
+pub use content::{Content, Fingerprint, Part, Stored};
+pub use context::{BuildContext, ItemContext, SampleCount, is_due, stays_inside};
 pub use erased::{ErasedFlatMap, ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
 pub use events::{Event, Events, Fields, NoEvents};

@@ -14,7 +14,7 @@ pub enum Role {
     /// training crate's own optimizer. More options are its own.
     Optimizer,
     /// Measures the network at the end of every epoch and reports the kind's [metrics](crate::Metric). Its second input takes the test
-    /// batches.
+    /// batches. Where it measures less often, its option `every` says after how many epochs; the sources of its batches rest in between.
     Evaluator,
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn affine(pair: &ImagePair, angle: f32, zoom: f32) -> ImagePair {
             });
         }
     }
-    ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization }
+    ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization, original: None }
 }
 
 /// The place of a pixel, if it is inside.

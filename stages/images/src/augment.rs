@@ -1,7 +1,7 @@
 //! `augment`: another look of the same sample in each epoch. Image and mask move together; brightness and contrast change the
 //! image alone. The pixels are moved in `dihedral` and `affine`.
 
-use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, Rng, StageKind};
+use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, Rng, StageKind, fact};
 use rand::RngExt;
 use serde::Deserialize;
 
@@ -41,7 +41,10 @@ pub fn kind() -> StageKind {
     .option(number("contrast", 1.0, "multiplies values by up to this more or less: 0.2 is 0.8 to 1.2 times"))
     .option(number("gamma", 3.0, "raises values to a power of exp(-gamma) to exp(gamma)"))
     .check::<Options>(|options, inputs| {
-        let facts = inputs.first().cloned().unwrap_or_default();
+        let mut facts = inputs.first().cloned().unwrap_or_default();
+        if options.moves() {
+            facts.forget(fact::ORIGINAL);
+        }
         let findings = (options.changes_nothing()).then(|| {
             Finding::warning(Place::Stage, "every augmentation is off: this stage changes nothing")
                 .help("set some of flip, rotate90, rotate, scale, brightness, contrast and gamma")
@@ -52,6 +55,11 @@ pub fn kind() -> StageKind {
 }
 
 impl Options {
+    /// True when pixels are moved, not only recoloured.
+    fn moves(&self) -> bool {
+        self.flip || self.rotate90 || self.rotate > 0.0 || self.scale > 0.0
+    }
+
     fn changes_nothing(&self) -> bool {
         let amounts = [self.rotate, self.scale, self.brightness, self.contrast, self.gamma];
         !self.flip && !self.rotate90 && amounts.iter().all(|&amount| amount == 0.0)
@@ -97,6 +105,7 @@ impl Map for Augment {
         let moves = Dihedral::new(options.flip && drawn.up_down, options.flip && drawn.left_right, quarters);
         moves.apply::<3>(&mut pair.image, height, width);
         moves.apply::<1>(&mut pair.mask, height, width);
+        pair.original = pair.original.filter(|_| !options.moves());
         if options.rotate > 0.0 || options.scale > 0.0 {
             pair = affine(&pair, (options.rotate * drawn.rotate).to_radians(), 1.0 + options.scale * drawn.scale);
         }

@@ -70,7 +70,7 @@ impl Sequential for Batching {
                 held.samples.len() == self.size
             }
             Some(held) => {
-                join(held, sample, &pair)?;
+                join(held, sample, pair)?;
                 held.samples.len() == self.size
             }
         };
@@ -97,7 +97,7 @@ impl Batching {
 
 /// A batch of one, with room for the others; the pair's own buffers when there are no others.
 fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
-    let ImagePair { height, width, mut image, mut mask, kind, normalization } = pair;
+    let ImagePair { height, width, mut image, mut mask, kind, normalization, original } = pair;
     // Asked for, not demanded: where the system has no such room, that is the run's error and not the process's end.
     let room = |values: &mut Vec<u8>| {
         let more = values.len().checked_mul(size - 1)?;
@@ -107,7 +107,8 @@ fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
         return Err(StageError::new(format!("no memory for {size} pairs of {width} x {height} pixels"))
             .help("lower the `size` of the batch stage"));
     }
-    Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, kind, normalization })
+    let originals = vec![original];
+    Ok(Batch { samples: vec![sample], height, width, images: image, masks: mask, kind, normalization, originals })
 }
 
 /// Whether a pair has the size of the others. Nothing is changed where it hasn't.
@@ -123,7 +124,7 @@ fn fits((first, height, width): &(String, usize, usize), sample: &str, pair: &Im
     .of_sample())
 }
 
-fn join(batch: &mut Batch, sample: Arc<str>, pair: &ImagePair) -> Result<()> {
+fn join(batch: &mut Batch, sample: Arc<str>, mut pair: ImagePair) -> Result<()> {
     let first = &batch.samples[0];
     if batch.normalization != pair.normalization {
         return Err(StageError::new(format!("a batch needs pairs of one normalisation: {first} and {sample} differ"))
@@ -135,6 +136,7 @@ fn join(batch: &mut Batch, sample: Arc<str>, pair: &ImagePair) -> Result<()> {
     }
     batch.images.extend_from_slice(&pair.image);
     batch.masks.extend_from_slice(&pair.mask);
+    batch.originals.push(pair.original.take());
     batch.samples.push(sample);
     Ok(())
 }

@@ -55,6 +55,7 @@ pub fn kind() -> StageKind {
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         let findings = smaller(options, &facts).into_iter().collect();
+        facts.forget(fact::ORIGINAL);
         facts.set(fact::HEIGHT, options.size[0], "size");
         facts.set(fact::WIDTH, options.size[1], "size");
         if let Some(samples) = facts.integer(fact::SAMPLES) {
@@ -171,7 +172,7 @@ fn piece(pair: &ImagePair, start: [isize; 2], size: [usize; 2]) -> Result<ImageP
     let whole = [pair.height, pair.width];
     cut::<3>(&pair.image, whole, start, size, Beyond::Reflection, &mut image);
     cut::<1>(&pair.mask, whole, start, size, Beyond::Reflection, &mut mask);
-    Ok(ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization })
+    Ok(ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization, original: None })
 }
 
 /// Asked for, not demanded: where the system has no such room, that is the run's error and not the process's end.

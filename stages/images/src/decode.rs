@@ -4,14 +4,16 @@ use std::io::Cursor;
 use std::path::Path;
 
 use pipeline_contract::{
-    Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind,
+    Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind, fact,
 };
+use serde_json::Value;
 
 use crate::assign::Unlabelled;
+use crate::field_of_view::field_of_view;
 use crate::fundus::{CLASS_COLOURS, draw_classes};
 use crate::labels::{self, Labels, Options, shown};
 use crate::read::{Opened, header, open};
-use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
+use crate::{ImagePair, MaskKind, Normalization, Original, SampleFiles, draw};
 
 /// Declares `decode`.
 ///
@@ -22,8 +24,9 @@ use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 ///
 /// With `labels` the mask holds class numbers, and the facts say which there are: see [`Classes::of`](crate::Classes::of).
 pub fn kind() -> StageKind {
-    let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, _| {
-        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0 })
+    let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, cx| {
+        let keeps = cx.facts.first().is_some_and(|facts| facts.get(fact::EVALUATED).is_some());
+        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps })
     });
     let kind = kind.option(OptionSpec::new(
         "max_pixels",
@@ -39,6 +42,11 @@ pub fn kind() -> StageKind {
             let (labels, mut findings) = Labels::read(options);
             findings.extend(misfit(&drawn_values(&facts), labels.as_ref()));
             facts.forget(DRAWN_VALUES);
+            if facts.get(fact::EVALUATED).is_some() {
+                // The mask and the field of view.
+                let size = || facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(2);
+                facts.set(fact::ORIGINAL, size().map_or(Value::Null, Value::from), "");
+            }
             if let Some(labels) = labels {
                 labels.classes.set(&mut facts);
             }
@@ -75,6 +83,8 @@ fn misfit(drawn: &[[u8; 3]], labels: Option<&Labels>) -> Option<Finding> {
 struct Decode {
     max_pixels: u64,
     labels: Option<Labels>,
+    /// Whether pairs keep their originals.
+    keeps: bool,
 }
 
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
@@ -85,11 +95,18 @@ impl Map for Decode {
     type Out = ImagePair;
 
     fn map(&self, input: SampleFiles, _: &ItemContext<'_>) -> Result<ImagePair> {
-        let (image, mask) = match input {
-            SampleFiles::Drawn { size, seed, classes } => return self.drawn(size, seed, classes),
-            SampleFiles::Pair { image, mask } => (image, mask),
+        let mut pair = match input {
+            SampleFiles::Drawn { size, seed, classes } => self.drawn(size, seed, classes)?,
+            SampleFiles::Pair { image, mask } => {
+                pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?
+            }
         };
-        pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())
+        if self.keeps {
+            let (height, width) = (pair.height, pair.width);
+            let (mask, inside) = (pair.mask.clone(), field_of_view(&pair.image, height, width));
+            pair.original = Some(Box::new(Original { height, width, mask, inside, shown: [0, 0, height, width] }));
+        }
+        Ok(pair)
     }
 }
 
@@ -145,7 +162,7 @@ fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>) -> Result<
         Some(labels) => (mask.classes(labels)?, MaskKind::Class),
         None => (mask.mask()?, MaskKind::Share),
     };
-    Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default() })
+    Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default(), original: None })
 }
 
 #[cfg(test)]

@@ -2,58 +2,157 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_contract::{OptionSpec, OptionType, StageKind};
-use serde::Deserialize;
+use pipeline_contract::{BuildContext, Checked, Facts, OptionSpec, OptionType, Result, StageKind, fact};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde_json::Value;
 
 use crate::SampleFiles;
+use crate::division::Part;
 use crate::exclude::{Exclude, exclude_option};
 use crate::folder::{images_by_stem, name};
 use crate::found::Found;
-use crate::listing::{limit_option, shuffle_option};
+use crate::listing::{Listing, limit_option, shuffle_option};
+use crate::pattern::Captures;
+use crate::split::{self, Division, Wanted, Wrong, part_option, split_type};
 
 /// The names of the folders of images and of masks; the first that fits is taken.
 const LAYOUTS: [[&str; 2]; 4] =
     [["Original", "Ground truth"], ["Original", "Segmented"], ["images", "masks"], ["images", "manual1"]];
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Options {
     root: PathBuf,
+    #[serde(deserialize_with = "folder_or_division")]
     split: Split,
+    #[serde(default)]
+    part: Option<Wanted>,
     shuffle: bool,
     limit: Option<usize>,
     exclude: Exclude,
 }
 
-#[derive(Clone, Copy, PartialEq, Deserialize)]
+/// The folders under `root` whose pairs are listed.
+#[derive(Clone, Copy, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Split {
+enum Folders {
     Train,
     Test,
     All,
 }
 
+const FOLDERS: OptionType = OptionType::Choice(&["train", "test", "all"]);
+
+/// The option `split`.
+enum Split {
+    Folders(Folders),
+    Divided(split::Options),
+}
+
+fn folder_or_division<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Split, D::Error> {
+    match Value::deserialize(from)? {
+        Value::Object(options) => serde_json::from_value(options.into()).map(Split::Divided),
+        word => serde_json::from_value(word).map(Split::Folders),
+    }
+    .map_err(D::Error::custom)
+}
+
+impl Options {
+    /// The folders whose pairs are listed, or divided.
+    fn folders(&self) -> Folders {
+        match &self.split {
+            Split::Folders(folders) => *folders,
+            Split::Divided(options) => match options.from.as_deref() {
+                Some("test") => Folders::Test,
+                Some("all") => Folders::All,
+                _ => Folders::Train,
+            },
+        }
+    }
+
+    /// How they are divided; `None` where they aren't.
+    fn division(&self) -> std::result::Result<Option<Division>, Wrong> {
+        match (&self.split, self.part) {
+            (Split::Divided(options), part) => {
+                Division::read(options, part, &CAPTURES.map(str::to_owned), &["class"]).map(Some)
+            }
+            (Split::Folders(_), Some(_)) => Err(Wrong::no_split()),
+            (Split::Folders(_), None) => Ok(None),
+        }
+    }
+}
+
+/// What a name says, for `group` and `stratify`: `id` is the name without its extension; a name such as `17_A` also has its number and its
+/// class (A: AMD, D: diabetic, G: glaucoma, N: normal); `folder` is `train` or `test`, where there are such folders.
+const CAPTURES: [&str; 4] = ["id", "number", "class", "folder"];
+
+fn captures(prefix: &str, stem: &str) -> Captures {
+    let mut captures = Captures::from([("id".to_owned(), stem.to_owned())]);
+    if let Some(folder) = prefix.strip_suffix('/') {
+        captures.insert("folder".into(), folder.into());
+    }
+    if let Some((number, class)) = stem.rsplit_once('_')
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && !number.is_empty()
+        && !class.is_empty()
+    {
+        captures.insert("number".into(), number.into());
+        captures.insert("class".into(), class.into());
+    }
+    captures
+}
+
 /// Declares `fives`.
 pub fn kind() -> StageKind {
     StageKind::source("fives", "lists the pairs of a folder that has the layout of the FIVES data set", |options: Options, cx| {
-        let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
-        list(&options.root, options.split, &mut found);
-        let help = if found.is_empty() { missing_data(&options.root) } else { PARTNERS.into() };
-        found.listing(&help, options.limit, options.shuffle, cx)
+        listing(options, cx)
     })
+    .contents(|options: Options, cx| Ok(listing(options, cx)?.contents()))
     .option(OptionSpec::required(
         "root",
         OptionType::Path,
         "the folder that holds train/Original, train/Ground truth, test/Original and test/Ground truth; also images/ and masks/",
     ))
-    .option(OptionSpec::new("split", OptionType::Choice(&["train", "test", "all"]), "train", "which folder under root is listed"))
+    .option(OptionSpec::new(
+        "split",
+        OptionType::AnyOf(vec![
+            FOLDERS,
+            split_type([OptionSpec::new("from", FOLDERS, "train", "the folder under root that is divided")]),
+        ]),
+        "train",
+        "which folder under root is listed; or how its pairs are divided into parts, the same for any order of files",
+    ))
+    .option(part_option())
     .option(shuffle_option())
     .option(limit_option())
     .option(exclude_option())
+    .check::<Options>(|options, _| {
+        let mut facts = Facts::default();
+        match options.division() {
+            Err(wrong) => return Checked { findings: vec![wrong.finding()], ..Checked::default() },
+            Ok(Some(division)) => division.set(&mut facts),
+            Ok(None) => match options.folders() {
+                Folders::Train => facts.set(fact::PART, Part::Train.name(), "split"),
+                Folders::Test => facts.set(fact::PART, Part::Test.name(), "split"),
+                Folders::All => {}
+            },
+        }
+        Checked::facts(facts)
+    })
     .example("- {id: files, use: fives, with: {root: data/FIVES, split: train, shuffle: true}}")
 }
 
-/// All pairs of a split, and everything that is wrong with the folder.
-fn list(root: &Path, split: Split, found: &mut Found) {
+/// The wanted pairs as a source, or everything that is wrong.
+fn listing(options: Options, cx: &BuildContext) -> Result<Listing> {
+    let division = options.division().map_err(Wrong::error)?;
+    let folders = options.folders();
+    let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
+    list(&options.root, folders, &mut found);
+    let help = if found.is_empty() { missing_data(&options.root) } else { PARTNERS.into() };
+    found.listing(&help, division.as_ref(), options.limit, options.shuffle, cx)
+}
+
+/// All pairs of these folders, and everything that is wrong with them.
+fn list(root: &Path, split: Folders, found: &mut Found) {
     if !root.is_dir() {
         return found.problems.add(format!("folder {} doesn't exist", root.display()));
     }
@@ -75,16 +174,16 @@ fn missing_data(root: &Path) -> String {
 }
 
 /// The folders to look into, each with what its samples' ids start with.
-fn folders(root: &Path, split: Split) -> Vec<(String, PathBuf)> {
+fn folders(root: &Path, split: Folders) -> Vec<(String, PathBuf)> {
     let wanted: &[&str] = match split {
-        Split::Train => &["train"],
-        Split::Test => &["test"],
-        Split::All => &["train", "test"],
+        Folders::Train => &["train"],
+        Folders::Test => &["test"],
+        Folders::All => &["train", "test"],
     };
     if ["train", "test"].iter().any(|name| root.join(name).is_dir()) {
         return wanted.iter().map(|name| (format!("{name}/"), root.join(name))).collect();
     }
-    if split != Split::All {
+    if split != Folders::All {
         tracing::warn!("{} has no folder train or test: `split: {}` is all of its pairs", root.display(), wanted[0]);
     }
     vec![(String::new(), root.to_path_buf())]
@@ -108,6 +207,9 @@ fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
         files
     };
     let (photos, mut vessels) = (files(&images), files(&masks));
+    for stem in photos.keys().chain(vessels.keys()) {
+        found.see(id(stem), captures(prefix, stem));
+    }
     let mut alone = Vec::new();
     for (stem, image) in photos {
         match vessels.remove(&stem) {
@@ -285,6 +387,90 @@ mod tests {
             for part in ["10.6084/m9.figshare.19688169", "1.76 GB", "Ground truth", "pipeline sample"] {
                 assert!(error.mend().unwrap().contains(part));
             }
+        }
+    }
+
+    /// A folder of 24 pairs of four classes.
+    fn classes() -> tempfile::TempDir {
+        let dir = tempdir().unwrap();
+        for number in 1..=24 {
+            pair(dir.path(), "train", LAYOUTS[0], &format!("{number}_{}", ["A", "D", "G", "N"][number % 4]));
+        }
+        pair(dir.path(), "test", LAYOUTS[0], "1_D");
+        dir
+    }
+
+    #[test]
+    fn a_validation_part_comes_out_of_train_with_every_class() {
+        let dir = classes();
+        let part = |split: Value, part: &str| ids(json!({"root": dir.path(), "split": split, "part": part}), 0);
+        let split = json!({"validation": 0.17, "seed": 7});
+        let [train, validation, all] = ["train", "validation", "all"].map(|name| part(split.clone(), name));
+        assert_eq!([train.len(), validation.len(), all.len()], [20, 4, 24]);
+        assert!(train.iter().all(|id| id.starts_with("train/") && !validation.contains(id)));
+        let class = |id: &String| id.rsplit('_').next().unwrap().to_owned();
+        let mut seen: Vec<String> = validation.iter().map(class).collect();
+        seen.sort();
+        assert_eq!(seen, ["A", "D", "G", "N"], "stratified by default");
+        // What is excluded or limited moves nobody else.
+        let given = json!({"root": dir.path(), "split": split, "part": "validation", "exclude": [&validation[0], &train[0]]});
+        assert_eq!(ids(given, 0), validation[1..]);
+        let given = json!({"root": dir.path(), "split": split, "part": "validation", "limit": 2});
+        assert_eq!(ids(given, 0), validation[..2]);
+        // Nor does a sample that has lost its mask, where such samples may be left out.
+        let mask = dir.path().join("train/Ground truth").join(format!("{}.png", train[0].strip_prefix("train/").unwrap()));
+        std::fs::remove_file(mask).unwrap();
+        let (whole, broken) = whole_and_broken(json!({"root": dir.path(), "split": split, "part": "validation"}));
+        assert_eq!((whole, broken.len()), (validation, 0));
+        let (whole, broken) = whole_and_broken(json!({"root": dir.path(), "split": split, "part": "train"}));
+        assert_eq!((&whole[..], &broken[0].0), (&train[1..], &train[0]));
+    }
+
+    #[test]
+    fn folds_divide_the_folders_that_from_names() {
+        let dir = classes();
+        let tested = |fold: usize, from: &str| {
+            let split = json!({"folds": 5, "fold": fold, "seed": 7, "from": from});
+            ids(json!({"root": dir.path(), "split": split, "part": "test"}), 0)
+        };
+        let mut all: Vec<String> = (0..5).flat_map(|fold| tested(fold, "all")).collect();
+        all.sort_by(|left, right| natural(left, right));
+        assert_eq!(all, ids(json!({"root": dir.path(), "split": "all"}), 0), "each pair in one fold");
+        assert_eq!((0..5).map(|fold| tested(fold, "train").len()).sum::<usize>(), 24);
+        // An eye of the same number in another folder is another eye, unless `group` says otherwise.
+        let split = json!({"folds": 25, "seed": 7, "from": "all", "group": "{id}"});
+        let error = fails(json!({"root": dir.path(), "split": split, "part": "test"}));
+        assert!(error.message().contains("25 folds, and the samples are only 24 groups"), "{error}");
+    }
+
+    #[test]
+    fn the_part_is_known_before_the_run() {
+        let part = |given: Value| {
+            let mut options = crate::testing::defaults(&kind());
+            given.as_object().unwrap().iter().for_each(|(name, value)| options[name] = value.clone());
+            options["root"] = json!("data");
+            let checked = kind().run_check(&options, &[]).unwrap();
+            assert!(checked.findings.len() <= 1);
+            match checked.findings.first() {
+                Some(finding) => finding.message.clone(),
+                None => checked.facts.get(fact::PART).map_or(String::new(), |fact| fact.value.as_str().unwrap().into()),
+            }
+        };
+        assert_eq!(part(json!({})), "train");
+        assert_eq!([part(json!({"split": "test"})), part(json!({"split": "all"}))], ["test", ""]);
+        assert_eq!(part(json!({"split": {"validation": 0.1}, "part": "validation"})), "validation");
+        assert!(part(json!({"part": "train"})).contains("nothing is divided"));
+        assert!(part(json!({"split": {"validation": 0.1}})).contains("no `part` says"));
+        assert!(part(json!({"split": {"folds": 3, "group": "{child}"}, "part": "train"})).contains("no capture `child`"));
+    }
+
+    #[test]
+    fn names_of_the_set_have_a_number_and_a_class() {
+        let said =
+            |stem: &str| captures("train/", stem).into_iter().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>();
+        assert_eq!(said("17_A"), ["class=A", "folder=train", "id=17_A", "number=17"]);
+        for stem in ["x_A", "17", "_A", "17_"] {
+            assert_eq!(said(stem), ["folder=train".to_owned(), format!("id={stem}")]);
         }
     }
 

@@ -2,13 +2,16 @@
 //! Shared by the sources that read files.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use pipeline_contract::{BuildContext, Result, StageError};
 
 use crate::SampleFiles;
 use crate::exclude::Excluded;
 use crate::listing::{Listing, natural};
+use crate::pattern::Captures;
 use crate::problems::Problems;
+use crate::split::Division;
 
 /// What was found so far. Samples that are excluded are as if they weren't there.
 pub(crate) struct Found {
@@ -17,6 +20,8 @@ pub(crate) struct Found {
     /// What is wrong with all of it.
     pub(crate) problems: Problems,
     broken: Vec<(String, StageError)>,
+    /// All samples with what their names say, also those that are excluded or broken: what is divided.
+    seen: BTreeMap<String, Captures>,
     excluded: Excluded,
     /// How many samples were left out because they are excluded.
     left_out: usize,
@@ -26,7 +31,13 @@ pub(crate) struct Found {
 impl Found {
     /// Nothing yet. Without `skips_broken` an incomplete sample is a problem of the whole folder.
     pub(crate) fn new(excluded: Excluded, skips_broken: bool) -> Self {
-        Self { samples: Vec::new(), problems: Problems::default(), broken: Vec::new(), excluded, left_out: 0, skips_broken }
+        let (samples, problems, broken, seen) = (Vec::new(), Problems::default(), Vec::new(), BTreeMap::new());
+        Self { samples, problems, broken, seen, excluded, left_out: 0, skips_broken }
+    }
+
+    /// A sample is there, whole or not.
+    pub(crate) fn see(&mut self, id: String, captures: Captures) {
+        self.seen.insert(id, captures);
     }
 
     /// A whole pair.
@@ -69,9 +80,25 @@ impl Found {
         self.samples.is_empty() && self.broken.is_empty() && self.left_out == 0
     }
 
-    /// The first `limit` pairs in natural order as a source, or everything that is wrong.
-    pub(crate) fn listing(mut self, help: &str, limit: Option<usize>, shuffle: bool, cx: &BuildContext) -> Result<Listing> {
+    /// The first `limit` pairs of the wanted part in natural order as a source, or everything that is wrong.
+    pub(crate) fn listing(
+        mut self,
+        help: &str,
+        division: Option<&Division>,
+        limit: Option<usize>,
+        shuffle: bool,
+        cx: &BuildContext,
+    ) -> Result<Listing> {
         self.problems.finish(help)?;
+        if let Some(division) = division {
+            let keeps = division.keeps(&self.seen)?;
+            self.samples.retain(|(id, _)| keeps.holds(id));
+            self.broken.retain(|(id, _)| keeps.holds(id));
+            if self.samples.is_empty() && self.broken.is_empty() {
+                let name = keeps.name();
+                return Err(StageError::new(format!("`exclude` leaves nothing of part {name}")).help("shorten the list"));
+            }
+        }
         if self.samples.is_empty() && self.broken.is_empty() {
             let known = self.left_out;
             return Err(StageError::new(format!("`exclude` leaves none of the {known} pairs")).help("shorten the list"));

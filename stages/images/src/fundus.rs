@@ -55,7 +55,7 @@ fn paint(size: usize, seed: u64, kind: MaskKind, class: impl Fn(bool) -> u8) -> 
             image.push((value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
         }
     }
-    ImagePair { height: size, width: size, image, mask, kind, normalization: Normalization::default() }
+    ImagePair { height: size, width: size, image, mask, kind, normalization: Normalization::default(), original: None }
 }
 
 /// What the camera records outside the field.

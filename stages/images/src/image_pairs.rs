@@ -4,28 +4,26 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pipeline_contract::{Checked, Finding, OptionSpec, OptionType, Place, StageError, StageKind};
+use pipeline_contract::{BuildContext, Checked, Facts, Finding, OptionSpec, OptionType, Place, StageError, StageKind};
 
 use crate::SampleFiles;
 use crate::exclude::exclude_option;
 use crate::found::Found;
-use crate::listing::{limit_option, shuffle_option};
+use crate::listing::{Listing, limit_option, shuffle_option};
 use crate::pair_rules::{Options, Rules};
 use crate::pattern::{Captures, Pattern};
 use crate::problems::{Problems, listed};
 use crate::select::keeps;
+use crate::split::{Division, Wrong, part_option, split_type};
 
 /// Declares `image_pairs`.
 pub fn kind() -> StageKind {
     let some_text =
         || OptionType::AnyOf(vec![OptionType::Text, OptionType::List { of: Box::new(OptionType::Text), min: 1, max: 64 }]);
     StageKind::source("image_pairs", "lists image and mask files that patterns join", |options: Options, cx| {
-        let rules = Rules::read(&options).map_err(|(_, wrong)| StageError::new(wrong))?;
-        let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
-        rules.list(&options.root, &mut found);
-        let help = "correct the patterns, or add the missing files and move the others away";
-        found.listing(help, options.limit, options.shuffle, cx)
+        list(options, cx)
     })
+    .contents(|options: Options, cx| Ok(list(options, cx)?.contents()))
     .option(OptionSpec::new("root", OptionType::Path, ".", "the folder that the patterns start from"))
     .option(OptionSpec::required(
         "image",
@@ -33,18 +31,49 @@ pub fn kind() -> StageKind {
         "the images' pattern or patterns: `*`, `?` and `**/` as in globs, {name} captures, {name:[0-9]+} captures what fits",
     ))
     .option(OptionSpec::required("mask", some_text(), "the masks' pattern or patterns, with the captures that join them to images"))
-    .option(OptionSpec::optional("only", some_text(), "captures to keep, such as child=01..08 or eye=L,R"))
-    .option(OptionSpec::optional("except", some_text(), "captures to leave out, such as child=09,10"))
+    .option(OptionSpec::optional("only", some_text(), "captures to keep, such as child=01..08 or eye=L,R; before `split`"))
+    .option(OptionSpec::optional("except", some_text(), "captures to leave out, such as child=09,10; before `split`"))
+    .option(OptionSpec::optional("split", split_type([]), "divides the samples into parts, the same for any order of files"))
+    .option(part_option())
     .option(shuffle_option())
     .option(limit_option())
     .option(exclude_option())
     .check::<Options>(|options, _| {
-        let findings = Rules::read(options).err().map(|(option, wrong)| Finding::error(Place::Option(option.into()), wrong));
-        Checked { findings: findings.into_iter().collect(), ..Checked::default() }
+        let rules = Rules::read(options).map_err(|(option, wrong)| Finding::error(Place::Option(option.into()), wrong));
+        match rules.and_then(|rules| division(options, &rules).map_err(Wrong::finding)) {
+            Ok(division) => {
+                let mut facts = Facts::default();
+                division.inspect(|division| division.set(&mut facts));
+                Checked::facts(facts)
+            }
+            Err(finding) => Checked { findings: vec![finding], ..Checked::default() },
+        }
     })
     .example(
         r#"- {id: files, use: image_pairs, with: {root: data/CHASE_DB1, image: "Image_{child:[0-9]+}{eye}.jpg", mask: "Image_{child:[0-9]+}{eye}_1stHO.png", only: "child=01..08"}}"#,
     )
+}
+
+/// Captures whose values are spread evenly over the parts, unless the file says otherwise.
+const CLASSES: [&str; 2] = ["class", "diagnosis"];
+
+/// How the samples are divided; `None` where they aren't.
+fn division(options: &Options, rules: &Rules) -> Result<Option<Division>, Wrong> {
+    match (&options.split, options.part) {
+        (Some(split), part) => Division::read(split, part, &rules.images[0].names, &CLASSES).map(Some),
+        (None, Some(_)) => Err(Wrong::no_split()),
+        (None, None) => Ok(None),
+    }
+}
+
+/// All samples as a source, or everything that is wrong.
+fn list(options: Options, cx: &BuildContext) -> pipeline_contract::Result<Listing> {
+    let rules = Rules::read(&options).map_err(|(_, wrong)| StageError::new(wrong))?;
+    let division = division(&options, &rules).map_err(Wrong::error)?;
+    let mut found = Found::new(options.exclude.read()?, cx.skips_broken);
+    rules.list(&options.root, &mut found);
+    let help = "correct the patterns, or add the missing files and move the others away";
+    found.listing(help, division.as_ref(), options.limit, options.shuffle, cx)
 }
 
 /// A file that fits a pattern.
@@ -70,7 +99,13 @@ impl Rules {
         let mut alone = Vec::new();
         let mut ids = BTreeSet::new();
         let mut same = Vec::new();
-        for image in images.iter().filter(|image| keeps(&self.only, &self.except, &image.captures)) {
+        let complete = |file: &&File| self.images[0].names.iter().all(|name| file.captures.contains_key(name));
+        let kept = |file: &&File| keeps(&self.only, &self.except, &file.captures);
+        // Also a mask without an image: when the image comes back, no other sample changes its part.
+        for file in masks.iter().chain(&images).filter(complete).filter(kept) {
+            found.see(self.id(file), file.captures.clone());
+        }
+        for image in images.iter().filter(kept) {
             let id = self.id(image);
             // One of two files of the same captures: told already.
             if found.is_broken(&id) {
@@ -283,6 +318,8 @@ mod tests {
             ("mask", json!("{id}.jpg")),
             ("only", json!("child=1")),
             ("except", json!(["id"])),
+            ("part", json!("train")),
+            ("split", json!({"folds": 5})),
         ] {
             let mut options = defaults(&kind());
             options["image"] = json!("{id}.jpg");
@@ -292,6 +329,36 @@ mod tests {
             assert_eq!(findings.len(), 1);
             assert_eq!(findings[0].place, Place::Option(option.into()), "{findings:?}");
         }
+    }
+
+    #[test]
+    fn both_eyes_of_a_child_are_in_one_part_and_only_chooses_before() {
+        let dir = tempdir().unwrap();
+        for (at, name) in (1..=12).flat_map(|child| ["L", "R"].map(|eye| (child, format!("{child:02}{eye}")))) {
+            let class = ["dr", "healthy"][at % 2];
+            write_rgb(&dir.path().join(format!("{name}_{class}.jpg")), 4, 4);
+            write_grey(&dir.path().join(format!("{name}_{class}_m.png")), 4, 4);
+        }
+        let (image, mask) = ("{child:[0-9]+}{eye:[LR]}_{class}.jpg", "{child:[0-9]+}{eye:[LR]}_{class}_m.png");
+        let part = |fold: usize, part: &str, only: Value| {
+            let split = json!({"group": "{child}", "folds": 3, "fold": fold, "validation": 0.25, "seed": 7});
+            ids(json!({"root": dir.path(), "image": image, "mask": mask, "split": split, "part": part, "only": only}))
+        };
+        let children = |ids: &[String]| ids.iter().map(|id| id[..2].to_owned()).collect::<BTreeSet<_>>();
+        let mut tested = Vec::new();
+        for fold in 0..3 {
+            let parts = ["train", "validation", "test"].map(|name| part(fold, name, Value::Null));
+            assert_eq!(parts.each_ref().map(Vec::len), [12, 4, 8]);
+            assert_eq!(parts.each_ref().map(|ids| children(ids).len()), [6, 2, 4], "both eyes of each child");
+            for (ids, of_each) in parts.iter().zip([6, 2, 4]) {
+                let sick = ids.iter().filter(|id| id.ends_with("dr")).count();
+                assert_eq!((sick, ids.len() - sick), (of_each, of_each), "{ids:?}");
+            }
+            tested.extend(parts[2].clone());
+        }
+        assert_eq!(tested.iter().collect::<BTreeSet<_>>().len(), 24);
+        let few = (0..3).map(|fold| part(fold, "test", json!("child=01..03"))).collect::<Vec<_>>();
+        assert!(few.iter().all(|ids| ids.len() == 2), "three children are divided, one a fold: {few:?}");
     }
 
     #[test]

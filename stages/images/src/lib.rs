@@ -16,7 +16,10 @@ mod crop;
 mod cut;
 mod decode;
 mod dihedral;
+mod division;
 mod exclude;
+mod field_of_view;
+mod fingerprint;
 mod fives;
 mod folder;
 mod found;
@@ -40,6 +43,7 @@ mod read;
 mod resize;
 mod sample_set;
 mod select;
+mod split;
 mod strokes;
 mod synthetic_fundus;
 #[cfg(test)]
@@ -54,8 +58,9 @@ pub use cut::{Beyond, cut};
 pub use decode::decode;
 pub use fundus::draw;
 pub use panel::{panel, stack};
-pub use payload::{Batch, ImagePair, MaskKind, Normalization, SampleFiles, VESSEL};
+pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, SampleFiles, VESSEL};
 pub use sample_set::{SampleSet, write_sample_set};
+pub use values::height_width;
 
 use pipeline_contract::StageKind;
 

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use pipeline_contract::{BuildContext, OptionSpec, OptionType, Output, Result, Rng, Source, StageError};
+use pipeline_contract::{BuildContext, Content, OptionSpec, OptionType, Output, Result, Rng, Source, StageError};
 use rand::RngExt;
 
 use crate::SampleFiles;
+use crate::fingerprint::parts;
 
 /// A source of samples that are known before the run starts.
 pub(crate) struct Listing {
@@ -27,6 +28,14 @@ impl Listing {
     pub(crate) fn with_broken(mut self, broken: Vec<(String, StageError)>) -> Self {
         self.broken = broken.into_iter().map(|(id, error)| (id.into(), error)).collect();
         self
+    }
+}
+
+impl Listing {
+    /// What its samples are made of, for comparing it with other sources.
+    pub(crate) fn contents(self) -> Vec<Content> {
+        let content = |(sample, files): (Arc<str>, SampleFiles)| Content { sample, parts: parts(files) };
+        self.samples.into_iter().map(content).collect()
     }
 }
 

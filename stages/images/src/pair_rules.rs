@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::exclude::Exclude;
 use crate::pattern::Pattern;
 use crate::select::Choice;
+use crate::split::{self, Wanted};
 use crate::values::texts;
 
 /// The options as the file gives them.
@@ -21,6 +22,10 @@ pub(crate) struct Options {
     pub(crate) only: Vec<String>,
     #[serde(default, deserialize_with = "texts")]
     pub(crate) except: Vec<String>,
+    #[serde(default)]
+    pub(crate) split: Option<split::Options>,
+    #[serde(default)]
+    pub(crate) part: Option<Wanted>,
     pub(crate) shuffle: bool,
     pub(crate) limit: Option<usize>,
     pub(crate) exclude: Exclude,

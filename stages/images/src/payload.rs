@@ -71,6 +71,27 @@ pub enum MaskKind {
 /// The least share of a pixel, in 255ths, that counts as vessel where it is one or the other.
 pub const VESSEL: u8 = 128;
 
+/// What an evaluation compares a prediction with: the mask as it was drawn, at the photograph's own size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// `[height, width]`; 0 or 255, or class numbers.
+    pub mask: Vec<u8>,
+    /// Where the photograph shows the eye, 1 or 0, `[height, width]`; `None` where it does so everywhere.
+    pub inside: Option<Vec<u8>>,
+    /// The part of the pair that shows the whole photograph, without what pads it: its first row and column, its height and width.
+    pub shown: [usize; 4],
+}
+
+impl Original {
+    fn bytes(&self) -> u64 {
+        (self.mask.capacity() + self.inside.as_ref().map_or(0, Vec::capacity)) as u64
+    }
+}
+
 /// A decoded photograph and its mask, of one size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImagePair {
@@ -86,18 +107,24 @@ pub struct ImagePair {
     pub kind: MaskKind,
     /// How the pixels are normalised when they become floats.
     pub normalization: Normalization,
+    /// What an evaluation at the photograph's own size needs. `None` in training, and where the pixels were moved since.
+    pub original: Option<Box<Original>>,
 }
 
 impl Payload for ImagePair {
     const NAME: &'static str = "image_pair";
 
     fn bytes(&self) -> u64 {
-        (self.image.capacity() + self.mask.capacity()) as u64
+        (self.image.capacity() + self.mask.capacity()) as u64 + self.original.as_ref().map_or(0, |original| original.bytes())
     }
 
-    /// Four bytes a pixel: three of the image, one of the mask.
+    /// Four bytes a pixel: three of the image, one of the mask; and the original mask.
     fn planned(facts: &Facts) -> Option<u64> {
-        facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(4)
+        let original = match facts.get(fact::ORIGINAL) {
+            Some(fact) => fact.value.as_u64()?,
+            None => 0,
+        };
+        facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(4)?.checked_add(original)
     }
 }
 
@@ -118,13 +145,16 @@ pub struct Batch {
     pub kind: MaskKind,
     /// How the pixels are normalised when they become floats.
     pub normalization: Normalization,
+    /// The pairs' originals, in order.
+    pub originals: Vec<Option<Box<Original>>>,
 }
 
 impl Payload for Batch {
     const NAME: &'static str = "batch";
 
     fn bytes(&self) -> u64 {
-        (self.images.capacity() + self.masks.capacity()) as u64
+        let originals = self.originals.iter().flatten().map(|original| original.bytes()).sum::<u64>();
+        (self.images.capacity() + self.masks.capacity()) as u64 + originals
     }
 
     fn planned(facts: &Facts) -> Option<u64> {

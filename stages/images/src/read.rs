@@ -143,16 +143,7 @@ impl Opened<'_> {
     /// 1 is above.
     pub(crate) fn mask(self) -> Result<Vec<u8>> {
         let path = self.path.clone();
-        let pixels = self.pixels()?;
-        let channels = usize::from(pixels.color().channel_count());
-        let mask = match pixels {
-            DynamicImage::ImageLuma16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageLumaA16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageRgb16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageRgba16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => narrow_mask(pixels.to_rgb8().into_raw(), 3),
-            narrow => narrow_mask(narrow.into_bytes(), channels),
-        };
+        let mask = self.cut()?;
         let path = path.display();
         if mask.max > 1 && mask.max <= mask.half {
             let (max, half) = (mask.max, mask.half);
@@ -167,6 +158,24 @@ impl Opened<'_> {
             );
         }
         Ok(exact(mask.pixels))
+    }
+
+    /// The same without a word on what it looks like.
+    pub(crate) fn quiet_mask(self) -> Result<Vec<u8>> {
+        Ok(self.cut()?.pixels)
+    }
+
+    fn cut(self) -> Result<Mask> {
+        let pixels = self.pixels()?;
+        let channels = usize::from(pixels.color().channel_count());
+        Ok(match pixels {
+            DynamicImage::ImageLuma16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageLumaA16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageRgb16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageRgba16(pixels) => wide_mask(&pixels, channels),
+            DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => narrow_mask(pixels.to_rgb8().into_raw(), 3),
+            narrow => narrow_mask(narrow.into_bytes(), channels),
+        })
     }
 
     /// Decodes as class numbers, `[height, width]`.

@@ -8,7 +8,7 @@ use pipeline_contract::{Checked, ItemContext, Map, OptionSpec, OptionType, Resul
 use serde::Deserialize;
 
 use crate::values::height_width;
-use crate::{ImagePair, MaskKind};
+use crate::{ImagePair, MaskKind, Original};
 
 #[derive(Deserialize)]
 struct Options {
@@ -100,6 +100,13 @@ impl Map for Resize {
             (MaskKind::Share, Masks::Area) => mean_by_area(&pair.mask, from, to),
             _ => nearest(&pair.mask, from, to),
         };
+        let margin = [(height - to[0]) / 2, (width - to[1]) / 2];
+        let original = pair.original.map(|original| {
+            let shown = original.shown;
+            let scaled = |at: usize, axis: usize| at * to[axis] / from[axis];
+            let [top, left] = [0, 1].map(|axis| scaled(shown[axis], axis) + margin[axis]);
+            Box::new(Original { shown: [top, left, scaled(shown[2], 0), scaled(shown[3], 1)], ..*original })
+        });
         Ok(ImagePair {
             height,
             width,
@@ -107,6 +114,7 @@ impl Map for Resize {
             mask: padded(mask, to, [height, width], 1),
             kind: pair.kind,
             normalization: pair.normalization,
+            original,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `synthetic_fundus`: samples without any files, to try a pipeline at once. Names them; `decode` draws them with `fundus`.
 
-use pipeline_contract::{Checked, Facts, OptionSpec, OptionType, StageKind, fact, stage_rng};
+use pipeline_contract::{BuildContext, Checked, Facts, OptionSpec, OptionType, StageKind, fact, stage_rng};
 use rand::Rng as _;
 use serde::Deserialize;
 use serde_json::json;
@@ -44,12 +44,9 @@ pub(crate) const SIZES: std::ops::RangeInclusive<usize> = 32..=8192;
 pub fn kind() -> StageKind {
     let size = OptionType::Integer { min: *SIZES.start() as i64, max: *SIZES.end() as i64 };
     StageKind::source("synthetic_fundus", "draws vessel trees on a fundus, with exact masks", |options: Options, cx| {
-        let split = options.split.name();
-        let Options { size, classes, .. } = options;
-        let drawn = |number| SampleFiles::Drawn { size, seed: sample_seed(options.seed, split, number), classes };
-        let samples = (1..=options.pairs).map(|number| (format!("{split}/drawn_{number:04}"), drawn(number)));
-        Ok(Listing::new(samples.collect(), options.shuffle, cx))
+        Ok(list(&options, cx))
     })
+    .contents(|options: Options, cx| Ok(list(&options, cx).contents()))
     .option(OptionSpec::new("pairs", OptionType::Integer { min: 1, max: 1_000_000 }, 20, "pairs in an epoch, the same in each"))
     .option(OptionSpec::new("size", size, 256, "height and width in pixels"))
     .option(OptionSpec::new("split", OptionType::Choice(&["train", "test"]), "train", "two sets without a common eye"))
@@ -67,9 +64,17 @@ pub fn kind() -> StageKind {
         facts.set(fact::SAMPLES, options.pairs, "pairs");
         let values = if options.classes { &CLASS_COLOURS[1..] } else { &[[255; 3]] };
         facts.set(DRAWN_VALUES, json!(values), "classes");
+        facts.set(fact::PART, options.split.name(), "split");
         Checked::facts(facts)
     })
     .example("- {id: files, use: synthetic_fundus, with: {pairs: 40, size: 192, split: train, shuffle: true}}")
+}
+
+fn list(options: &Options, cx: &BuildContext) -> Listing {
+    let (split, &Options { size, classes, .. }) = (options.split.name(), options);
+    let drawn = |number| SampleFiles::Drawn { size, seed: sample_seed(options.seed, split, number), classes };
+    let samples = (1..=options.pairs).map(|number| (format!("{split}/drawn_{number:04}"), drawn(number)));
+    Listing::new(samples.collect(), options.shuffle, cx)
 }
 
 /// The seed of the `number`-th eye of a split.

@@ -8,7 +8,6 @@ mod forecast;
 pub mod layer;
 pub mod loss;
 pub mod memory;
-pub mod metrics;
 pub mod micro_batch;
 pub mod network;
 pub mod networks;

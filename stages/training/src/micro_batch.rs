@@ -36,16 +36,21 @@ pub enum Pixels {
     Floats(Vec<f32>),
 }
 
+/// Turns a mask into what a network with this many classes learns: see [`MicroBatch::of`].
+pub(crate) fn learn(mask: &mut [u8], kind: MaskKind, classes: usize) {
+    match (kind, classes) {
+        (MaskKind::Class, 1) => mask.iter_mut().for_each(|label| *label = if *label == 0 { 0 } else { u8::MAX }),
+        (MaskKind::Share, 2..) => mask.iter_mut().for_each(|share| *share = u8::from(*share >= VESSEL)),
+        _ => {}
+    }
+}
+
 impl MicroBatch {
     /// A batch as a network with this many classes learns from it. With one class, class 1 of labelled masks is the vessel; with two,
     /// a pixel of unlabelled ones is vessel where at least half of it is.
     pub fn of(batch: Batch, classes: usize) -> Self {
-        let Batch { samples, height, width, images, mut masks, kind, normalization } = batch;
-        match (kind, classes) {
-            (MaskKind::Class, 1) => masks.iter_mut().for_each(|label| *label = if *label == 0 { 0 } else { u8::MAX }),
-            (MaskKind::Share, 2..) => masks.iter_mut().for_each(|share| *share = u8::from(*share >= VESSEL)),
-            _ => {}
-        }
+        let Batch { samples, height, width, images, mut masks, kind, normalization, originals: _ } = batch;
+        learn(&mut masks, kind, classes);
         Self { samples, height, width, pixels: Pixels::Bytes(images, normalization), masks }
     }
 
@@ -116,6 +121,7 @@ mod tests {
                 masks: vec![0, 1, 127, 128],
                 kind,
                 normalization: Normalization::default(),
+                originals: vec![None],
             };
             MicroBatch::of(batch, classes).masks
         };

@@ -48,6 +48,8 @@ pub struct Trainee {
     window: Open,
     /// Maximum test images per pass.
     most_evaluated: usize,
+    /// The threshold that an evaluator has chosen last, on a validation part.
+    pub threshold: Option<f32>,
     /// Retries that haven't been reported yet.
     retries: Vec<Retry>,
     /// A window that wasn't finite and hasn't been reported yet.
@@ -88,6 +90,7 @@ impl Trainee {
             ledger,
             window,
             most_evaluated: usize::MAX,
+            threshold: None,
             retries,
             broken: None,
             _weights: weights,

@@ -70,8 +70,16 @@ fn batch(sample: u64) -> Item {
     let masks: Vec<u8> = (0..256).map(|at| if at % 16 == x || at / 16 == y { 255 } else { 0 }).collect();
     let images = masks.iter().flat_map(|mask| [0; 3].map(|_: i32| mask / 255 * 120 + rng.random_range(0..100u8))).collect();
     let samples = vec![format!("s{sample}").into()];
-    let batch =
-        Batch { samples, height: 16, width: 16, images, masks, kind: MaskKind::Share, normalization: Normalization::default() };
+    let batch = Batch {
+        samples,
+        height: 16,
+        width: 16,
+        images,
+        masks,
+        kind: MaskKind::Share,
+        normalization: Normalization::default(),
+        originals: Vec::new(),
+    };
     Item::new(0, format!("s{sample}"), batch)
 }
 
@@ -159,11 +167,23 @@ fn a_chain_trains_evaluates_and_exports() {
     let evals = events.all("eval");
     assert_eq!((evals.len(), &evals[3]["images"], &evals[3]["epoch"]), (4, &json!(3), &json!(4)));
     assert!(evals[3]["auc"].as_f64().unwrap() > 0.9, "{evals:?}");
-    let names = ["dice", "dice_pooled", "iou", "sensitivity", "specificity", "accuracy", "auc"];
-    for name in names {
-        assert!((0.0..=1.0).contains(&evals[3][name].as_f64().unwrap()), "{name}");
+    let names: Vec<_> = kind("evaluate").metrics.iter().map(|metric| metric.name).collect();
+    for name in &names {
+        let most = if name.starts_with("betti") || *name == "hausdorff95" { f64::INFINITY } else { 1.0 };
+        assert!((0.0..=most).contains(&evals[3][*name].as_f64().unwrap()), "{name}");
     }
-    assert_eq!(kind("evaluate").metrics.iter().map(|metric| metric.name).collect::<Vec<_>>(), names, "as it declares");
+    assert_eq!((names.len(), names[0]), (19, "dice"));
+    assert_eq!((&evals[3]["at"], &evals[3]["threshold"], &evals[3]["both_empty"]), (&json!("native"), &json!(0.5), &json!(0)));
+    let [low, high] = [0, 1].map(|end| evals[3]["intervals"]["dice"][end].as_f64().unwrap());
+    assert!(low <= evals[3]["dice"].as_f64().unwrap() && evals[3]["dice"].as_f64().unwrap() <= high && low < high);
+    let images: Vec<_> = events.all("image").into_iter().filter(|image| image["epoch"] == json!(4)).collect();
+    let dice: Vec<f64> = images.iter().map(|image| image["metrics"]["dice"].as_f64().unwrap()).collect();
+    assert!(dice.len() == 3 && dice.is_sorted(), "the worst first: {dice:?}");
+    assert!((dice.iter().sum::<f64>() / 3.0 - evals[3]["dice"].as_f64().unwrap()).abs() < 1e-12);
+    let table = std::fs::read_to_string(out.path().join("figures.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert!(rows.len() == 4 && rows.iter().all(|row| row.len() == 16), "{table}");
+    assert_eq!((rows[1][0], rows[1][4]), (images[0]["sample"].as_str().unwrap(), &*dice[0].to_string()), "the events' figures");
     assert!(out.path().join("predictions.png").exists() && out.path().join("model.safetensors").exists());
     let bytes = std::fs::read(out.path().join("model.safetensors")).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();

@@ -126,8 +126,16 @@ fn of(sample: u8, masks: Vec<u8>) -> Item {
     let colour = |label: &u8| [[20, 20, 20], [200, 30, 20], [20, 30, 200]][usize::from(*label) % 3];
     let images = masks.iter().flat_map(colour).collect();
     let samples = vec![format!("s{sample}").into()];
-    let batch =
-        Batch { samples, height: 16, width: 16, images, masks, kind: MaskKind::Class, normalization: Normalization::default() };
+    let batch = Batch {
+        samples,
+        height: 16,
+        width: 16,
+        images,
+        masks,
+        kind: MaskKind::Class,
+        normalization: Normalization::default(),
+        originals: Vec::new(),
+    };
     Item::new(0, format!("s{sample}"), batch)
 }
 

@@ -63,6 +63,7 @@ fn batch(sample: u8) -> Item {
         masks,
         kind: MaskKind::Share,
         normalization: Normalization::default(),
+        originals: vec![None],
     };
     Item::new(0, name, batch)
 }

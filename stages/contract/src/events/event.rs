@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::run::{CheckpointEvent, EndEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
-use super::training::{CleanupEvent, EpochEvent, EvalEvent, NotFiniteEvent, RetryEvent, StepEvent};
+use super::run::{CheckpointEvent, EndEvent, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
+use super::training::{CleanupEvent, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, RetryEvent, StepEvent};
 use crate::{Result, StageError};
 
 /// An event of a stage of your own: a name and any fields.
@@ -125,6 +125,8 @@ events! {
     "epoch" => Epoch(EpochEvent),
     /// The figures on test images.
     "eval" => Eval(EvalEvent),
+    /// The figures of one of these images.
+    "image" => Image(ImageEvent),
     /// Memory was refused, and a smaller setting is used.
     "retry" => Retry(RetryEvent),
     /// Losses or gradients aren't finite.
@@ -135,6 +137,8 @@ events! {
     "checkpoint" => Checkpoint(CheckpointEvent),
     /// A broken sample was skipped.
     "sample_skipped" => SampleSkipped(SampleSkippedEvent),
+    /// Training and test samples show the same.
+    "leaks" => Leaks(LeaksEvent),
     /// Nothing moves.
     "stall" => Stall(StallEvent),
     /// The run has ended.

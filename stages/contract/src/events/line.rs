@@ -9,7 +9,7 @@ use super::{EvalEvent, Event, Fields};
 
 /// The version of the format of `metrics.jsonl`. It rises when a field is removed or changes its meaning; new events and new fields leave
 /// it unchanged, so readers ignore what they don't know.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 /// One line: `{"event": NAME, "seconds": SECONDS, ...}`, then the event's own fields.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
-//! What a run reports about itself: its start, plan, checkpoints, skipped samples and end.
+//! What a run reports about itself: its start, plan, checkpoints, skipped samples, leaks and end.
 //! Memory is in bytes, time in seconds.
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,28 @@ pub struct SampleSkippedEvent {
     pub error: String,
     /// The epoch in which it failed first, from 1.
     pub epoch: u64,
+}
+
+/// Samples of two sources show the same, and the file says to run all the same (`trainer.leaks: warn`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaksEvent {
+    /// All of them.
+    pub leaks: Vec<Leak>,
+}
+
+/// A sample of one source that shows the same as a sample of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leak {
+    /// The id of the source that feeds the trainer; of two sources of test samples, the first.
+    pub source: String,
+    /// Its sample's id.
+    pub sample: String,
+    /// The id of the source that feeds an evaluator.
+    pub other_source: String,
+    /// Its sample's id.
+    pub other_sample: String,
+    /// What is the same, such as `file` or `mask`.
+    pub same: String,
 }
 
 /// Nothing has moved for a while.

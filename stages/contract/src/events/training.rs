@@ -71,8 +71,20 @@ pub struct EvalEvent {
     pub metrics: Named<Option<f64>>,
     /// The figures of each class by its name, where the evaluator has such.
     pub classes: Named<Named<Option<f64>>>,
+    /// The 95% intervals of the metrics that are means over the images, where the evaluator has such.
+    pub intervals: Named<[f64; 2]>,
     /// How many images were measured.
     pub images: u64,
+    /// How many of them have nothing in mask and prediction.
+    pub both_empty: Option<u64>,
+    /// At which size: `native`, the photograph's own, or `training`, the network's.
+    pub at: Option<String>,
+    /// A pixel counts as found where its probability exceeds this.
+    pub threshold: Option<f64>,
+    /// The threshold with the largest mean Dice on these images, where it was looked for.
+    pub chosen_threshold: Option<f64>,
+    /// That Dice.
+    pub chosen_dice: Option<f64>,
     /// What the device held at most so far.
     pub device_bytes_peak: Option<u64>,
 }
@@ -92,7 +104,21 @@ impl Serialize for EvalEvent {
         if !self.classes.is_empty() {
             map.serialize_entry("classes", &self.classes)?;
         }
+        if !self.intervals.is_empty() {
+            map.serialize_entry("intervals", &self.intervals)?;
+        }
         map.serialize_entry("images", &self.images)?;
+        if let Some(both_empty) = self.both_empty {
+            map.serialize_entry("both_empty", &both_empty)?;
+        }
+        if let Some(at) = &self.at {
+            map.serialize_entry("at", at)?;
+        }
+        let thresholds =
+            [("threshold", self.threshold), ("chosen_threshold", self.chosen_threshold), ("chosen_dice", self.chosen_dice)];
+        for (name, value) in thresholds {
+            value.map_or(Ok(()), |value| map.serialize_entry(name, &value))?;
+        }
         map.serialize_entry("device_bytes_peak", &self.device_bytes_peak)?;
         map.end()
     }
@@ -112,10 +138,48 @@ impl<'de> Deserialize<'de> for EvalEvent {
             _ => Ok(None),
         };
         let classes = classes.map_err(D::Error::custom)?.unwrap_or_default();
+        let mut optional = |name: &str| fields.shift_remove(name);
+        let (intervals, both_empty, at) = (optional("intervals"), optional("both_empty"), optional("at"));
+        let [threshold, chosen_threshold, chosen_dice] = ["threshold", "chosen_threshold", "chosen_dice"].map(optional);
+        let intervals = intervals.map(Named::deserialize).transpose().map_err(D::Error::custom)?.unwrap_or_default();
         let metrics = Named::deserialize(Value::Object(fields)).map_err(D::Error::custom)?;
         let given = |value: Option<u64>, name| value.ok_or_else(|| D::Error::custom(format_args!("{name} is null")));
-        Ok(Self { epoch: given(epoch, "epoch")?, metrics, classes, images: given(images, "images")?, device_bytes_peak })
+        Ok(Self {
+            epoch: given(epoch, "epoch")?,
+            metrics,
+            classes,
+            intervals,
+            images: given(images, "images")?,
+            both_empty: both_empty.and_then(|count| count.as_u64()),
+            at: at.and_then(|at| at.as_str().map(str::to_owned)),
+            threshold: threshold.and_then(|value| value.as_f64()),
+            chosen_threshold: chosen_threshold.and_then(|value| value.as_f64()),
+            chosen_dice: chosen_dice.and_then(|value| value.as_f64()),
+            device_bytes_peak,
+        })
     }
+}
+
+/// The figures of one image of an evaluation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageEvent {
+    /// The epoch after which it was.
+    pub epoch: u64,
+    /// The evaluator's id.
+    pub stage: String,
+    /// The sample's id.
+    pub sample: String,
+    /// Height in pixels at which it was measured.
+    pub height: u64,
+    /// Width in pixels.
+    pub width: u64,
+    /// True where only its field of view was measured.
+    pub field_of_view: bool,
+    /// Its figures; `None` where one isn't defined for it.
+    pub metrics: Named<Option<f64>>,
+    /// The figures of each class by its name, where there are several.
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    pub classes: Named<Named<Option<f64>>>,
 }
 
 /// Memory was refused, and the same samples are processed again with less.

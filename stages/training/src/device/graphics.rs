@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, DeviceType, Tensor};
 
-use pipeline_contract::{Result, StageError, panic_words};
+use pipeline_contract::{Result, StageError, files, panic_words};
 
 use super::opened::{About, Opened, is_cpu};
 use super::quiet::{Quiet, first_line};
@@ -60,15 +60,6 @@ pub(super) fn best() -> Option<Opened> {
     cards.chain(others).filter_map(|(name, device)| named(name, device).ok()).find(real)
 }
 
-/// The user's cache folder for this program.
-fn cache() -> PathBuf {
-    let folder = |variable| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
-    folder("PIPELINE_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").or_else(|| folder("LOCALAPPDATA")).map(|path| path.join("pipeline")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/pipeline")))
-        .unwrap_or_else(|| std::env::temp_dir().join("pipeline"))
-}
-
 /// The file that keeps the fastest tiles of a device with its driver and this version of the program. `None` for a software
 /// renderer, unless it is wanted there too.
 pub(crate) fn tiles(device: &Device, wanted: bool) -> Option<PathBuf> {
@@ -80,7 +71,7 @@ pub(crate) fn tiles(device: &Device, wanted: bool) -> Option<PathBuf> {
     let driver = if cuda { super::nvml::driver() } else { adapter(&identity.name).driver };
     let parts = [&identity.name, &identity.fingerprint, driver.as_deref().unwrap_or_default(), env!("CARGO_PKG_VERSION")];
     let name = parts.join(" ").split(|c: char| !c.is_ascii_alphanumeric() && c != '.').collect::<Vec<_>>().join("-");
-    Some(cache().join("tiles").join(format!("{name}.json")))
+    Some(files::cache().join("tiles").join(format!("{name}.json")))
 }
 
 /// Keeps compiled kernels for the next run, in the user's cache folder and not in the working directory.
@@ -89,7 +80,7 @@ fn keep_kernels() {
     ONCE.call_once(|| {
         // Read the configuration now: its first read sets a folder of its own, which would replace ours.
         let _configured = <burn::cubecl::config::CubeClRuntimeConfig as burn::cubecl::config::RuntimeConfig>::get();
-        burn::cubecl::environment::set_root(cache().join("kernels"));
+        burn::cubecl::environment::set_root(files::cache().join("kernels"));
     });
 }
 

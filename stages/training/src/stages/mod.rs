@@ -5,17 +5,15 @@ mod accumulate;
 mod cleanup;
 mod evaluate;
 mod export;
-mod figures;
 mod kinds;
 mod masks;
-mod measured;
 mod optimizer_step;
 mod own_options;
-mod predictions;
 mod rules;
 mod step;
 mod train_step;
 
+pub(crate) use evaluate::tiles;
 pub use kinds::kinds;
 pub(crate) use optimizer_step::optimizer_values;
 use own_options::own;

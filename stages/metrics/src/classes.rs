@@ -1,7 +1,7 @@
 //! Figures of a segmentation into several classes: each class against all others, pooled and image by image.
 //! Pixels whose label isn't a class, such as 255, aren't counted.
 
-use super::{Confusion, MeanDice};
+use crate::{Confusion, MeanDice};
 
 /// One class against all others.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -9,8 +9,7 @@ use super::predictions::{Predictions, Tensors};
 /// The results gathered over the test images of an epoch.
 #[derive(Default)]
 pub(super) struct Figures {
-    /// `None` before the first image.
-    pub measured: Option<Measured>,
+    pub measured: Measured,
     pub predictions: Predictions,
     pub tensors: Vec<Tensors>,
 }
@@ -19,8 +18,10 @@ impl Figures {
     /// Saves everything; nothing if the epoch has had no test image yet.
     pub(super) fn save(&self) -> Result<Saved> {
         let mut saved = Saved::default();
-        let Some(measured) = &self.measured else { return Ok(saved) };
-        measured.save(&mut saved)?;
+        if self.measured.images.is_empty() {
+            return Ok(saved);
+        }
+        self.measured.save(&mut saved)?;
         saved.set("pictures", self.predictions.rows().iter().map(RgbImage::dimensions).collect::<Vec<_>>())?;
         for (at, picture) in self.predictions.rows().iter().enumerate() {
             saved.keep(format!("picture.{at}"), Buffer::Bytes(picture.as_raw().clone()));
@@ -35,8 +36,8 @@ impl Figures {
     }
 
     /// Restores what [`Self::save`] saved.
-    pub(super) fn restore(mut saved: Saved) -> Result<Self> {
-        if saved.values.is_empty() {
+    pub(super) fn restore(saved: &mut Saved) -> Result<Self> {
+        if !saved.values.contains_key("images") {
             return Ok(Self::default());
         }
         let misfit = || StageError::new("the saved figures of the evaluation don't fit each other");
@@ -55,7 +56,7 @@ impl Figures {
                 side,
             });
         }
-        let measured = Some(Measured::restore(&mut saved)?);
+        let measured = Measured::restore(saved)?;
         Ok(Self { measured, predictions: Predictions::of(pictures), tensors })
     }
 }

@@ -1,7 +1,7 @@
 //! The mean over images of each image's Dice, which papers usually call Dice, as opposed to Dice over pooled pixels.
 //! `Confusion` computes the Dice of one image.
 
-use super::Confusion;
+use crate::Confusion;
 
 /// The mean Dice over images.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

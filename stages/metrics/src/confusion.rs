@@ -38,7 +38,7 @@ impl Confusion {
     }
 
     /// Dice, `2 TP / (2 TP + FP + FN)`. Where neither mask nor prediction has vessel it is 0, as with `2 i / max(t, 1)` in
-    /// the PyTorch peer, so that the figures are comparable.
+    /// the PyTorch peer, so that the figures are comparable; [`Ratios`](crate::Ratios) says 1.
     pub fn dice(&self) -> f64 {
         let total = 2 * self.true_positive + self.false_positive + self.false_negative;
         2.0 * self.true_positive as f64 / total.max(1) as f64
@@ -57,6 +57,11 @@ impl Confusion {
     /// `TN / (TN + FP)`: how much of the background is left alone.
     pub fn specificity(&self) -> Option<f64> {
         ratio(self.true_negative, self.true_negative + self.false_positive)
+    }
+
+    /// `TP / (TP + FP)`: how much of what was found is vessel.
+    pub fn precision(&self) -> Option<f64> {
+        ratio(self.true_positive, self.true_positive + self.false_positive)
     }
 
     /// `(TP + TN) / all`.
@@ -85,6 +90,7 @@ mod tests {
         assert_eq!(counts.iou(), Some(6.0 / 11.0));
         assert_eq!(counts.sensitivity(), Some(6.0 / 9.0));
         assert_eq!(counts.specificity(), Some(9.0 / 11.0));
+        assert_eq!(counts.precision(), Some(6.0 / 8.0));
         assert_eq!(counts.accuracy(), Some(15.0 / 20.0));
         let empty = Confusion::of([(false, false); 4].into_iter());
         assert_eq!((empty.dice(), empty.iou(), empty.sensitivity(), empty.accuracy()), (0.0, None, None, Some(1.0)));

@@ -1,0 +1,395 @@
+//! `evaluate`: after the steps of an epoch, measures the network on test images, at their own size, and draws the first few of them.
+//! Batch norm uses its running statistics; nothing is trained here. What the figures are is in `pipeline-metrics`.
+
+mod figures;
+mod measured;
+mod native;
+mod output;
+mod pool;
+mod predictions;
+mod score;
+mod table;
+mod tiles;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pipeline_contract::events::{EvalEvent, summary};
+use pipeline_contract::memory::{self, Side};
+use pipeline_contract::{
+    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output,
+    Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact, is_due,
+};
+use pipeline_images::{Batch, Classes};
+use serde::Deserialize;
+
+use self::figures::Figures;
+use self::measured::METRICS;
+use self::output::NetworkOutput;
+use self::pool::{MOST_BYTES, Pool};
+use self::predictions::{Predicted, Tensors, write_tensors};
+use self::score::{Job, Rules, reduced};
+use self::table::worst_first;
+use self::tiles::Tiles;
+use super::Step;
+use super::masks::unlike_training;
+use crate::micro_batch::{MicroBatch, Pixels, learn};
+use crate::trainee::Shared;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    at: At,
+    every: u64,
+    tiles: Option<Tiles>,
+    threshold: Threshold,
+    choose_threshold: bool,
+    field_of_view: bool,
+    pictures: usize,
+    tensors: bool,
+}
+
+/// At which size an image is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum At {
+    /// At the photograph's own, against the mask as it was drawn.
+    Native,
+    /// At the network's, against the mask that was resized with the photograph.
+    Training,
+}
+
+/// Which probabilities are vessel.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Threshold {
+    /// Those above this.
+    Given(f32),
+    /// Those above what an evaluator with `choose_threshold` has chosen.
+    Chosen(Chosen),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+enum Chosen {
+    #[serde(rename = "chosen")]
+    Chosen,
+}
+
+impl Threshold {
+    /// Its value, where `chosen` is what was chosen last.
+    fn value(self, chosen: Option<f32>) -> Result<f32> {
+        match self {
+            Self::Given(value) => Ok(value),
+            Self::Chosen(_) => chosen.ok_or_else(|| {
+                StageError::new("no threshold has been chosen yet").help(
+                    "put an `evaluate` stage with `choose_threshold: true`, on a validation part, above this one in the file, with the same `every`",
+                )
+            }),
+        }
+    }
+}
+
+const DEFAULT_THRESHOLD: f32 = 0.5;
+
+pub(super) fn kind() -> StageKind {
+    StageKind::device("evaluate", "measures the network on test images at the end of every epoch", Evaluate::build)
+        .option(OptionSpec::new(
+            "at",
+            OptionType::Choice(&["native", "training"]),
+            "native",
+            "where figures are computed: native: at the photograph's own size, against the mask as it was drawn; training: at the size that \
+             the network sees",
+        ))
+        .option(OptionSpec::new("every", OptionType::at_least(1), 1, "measures at the end of every so many epochs, and of the last"))
+        .option(Tiles::option())
+        .option(OptionSpec::new(
+            "threshold",
+            OptionType::AnyOf(vec![OptionType::Number { min: 0.0, max: 1.0 }, OptionType::Choice(&["chosen"])]),
+            DEFAULT_THRESHOLD,
+            "a pixel is vessel if its probability exceeds this; chosen: what an evaluator with `choose_threshold` found; with several \
+             classes the most probable class wins",
+        ))
+        .option(OptionSpec::new(
+            "choose_threshold",
+            OptionType::Bool,
+            false,
+            "also finds the threshold, of 0.01 to 0.99, with the largest mean Dice, for evaluators with `threshold: chosen`; on a \
+             validation part, never on the test part",
+        ))
+        .option(OptionSpec::new(
+            "field_of_view",
+            OptionType::Bool,
+            true,
+            "scores only the field of view, where the photograph has a dark surround or its mask file is given",
+        ))
+        .option(
+            OptionSpec::new(
+                "pictures",
+                OptionType::Integer { min: 0, max: 64 },
+                4,
+                "test images that are drawn with mask and prediction into predictions.png, from the first",
+            )
+            .harmless(),
+        )
+        .option(
+            OptionSpec::new(
+                "tensors",
+                OptionType::Bool,
+                false,
+                "also writes these images, their masks and probabilities as predictions.safetensors",
+            )
+            .harmless(),
+        )
+        .role(Role::Evaluator)
+        .metrics(METRICS)
+        .join(Join::InTurn)
+        .holds(|options, inputs| match inputs {
+            [steps, images] => {
+                let classes = steps.integer(fact::MODEL_CLASSES).unwrap_or(1);
+                let side = |name| images.integer(name).unwrap_or(0);
+                let pixels = side(fact::HEIGHT).saturating_mul(side(fact::WIDTH));
+                pool::planned(images, classes).saturating_add(Tiles::bytes(options, pixels, classes))
+            }
+            _ => MOST_BYTES,
+        })
+        .check(check)
+        .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
+}
+
+/// Checks that test images and their masks fit the network, whose stride and classes `train_step` set as facts.
+fn check(options: &Options, inputs: &[Facts]) -> Checked {
+    let stride = inputs.first().and_then(|steps| steps.integer(fact::STRIDE)).unwrap_or(1).max(1);
+    let size = |name: &'static str| inputs.get(1).and_then(|images| images.integer(name)).map(|size| (name, size));
+    let finding = |(name, size): (&str, u64)| {
+        let message = format!("test image {name} {size} is not divisible by {stride}, the network's stride");
+        let (below, above) = (size / stride * stride, size.div_ceil(stride).max(1) * stride);
+        let help = if below == 0 { format!("resize to {above}") } else { format!("resize to {below} or {above}") };
+        Finding::error(Place::Fact { input: 1, name: name.into() }, message).help(help)
+    };
+    let sizes = [size(fact::HEIGHT), size(fact::WIDTH)].into_iter().flatten();
+    let mut findings: Vec<Finding> = match &options.tiles {
+        Some(tiles) => tiles.findings(stride),
+        None => sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect(),
+    };
+    if let [steps, images] = inputs
+        && let Some(model) = steps.integer(fact::MODEL_CLASSES)
+    {
+        findings.extend(unlike_training(model as usize, steps, images));
+        if model > 1 && (options.threshold != Threshold::Given(DEFAULT_THRESHOLD) || options.choose_threshold) {
+            let message = format!("a threshold does nothing with {model} classes: each pixel is of the most probable one");
+            findings.push(Finding::error(Place::Option("threshold".into()), message).help("remove it"));
+        }
+    }
+    let part = inputs.get(1).and_then(|images| images.get(fact::PART)).map(|part| part.value.clone());
+    if options.choose_threshold && part.as_ref().and_then(|part| part.as_str()) == Some("test") {
+        let message = "a threshold chosen on the test part makes its figures too good";
+        findings.push(
+            Finding::error(Place::Option("choose_threshold".into()), message)
+                .help("choose it on a validation part, and give this stage `threshold: chosen`"),
+        );
+    }
+    Checked { findings, ..Checked::default() }
+}
+
+struct Evaluate {
+    options: Options,
+    stage: String,
+    seed: u64,
+    epochs: u64,
+    out: PathBuf,
+    events: Arc<dyn Events>,
+    /// The classes that the test masks' labels stand for, if an upstream stage declares them.
+    classes: Option<Classes>,
+    network: Option<Shared>,
+    figures: Figures,
+    /// What is being scored; `None` between evaluations.
+    pool: Option<Pool>,
+    /// The threshold that this stage has chosen last.
+    chosen: Option<f32>,
+}
+
+impl Evaluate {
+    fn build(options: Options, cx: &BuildContext) -> Result<Self> {
+        let _host = memory::enter(Side::Host);
+        Ok(Self {
+            options,
+            stage: cx.stage.clone(),
+            seed: cx.seed,
+            epochs: cx.epochs,
+            out: cx.out.clone(),
+            events: cx.events.clone(),
+            classes: cx.facts.get(1).and_then(Classes::of),
+            network: None,
+            figures: Figures::default(),
+            pool: None,
+            chosen: None,
+        })
+    }
+
+    fn measure(&mut self, mut batch: Batch, epoch: u64) -> Result<()> {
+        let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
+        let (kind, originals) = (batch.kind, std::mem::take(&mut batch.originals));
+        let (batch, outputs, classes, chosen) = {
+            let mut trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
+            let classes = trainee.network.classes;
+            let batch = MicroBatch::of(batch, classes);
+            batch.check_labels(0..batch.samples.len(), classes)?;
+            let predicted = match &self.options.tiles {
+                Some(tiles) => {
+                    tiles.predict(&mut trainee, &batch).map(|maps| maps.into_iter().map(NetworkOutput::Probabilities).collect())
+                }
+                None => trainee.predict(&batch).map(|logits| {
+                    let _host = memory::enter(Side::Host);
+                    let each = (classes * batch.height * batch.width).max(1);
+                    logits.chunks_exact(each).map(|logits| NetworkOutput::Logits(logits.to_vec())).collect::<Vec<_>>()
+                }),
+            };
+            trainee.tell(&*self.events, epoch);
+            (batch, predicted?, classes, trainee.threshold)
+        };
+        let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
+        // Figures and pictures are made on the host, and count as its memory.
+        let _host = memory::enter(Side::Host);
+        let (height, width) = (batch.height, batch.width);
+        let area = height * width;
+        let rules = Rules { threshold: self.options.threshold.value(chosen)?, curve: self.options.choose_threshold };
+        let mut originals = originals.into_iter();
+        for (at, (output, mask)) in outputs.into_iter().zip(batch.masks.chunks_exact(area)).enumerate() {
+            let (sample, original) = (batch.samples[at].clone(), originals.next().flatten());
+            if self.figures.predictions.len() < self.options.pictures {
+                let predicted = Predicted::of(&output, classes);
+                let image = &images[at * area * 3..(at + 1) * area * 3];
+                self.figures.predictions.add(image, mask, &predicted, height, width);
+                if self.options.tensors {
+                    let probabilities = match predicted {
+                        Predicted::Vessel(probabilities) => probabilities,
+                        Predicted::Classes(_) => output.clone().probabilities(classes),
+                    };
+                    let (name, image, mask) = (sample.to_string(), image.to_vec(), mask.to_vec());
+                    self.figures.tensors.push(Tensors { name, image, mask, probabilities, side: [height, width] });
+                }
+            }
+            let mut truth = match (self.options.at, original) {
+                (At::Native, Some(original)) => {
+                    let mut original = *original;
+                    learn(&mut original.mask, kind, classes);
+                    original
+                }
+                (_, original) => reduced(mask, original.as_deref(), [height, width]),
+            };
+            truth.inside = truth.inside.filter(|_| self.options.field_of_view);
+            let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.clone()));
+            pool.start(Job { sample, output, classes, width, truth, rules })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is being scored.
+    fn gather(&mut self) -> Result<()> {
+        if let Some(mut pool) = self.pool.take() {
+            self.figures.measured.images.extend(pool.finish()?);
+            self.figures.measured.roc = pool.pooled();
+        }
+        Ok(())
+    }
+
+    /// Writes and reports the figures of the images that were gathered.
+    fn report(&mut self, epoch: u64) -> Result<()> {
+        let Figures { measured, predictions, tensors } = std::mem::take(&mut self.figures);
+        if measured.images.is_empty() {
+            return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
+        }
+        let (peak, classes, threshold) = match &self.network {
+            Some(network) => {
+                let mut trainee = network.lock()?;
+                let threshold = self.options.threshold.value(trainee.threshold)?;
+                if let Some((best, _)) = measured.best_threshold() {
+                    trainee.threshold = Some(best);
+                    self.chosen = Some(best);
+                }
+                (trainee.memory().map(|(_, peak)| peak), trainee.network.classes, threshold)
+            }
+            None => (None, 1, DEFAULT_THRESHOLD),
+        };
+        let names = self.classes.clone().filter(|named| named.names.len() == classes);
+        let names = (classes > 1).then(|| names.unwrap_or_else(|| Classes::unnamed(classes)));
+        let native = self.options.at == At::Native;
+        let best = measured.best_threshold();
+        for image in worst_first(&measured.images) {
+            self.events.record(table::event(&self.stage, epoch + 1, image, names.as_ref()).into());
+        }
+        let eval = Event::from(EvalEvent {
+            epoch: epoch + 1,
+            metrics: METRICS.iter().map(|metric| metric.name).zip(measured.values()).collect(),
+            classes: names.as_ref().map(|names| measured.by_class(names)).unwrap_or_default(),
+            intervals: measured.intervals(self.seed),
+            images: measured.images.len() as u64,
+            both_empty: Some(measured.both_empty()),
+            at: Some(if native { "native" } else { "training" }.to_owned()),
+            threshold: (classes == 1).then(|| round(threshold)),
+            chosen_threshold: best.map(|(threshold, _)| round(threshold)),
+            chosen_dice: best.map(|(_, dice)| dice),
+            device_bytes_peak: peak,
+        });
+        self.events.summarize(summary::EVAL, eval.fields().into());
+        self.events.record(eval);
+        table::write(&self.out.join("figures.csv"), &measured.images, names.as_ref())?;
+        if self.options.tensors {
+            write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
+        }
+        predictions.write(&self.out.join("predictions.png"), names.as_ref())
+    }
+}
+
+/// A threshold as a file would say it: 0.37 and not 0.3700000047683716.
+fn round(threshold: f32) -> f64 {
+    (f64::from(threshold) * 1e6).round() / 1e6
+}
+
+impl Sequential for Evaluate {
+    type In = Either<Step, Batch>;
+    type Out = Nothing;
+
+    fn item(&mut self, input: Either<Step, Batch>, cx: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+        match input {
+            Either::First(step) => self.network = Some(step.network),
+            Either::Second(batch) if is_due(cx.epoch, self.options.every, self.epochs) => self.measure(batch, cx.epoch)?,
+            Either::Second(_) => {}
+        }
+        Ok(())
+    }
+
+    fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
+        let _host = memory::enter(Side::Host);
+        if !is_due(epoch, self.options.every, self.epochs) {
+            return Ok(());
+        }
+        self.gather()?;
+        self.report(epoch)
+    }
+
+    fn save(&mut self) -> Result<Saved> {
+        let _host = memory::enter(Side::Host);
+        self.gather()?;
+        let mut saved = self.figures.save()?;
+        if let Some(chosen) = self.chosen {
+            saved.set("chosen", chosen)?;
+        }
+        Ok(saved)
+    }
+
+    fn restore(&mut self, mut saved: Saved, shelf: &mut Shelf) -> Result<()> {
+        let _host = memory::enter(Side::Host);
+        self.chosen = if saved.values.contains_key("chosen") { Some(saved.get("chosen")?) } else { None };
+        (self.figures, self.network) = (Figures::restore(&mut saved)?, shelf.find());
+        if let (Some(chosen), Some(network)) = (self.chosen, &self.network) {
+            network.lock()?.threshold = Some(chosen);
+        }
+        Ok(())
+    }
+}
+
+/// The tiles in which an evaluator with these options predicts: how many at a time, their height and width in pixels; `None` where it predicts whole images.
+pub(crate) fn tiles(options: &serde_json::Value) -> Option<(usize, usize, usize)> {
+    Tiles::planned(options)
+}

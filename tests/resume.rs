@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pipeline::contract::events::{EndEvent, FORMAT, Status};
 use pipeline::contract::{Direction, Event};
-use support::{checkpoints, complete, count, files, metrics, mixed, outcome, run, said, signal, started, until};
+use support::{checkpoints, complete, count, files, metrics, mixed, outcome, patches, run, said, signal, started, until};
 
 /// A checkpoint after every micro-batch, as far as the disk follows.
 const OFTEN: &str = "trainer.checkpoint={every_minutes: 0, keep: 3}";
@@ -207,6 +207,46 @@ fn what_a_stage_settled_with_the_first_photograph_stays_settled() {
         assert!(output.status.success(), "from {name}: {}", said(&output));
         assert_eq!((outcome(&out), skipped(&out)), (outcome(&reference), skipped(&reference)), "from {name}");
     }
+}
+
+/// A window that ends in the middle of a photograph's pieces.
+#[test]
+fn a_run_resumes_between_two_pieces_of_a_photograph() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, reference) = (folder.path().join("data"), folder.path().join("reference"));
+    let small = patches(&data);
+    let often = ["trainer.checkpoint={every_minutes: 0, keep: 99}"];
+    let output = small.run(&reference, &often, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let steps: Vec<u64> = metrics(&reference)
+        .into_iter()
+        .filter_map(|line| match line.event {
+            Event::Step(step) => Some(step.samples),
+            _ => None,
+        })
+        .collect();
+    // 7 photographs give 21 pieces in an epoch.
+    assert_eq!(steps, [4, 8, 12, 16, 20, 21, 25, 29, 33, 37, 41, 42]);
+    let mut inside = 0;
+    for name in checkpoints(&reference) {
+        let out = folder.path().join(&name);
+        fs::create_dir_all(out.join("checkpoint")).unwrap();
+        for file in ["resolved.yml", "metrics.jsonl", ".lock", &format!("checkpoint/{name}")] {
+            fs::copy(reference.join(file), out.join(file)).unwrap();
+        }
+        let bytes = fs::read(out.join("checkpoint").join(&name)).unwrap();
+        let position = pipeline::run::read_checkpoint(&bytes).unwrap().snapshot.position;
+        inside += usize::from(position.inputs[0].until % 3 > 0);
+        // Another number of workers changes nothing.
+        let output = small.run(&out, &often, &["--resume", "--set", "dataset.FIVES.num_workers=1"]).output().unwrap();
+        assert!(output.status.success(), "from {name}: {}", said(&output));
+        assert_eq!(outcome(&out), outcome(&reference), "from {name}");
+    }
+    assert!(inside >= 4, "{inside} checkpoints are inside a photograph");
+    // Where it stands is counted in pieces, so their number can't change.
+    let set = ["stages.crop.with.per_image=2", "trainer.num_epochs=3"];
+    let output = small.run(&reference, &set, &["--resume", "--allow-changed"]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("per_image"), "{}", said(&output));
 }
 
 /// An evaluation every other epoch and after the last; its photographs rest in between, also where a run goes on in such an epoch.

@@ -312,6 +312,43 @@ fn an_average_of_the_weights_is_planned_and_exported() {
     assert_ne!(weights(&plain), weights(&averaged));
 }
 
+/// Tiles in a pass are what an evaluation takes, however large the photographs are, and a worker's pieces are counted.
+#[test]
+fn patches_and_tiles_take_what_was_planned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let drawn = pipeline(&["sample", data.to_str().unwrap(), "--pairs", "4", "--size", "250"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let root = format!("dataset.FIVES.data_root={}", data.display());
+    let mut arguments = vec!["run", "pipelines/fives_patches.yml", "--out", out.to_str().unwrap()];
+    for set in [
+        &root,
+        "dataset.FIVES.patch_size=64",
+        "dataset.FIVES.batch_size=1",
+        "stages.crop.with.per_image=5",
+        "stages.evaluate.with={tiles: {size: 128, overlap: 0.25, batch: 4}, every: 1}",
+        "trainer.device=cpu",
+        "trainer.num_epochs=1",
+        "trainer.mixed_precision='no'",
+        "stages.train.with.model={unet: {base: 16, depth: 3}}",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    let output = pipeline(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&out.join("summary.json"));
+    assert_eq!((&summary["samples"], &summary["eval"]["images"]), (&15.into(), &1.into()));
+    let bytes = |name: &str| summary["memory"][name].as_u64().unwrap() as f64;
+    let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
+    // Four tiles of 128 x 128 take more than the training with one piece of 64 x 64.
+    assert!((planned / measured - 1.0).abs() < 0.05, "{planned} planned, {measured} taken");
+    assert!(bytes("host_measured_peak") <= bytes("host_planned_peak"), "{}", summary["memory"]);
+    let plan = events(&out, "plan");
+    let held = plan[0]["host_by_cause"].as_object().unwrap();
+    let workers = held.iter().find(|(cause, _)| cause.contains("decode_crop")).map(|(_, bytes)| bytes.as_u64().unwrap());
+    assert_eq!(workers, Some(2 * 4 * 5 * 64 * 64 * 4), "{held:?}");
+}
+
 /// A budget is held: the run says what it chose, and takes no more.
 #[test]
 fn a_run_stays_under_its_budget() {

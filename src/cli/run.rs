@@ -102,7 +102,7 @@ fn prepared(pipeline: Pipeline, opts: &Opts, registry: &Registry) -> Result<Opti
 /// The first source of a file, and how many items the trainer sees of each of its samples.
 fn counted(graph: &Graph) -> Option<(String, u64)> {
     let source = graph.of_role(Role::Source).next()?;
-    let trained = graph.of_role(Role::Trainer).flat_map(|node| graph.sources_of_first_input(node));
+    let trained = graph.of_role(Role::Trainer).flat_map(|node| graph.counted_into(node, 0));
     let pieces = trained.into_iter().find_map(|(above, pieces)| (above == source).then_some(pieces));
     Some((graph.stage(source).id.clone(), pieces.unwrap_or(1)))
 }

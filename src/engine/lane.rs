@@ -119,8 +119,8 @@ impl Lanes {
     fn sieve(&self, lane: &Lane) -> Sieve<'_> {
         let first = lane.stages.first();
         let graph = &self.builder.graph;
-        let sources = first.map_or_else(Vec::new, |&node| graph.sources_of_first_input(node));
-        let sources = sources.into_iter().map(|(source, _)| graph.stage(source).id.clone()).collect();
+        let sources = first.map_or_else(Vec::new, |&node| graph.sources_into(node, 0));
+        let sources = sources.into_iter().map(|source| graph.stage(source).id.clone()).collect();
         let levels = first.map_or(0, |&node| levels_above(graph, node));
         Sieve::new(&self.state.control, &self.builder.samples, sources, levels)
     }

@@ -17,7 +17,7 @@ pub fn sources_above(graph: &Graph, node: NodeIndex) -> Vec<NodeIndex> {
 
 /// The ids of the sources that feed a stage's first input, each with the number of items that come there of one sample.
 pub fn sources_of_first_input(graph: &Graph, node: NodeIndex) -> Vec<(String, u64)> {
-    graph.sources_of_first_input(node).into_iter().map(|(source, pieces)| (graph.stage(source).id.clone(), pieces)).collect()
+    graph.counted_into(node, 0).into_iter().map(|(source, pieces)| (graph.stage(source).id.clone(), pieces)).collect()
 }
 
 /// How many flat maps an item has been through that comes to a stage's first input.

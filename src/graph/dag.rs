@@ -7,7 +7,7 @@ use pipeline_contract::{Facts, Lane as LaneKind, Metric, Role, fact};
 use super::edge::Edge;
 use super::lane::Lane;
 use super::stage::Stage;
-use super::walk::{ancestors, inputs};
+use super::walk::inputs;
 
 /// A checked pipeline: acyclic, ports fit, every stage has its lane.
 #[derive(Debug, Clone)]
@@ -51,16 +51,15 @@ impl Graph {
 
     /// The sources that feed an input port of a stage.
     pub fn sources_into(&self, node: NodeIndex, port: usize) -> Vec<NodeIndex> {
-        let feeding = inputs(&self.dag, node).into_iter().filter(|(at, _)| *at == port);
-        let above = feeding.flat_map(|(_, from)| ancestors(&self.dag, from).into_iter().chain([from]));
-        above.filter(|&node| self.stage(node).kind.lane == LaneKind::Source).collect()
+        self.counted_into(node, port).into_iter().map(|(source, _)| source).collect()
     }
 
-    /// The sources that feed a stage's first input, each with the number of items that come there of one sample. A source that feeds it in several
-    /// ways is listed once, by the first.
-    pub fn sources_of_first_input(&self, node: NodeIndex) -> Vec<(NodeIndex, u64)> {
-        let first = inputs(&self.dag, node).first().map(|&(_, producer)| (producer, 1_u64));
-        let (mut waiting, mut seen, mut found) = (Vec::from_iter(first), Vec::new(), Vec::new());
+    /// The same, each with the number of items that come there of one of its samples. A source that feeds it in several ways is listed once, by
+    /// the first.
+    pub fn counted_into(&self, node: NodeIndex, port: usize) -> Vec<(NodeIndex, u64)> {
+        let feeding = inputs(&self.dag, node).into_iter().filter(|(at, _)| *at == port);
+        let mut waiting: Vec<(NodeIndex, u64)> = feeding.map(|(_, producer)| (producer, 1)).collect();
+        let (mut seen, mut found) = (Vec::new(), Vec::new());
         while let Some((node, below)) = waiting.pop() {
             if seen.contains(&node) {
                 continue;

@@ -47,7 +47,7 @@ impl Host {
         }
         for node in graph.dag.node_indices() {
             let stage = graph.stage(node);
-            let bytes = stage.kind.held(graph.facts.get(node.index()).map_or(&[], Vec::as_slice));
+            let bytes = stage.kind.held(&stage.options, graph.facts.get(node.index()).map_or(&[], Vec::as_slice));
             if bytes > 0 {
                 shares.push((format!("computed by {}", stage.id), bytes));
                 beyond = bytes.saturating_add(beyond);

@@ -126,7 +126,7 @@ fn an_epoch_counts_pieces_below_the_cut() {
     ];
     let built = graph(stages);
     let (files, below) = (built.node("files").unwrap(), built.node("below").unwrap());
-    assert_eq!(built.sources_of_first_input(below), [(files, 6)]);
+    assert_eq!(built.counted_into(below, 0), [(files, 6)]);
     run_to_end(built, 1, 1 << 30, &Control::new()).unwrap();
     let mut lengths = lengths.lock().unwrap().clone();
     lengths.sort_unstable();

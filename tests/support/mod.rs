@@ -75,6 +75,28 @@ pub fn files(folder: &Path) -> Small {
     Small { file: "pipelines/fives.yml".into(), set: set.map(str::to_owned).into() }
 }
 
+/// Pieces of drawn photographs of 90 x 90 in `folder`, three of each of the seven to train on, in micro-batches of two and windows of two of
+/// them: a piece is often the last of one window, and its photograph's next one the first of another. Tests tile by tile.
+pub fn patches(folder: &Path) -> Small {
+    let mut sample = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    sample.arg("sample").arg(folder).args(["--pairs", "8", "--size", "90"]);
+    assert!(sample.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let set = [
+        &format!("dataset.FIVES.data_root={}", folder.display()),
+        "dataset.FIVES.patch_size=32",
+        "dataset.FIVES.batch_size=2",
+        "dataset.FIVES.num_workers=2",
+        "stages.crop.with.per_image=3",
+        "trainer.gradient_accumulation_steps=2",
+        "trainer.device=cpu",
+        "trainer.num_epochs=2",
+        "trainer.mixed_precision='no'",
+        "stages.train.with.model={unet: {base: 8, depth: 3}}",
+        "stages.evaluate.with.every=1",
+    ];
+    Small { file: "pipelines/fives_patches.yml".into(), set: set.map(str::to_owned).into() }
+}
+
 /// Photographs of two sizes in `folder`, every other one half as large, in batches of two without a stage that makes them of one size:
 /// those that aren't of the run's first one's size are left out.
 pub fn mixed(folder: &Path) -> Small {

@@ -84,6 +84,36 @@ pub trait ErasedMap: Send + Sync {
 }
 
 /// A [`FlatMap`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
+///
+/// ```
+/// use pipeline_contract::{BuildContext, Item, ItemContext, Running, StageKind};
+/// # use pipeline_contract::{FlatMap, Payload, Result};
+///
+/// # #[derive(Clone)]
+/// # struct Number(u64);
+/// # impl Payload for Number {
+/// #     const NAME: &'static str = "number";
+/// #     fn bytes(&self) -> u64 { 8 }
+/// # }
+/// # struct Halves;
+/// # impl FlatMap for Halves {
+/// #     type In = Number;
+/// #     type Out = Number;
+/// #     fn flat_map(&self, input: Number, _: &ItemContext<'_>) -> Result<Vec<Number>> {
+/// #         Ok(vec![Number(input.0 / 2), Number(input.0 - input.0 / 2)])
+/// #     }
+/// # }
+/// // `Halves` is a `FlatMap` that makes two of each.
+/// let kind = StageKind::flat_map("halves", "cuts a number in two", |_: &()| 2, |_: (), _| Ok(Halves));
+/// let options = serde_json::json!({});
+/// assert_eq!(kind.pieces(&options), 2);
+///
+/// let Running::FlatMap(halves) = kind.build(options, &BuildContext::standalone("halves"))? else { unreachable!() };
+/// let cx = ItemContext { stage: "halves", seed: 42, epoch: 0, sample: "a" };
+/// let pieces = halves.flat_map(Item::new(0, "a", Number(7)), &cx)?;
+/// assert_eq!(pieces.iter().map(|item| &*item.sample).collect::<Vec<_>>(), ["a#1", "a#2"]);
+/// # Ok::<(), pipeline_contract::StageError>(())
+/// ```
 pub trait ErasedFlatMap: Send + Sync {
     /// See [`FlatMap::flat_map`]. Gives each piece its id.
     ///

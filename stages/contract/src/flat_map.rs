@@ -11,7 +11,7 @@ use crate::{ItemContext, Payload, Result};
 /// them fails on the workers, the whole sample is at fault, and none of its pieces goes on.
 ///
 /// ```
-/// use pipeline_contract::{BuildContext, FlatMap, Item, ItemContext, Payload, Result, Running, StageKind};
+/// use pipeline_contract::{FlatMap, ItemContext, Payload, Result};
 ///
 /// # #[derive(Clone)]
 /// # struct Text(String);
@@ -31,14 +31,9 @@ use crate::{ItemContext, Payload, Result};
 ///     }
 /// }
 ///
-/// let kind = StageKind::flat_map("letters", "the first two letters", |_: &()| 2, |_: (), _| Ok(Letters(2)));
-/// let options = serde_json::json!({});
-/// assert_eq!(kind.pieces(&options), 2);
-///
-/// let Running::FlatMap(letters) = kind.build(options, &BuildContext::standalone("letters"))? else { unreachable!() };
 /// let cx = ItemContext { stage: "letters", seed: 42, epoch: 0, sample: "a" };
-/// let pieces = letters.flat_map(Item::new(0, "a", Text("xyz".into())), &cx)?;
-/// assert_eq!(pieces.iter().map(|item| &*item.sample).collect::<Vec<_>>(), ["a#1", "a#2"]);
+/// let pieces = Letters(2).flat_map(Text("xyz".into()), &cx)?;
+/// assert_eq!(pieces.iter().map(|piece| &*piece.0).collect::<Vec<_>>(), ["x", "y"]);
 /// # Ok::<(), pipeline_contract::StageError>(())
 /// ```
 pub trait FlatMap: Send + Sync + 'static {

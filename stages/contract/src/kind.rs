@@ -35,10 +35,10 @@ pub enum Join {
 }
 
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
-type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
 type Pieces = dyn Fn(&Value) -> Result<u64> + Send + Sync;
+type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
-type Holds = dyn Fn(&[Facts]) -> u64 + Send + Sync;
+type Holds = dyn Fn(&Value, &[Facts]) -> u64 + Send + Sync;
 
 /// A kind of stage: name, doc, role, options, ports, lane, example, and how to check and build one.
 #[derive(Clone)]
@@ -67,8 +67,8 @@ pub struct StageKind {
     pub options: Vec<OptionSpec>,
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
     pub example: &'static str,
-    contents: Option<Arc<Contents>>,
     pieces: Option<Arc<Pieces>>,
+    contents: Option<Arc<Contents>>,
     check: Option<Arc<Check>>,
     holds: Option<Arc<Holds>>,
     build: Arc<Build>,
@@ -175,8 +175,8 @@ impl StageKind {
             output,
             options,
             example,
-            contents: None,
             pieces: None,
+            contents: None,
             check: None,
             holds: None,
             build,
@@ -242,16 +242,17 @@ impl StageKind {
         self
     }
 
-    /// Says what a stage holds at most of the host's memory beside its items, in bytes, from what is known of its inputs: for the plan.
+    /// Says what a stage holds at most of the host's memory beside its items, in bytes, from its options and what is known of its inputs: for the
+    /// plan.
     #[must_use]
-    pub fn holds(mut self, holds: impl Fn(&[Facts]) -> u64 + Send + Sync + 'static) -> Self {
+    pub fn holds(mut self, holds: impl Fn(&Value, &[Facts]) -> u64 + Send + Sync + 'static) -> Self {
         self.holds = Some(Arc::new(holds));
         self
     }
 
-    /// What a stage of this kind holds at most of the host's memory beside its items, in bytes.
-    pub fn held(&self, inputs: &[Facts]) -> u64 {
-        self.holds.as_ref().map_or(0, |holds| holds(inputs))
+    /// What a stage of this kind with these options holds at most of the host's memory beside its items, in bytes.
+    pub fn held(&self, options: &Value, inputs: &[Facts]) -> u64 {
+        self.holds.as_ref().map_or(0, |holds| holds(options, inputs))
     }
 
     /// Says what the samples of a source are made of, so that a run can refuse test data that it is trained on. A source

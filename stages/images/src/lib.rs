@@ -60,6 +60,7 @@ pub use fundus::draw;
 pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, SampleFiles, VESSEL};
 pub use sample_set::{SampleSet, write_sample_set};
+pub use values::height_width;
 
 use pipeline_contract::StageKind;
 

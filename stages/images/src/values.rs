@@ -12,8 +12,11 @@ pub(crate) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D
     }
 }
 
-/// One number for both, or `[height, width]`.
-pub(crate) fn height_width<'de, D: Deserializer<'de>>(from: D) -> Result<[usize; 2], D::Error> {
+/// Deserialises an option that is one number for both, or `[height, width]`.
+///
+/// # Errors
+/// When it is something else.
+pub fn height_width<'de, D: Deserializer<'de>>(from: D) -> Result<[usize; 2], D::Error> {
     match Value::deserialize(from)? {
         Value::Number(side) => serde_json::from_value(Value::Number(side)).map(|side| [side, side]).map_err(D::Error::custom),
         list => serde_json::from_value(list).map_err(D::Error::custom),

@@ -235,7 +235,7 @@ fn combinations(job: &Job, freedom: &Freedom) -> Vec<(usize, Checkpointing)> {
 fn largest_image(job: &Job, freedom: &Freedom, room: u64, platform: Platform) -> usize {
     let stride = job.network.stride;
     let fits = |size: usize| {
-        let evaluation = job.evaluation.map(|(samples, ..)| (samples, size, size));
+        let evaluation = job.evaluation.map(|(samples, ..)| (samples, size, size)).filter(|_| !job.tiled).or(job.evaluation);
         let smaller = Job { micro_batch: (job.micro_batch.0, size, size), evaluation, ..job.clone() };
         freedom.precisions.iter().any(|&precision| {
             combinations(job, freedom).into_iter().any(|(samples, checkpointing)| {
@@ -275,6 +275,7 @@ mod tests {
             optimizer: 2,
             average: false,
             evaluation: Some((8, 64, 64)),
+            tiled: false,
             drops_last: false,
             loss: Loss::default(),
             device: "cpu".to_owned(),

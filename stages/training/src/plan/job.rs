@@ -9,7 +9,7 @@ use crate::forecast::{Demand, Forecast, forecast};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::policy::Setting;
-use crate::stages::{optimizer_keeps, training};
+use crate::stages::{optimizer_keeps, tiles, training};
 
 /// One stage of a file, as a plan reads it.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +41,10 @@ pub struct Job {
     pub optimizer: u64,
     /// True if the optimizer keeps a moving average of the weights.
     pub average: bool,
-    /// The same three numbers for the test images, if there are any.
+    /// The same three numbers for what the network sees of the test images at a time, if there are any: images, or tiles of them.
     pub evaluation: Option<(usize, usize, usize)>,
+    /// True when test images are predicted in tiles, whose size doesn't depend on the images'.
+    pub tiled: bool,
     /// True when an epoch leaves out a smaller last micro-batch.
     pub drops_last: bool,
     /// The device's name in the file.
@@ -76,6 +78,18 @@ fn size(facts: &Facts, stage: &str) -> Result<(usize, usize, usize)> {
     Ok((read(fact::BATCH)?.min(samples), read(fact::HEIGHT)?, read(fact::WIDTH)?))
 }
 
+/// What the largest of the evaluations sees at a time, and whether that is a tile. `None` where it isn't known.
+fn evaluation(stages: &[StageView<'_>]) -> (Option<(usize, usize, usize)>, bool) {
+    let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
+    let seen = evaluators.filter_map(|stage| match tiles(stage.options) {
+        Some(tiles) => Some((tiles, true)),
+        None => Some((size(stage.facts.get(1)?, stage.id).ok()?, false)),
+    });
+    let pixels =
+        |&((samples, height, width), _): &((usize, usize, usize), bool)| (samples as u128) * (height as u128) * (width as u128);
+    seen.max_by_key(pixels).map_or((None, false), |(seen, tiled)| (Some(seen), tiled))
+}
+
 /// The `--set` key of the option that determined a fact.
 fn key(facts: &Facts, name: &str) -> Option<String> {
     facts.get(name).map(|fact| format!("stages.{}.with.{}", fact.stage, fact.option))
@@ -93,10 +107,7 @@ impl Job {
         let (network, loss, setting, device) = training(train.options)?;
         let step = find(Role::Optimizer);
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
-        // Of several evaluators the one with the most pixels takes the most memory.
-        let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
-        let sizes = evaluators.filter_map(|stage| size(stage.facts.get(1)?, stage.id).ok());
-        let evaluation = sizes.max_by_key(|&(samples, height, width)| samples.saturating_mul(height).saturating_mul(width));
+        let (evaluation, tiled) = evaluation(stages);
         let micro_batch = size(&facts, train.id)?;
         let (optimizer, average) = step.map_or(Ok((0, false)), |stage| optimizer_keeps(stage.options))?;
         Ok(Self {
@@ -108,6 +119,7 @@ impl Job {
             optimizer,
             average,
             evaluation,
+            tiled,
             drops_last: facts.get(fact::DROP_LAST).is_some_and(|fact| fact.value == Value::Bool(true)),
             device,
             keys: Keys {

@@ -28,3 +28,18 @@ pub fn to_probabilities(values: &mut [f32], classes: usize) {
         (0..classes).for_each(|class| values[of(class)] /= sum);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_a_softmax_over_the_classes() {
+        let logits = [1000.0, 0.0, 1000.0, 3.0_f32.ln(), -1000.0, f32::NEG_INFINITY];
+        let mut probabilities = logits.to_vec();
+        to_probabilities(&mut probabilities, 3);
+        for (probability, expected) in probabilities.iter().zip([0.5, 0.25, 0.5, 0.75, 0.0, 0.0]) {
+            assert!((probability - expected).abs() < 1e-6, "{probabilities:?}");
+        }
+    }
+}

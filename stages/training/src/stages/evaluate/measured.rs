@@ -189,6 +189,7 @@ impl Row {
 #[expect(clippy::expect_used, reason = "tests may panic")]
 mod tests {
     use super::*;
+    use crate::stages::evaluate::output::NetworkOutput;
     use crate::stages::evaluate::score::{Job, Rules, learnt};
 
     /// Figures of the images of these numbers.
@@ -205,9 +206,11 @@ mod tests {
         let (sample, truth, rules) =
             (format!("s{image}").into(), learnt(&labels, [2, 3]), Rules { threshold: 0.5, curve: true });
         let roc = measured.roc.get_or_insert_default();
-        let scored = Job { sample, logits, classes, width: 3, truth, rules }.score(&mut |probabilities, truth, _| {
-            probabilities.iter().zip(truth).for_each(|(&value, &truth)| roc.add((value / (1.0 - value)).ln(), truth != 0));
-        });
+        let scored = Job { sample, output: NetworkOutput::Logits(logits), classes, width: 3, truth, rules }.score(
+            &mut |probabilities, truth, _| {
+                probabilities.iter().zip(truth).for_each(|(&value, &truth)| roc.add((value / (1.0 - value)).ln(), truth != 0));
+            },
+        );
         measured.images.push(scored);
     }
 
@@ -263,7 +266,8 @@ mod tests {
         let mut measured = measured(1, &[1]);
         let alone = measured.values()[0].expect("a Dice");
         let (truth, rules) = (learnt(&[0; 6], [2, 3]), Rules { threshold: 0.5, curve: true });
-        let job = Job { sample: "empty".into(), logits: vec![-9.0; 6], classes: 1, width: 3, truth, rules };
+        let job =
+            Job { sample: "empty".into(), output: NetworkOutput::Logits(vec![-9.0; 6]), classes: 1, width: 3, truth, rules };
         measured.images.push(job.score(&mut |_, _, _| {}));
         let values = measured.values();
         assert_eq!((measured.both_empty(), values[0], values[12]), (1, Some((alone + 1.0) / 2.0), Some(alone)));

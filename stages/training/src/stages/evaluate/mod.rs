@@ -5,10 +5,12 @@ mod evaluator;
 mod figures;
 mod measured;
 mod native;
+mod output;
 mod pool;
 mod predictions;
 mod score;
 mod table;
+mod tiles;
 
 use std::sync::Arc;
 
@@ -24,10 +26,12 @@ use serde::Deserialize;
 use self::evaluator::Evaluator;
 use self::figures::Figures;
 use self::measured::METRICS;
+use self::output::NetworkOutput;
 use self::pool::{MOST_BYTES, Pool};
-use self::predictions::{Predicted, Tensors, softmax, write_tensors};
+use self::predictions::{Predicted, Tensors, write_tensors};
 use self::score::{Job, Rules, reduced};
 use self::table::worst_first;
+use self::tiles::Tiles;
 use super::Step;
 use super::masks::unlike_training;
 use crate::micro_batch::{MicroBatch, Pixels, learn};
@@ -38,6 +42,7 @@ use crate::trainee::Shared;
 struct Options {
     at: At,
     every: u64,
+    tiles: Option<Tiles>,
     threshold: Threshold,
     choose_threshold: bool,
     field_of_view: bool,
@@ -97,6 +102,7 @@ pub(super) fn kind() -> StageKind {
              the network sees",
         ))
         .option(OptionSpec::new("every", OptionType::at_least(1), 1, "measures at the end of every so many epochs, and of the last"))
+        .option(Tiles::option())
         .option(OptionSpec::new(
             "threshold",
             OptionType::AnyOf(vec![OptionType::Number { min: 0.0, max: 1.0 }, OptionType::Choice(&["chosen"])]),
@@ -138,8 +144,13 @@ pub(super) fn kind() -> StageKind {
         .role(Role::Evaluator)
         .metrics(METRICS)
         .join(Join::InTurn)
-        .holds(|inputs| match inputs {
-            [steps, images] => pool::planned(images, steps.integer(fact::MODEL_CLASSES).unwrap_or(1)),
+        .holds(|options, inputs| match inputs {
+            [steps, images] => {
+                let classes = steps.integer(fact::MODEL_CLASSES).unwrap_or(1);
+                let side = |name| images.integer(name).unwrap_or(0);
+                let pixels = side(fact::HEIGHT).saturating_mul(side(fact::WIDTH));
+                pool::planned(images, classes).saturating_add(Tiles::bytes(options, pixels, classes))
+            }
             _ => MOST_BYTES,
         })
         .check(check)
@@ -157,7 +168,10 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
         Finding::error(Place::Fact { input: 1, name: name.into() }, message).help(help)
     };
     let sizes = [size(fact::HEIGHT), size(fact::WIDTH)].into_iter().flatten();
-    let mut findings: Vec<Finding> = sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect();
+    let mut findings: Vec<Finding> = match &options.tiles {
+        Some(tiles) => tiles.findings(stride),
+        None => sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect(),
+    };
     if let [steps, images] = inputs
         && let Some(model) = steps.integer(fact::MODEL_CLASSES)
     {
@@ -214,12 +228,21 @@ impl Evaluate {
     fn measure(&mut self, mut batch: Batch, epoch: u64) -> Result<()> {
         let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
         let (kind, originals) = (batch.kind, std::mem::take(&mut batch.originals));
-        let (batch, logits, classes, chosen) = {
+        let (batch, outputs, classes, chosen) = {
             let mut trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
             let classes = trainee.network.classes;
             let batch = MicroBatch::of(batch, classes);
             batch.check_labels(0..batch.samples.len(), classes)?;
-            let predicted = trainee.predict(&batch);
+            let predicted = match &self.options.tiles {
+                Some(tiles) => {
+                    tiles.predict(&mut trainee, &batch).map(|maps| maps.into_iter().map(NetworkOutput::Probabilities).collect())
+                }
+                None => trainee.predict(&batch).map(|logits| {
+                    let _host = memory::enter(Side::Host);
+                    let each = (classes * batch.height * batch.width).max(1);
+                    logits.chunks_exact(each).map(|logits| NetworkOutput::Logits(logits.to_vec())).collect::<Vec<_>>()
+                }),
+            };
             trainee.tell(&*self.events, epoch);
             (batch, predicted?, classes, trainee.threshold)
         };
@@ -230,16 +253,16 @@ impl Evaluate {
         let area = height * width;
         let rules = Rules { threshold: self.options.threshold.value(chosen)?, curve: self.options.choose_threshold };
         let mut originals = originals.into_iter();
-        for (at, (logits, mask)) in logits.chunks_exact(classes * area).zip(batch.masks.chunks_exact(area)).enumerate() {
+        for (at, (output, mask)) in outputs.into_iter().zip(batch.masks.chunks_exact(area)).enumerate() {
             let (sample, original) = (batch.samples[at].clone(), originals.next().flatten());
             if self.figures.predictions.len() < self.options.pictures {
-                let predicted = Predicted::of(logits, classes);
+                let predicted = Predicted::of(&output, classes);
                 let image = &images[at * area * 3..(at + 1) * area * 3];
                 self.figures.predictions.add(image, mask, &predicted, height, width);
                 if self.options.tensors {
                     let probabilities = match predicted {
                         Predicted::Vessel(probabilities) => probabilities,
-                        Predicted::Classes(_) => softmax(logits, classes),
+                        Predicted::Classes(_) => output.clone().probabilities(classes),
                     };
                     let (name, image, mask) = (sample.to_string(), image.to_vec(), mask.to_vec());
                     self.figures.tensors.push(Tensors { name, image, mask, probabilities, side: [height, width] });
@@ -255,7 +278,7 @@ impl Evaluate {
             };
             truth.inside = truth.inside.filter(|_| self.options.field_of_view);
             let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.take()));
-            pool.start(Job { sample, logits: logits.to_vec(), classes, width, truth, rules })?;
+            pool.start(Job { sample, output, classes, width, truth, rules })?;
         }
         Ok(())
     }
@@ -366,4 +389,9 @@ impl Sequential for Evaluate {
         }
         Ok(())
     }
+}
+
+/// The tiles in which an evaluator with these options predicts: how many at a time, their height and width in pixels; `None` where it predicts whole images.
+pub(crate) fn tiles(options: &serde_json::Value) -> Option<(usize, usize, usize)> {
+    Tiles::planned(options)
 }

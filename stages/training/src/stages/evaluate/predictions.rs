@@ -11,6 +11,7 @@ use pipeline_metrics::argmax;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::output::NetworkOutput;
 use crate::files::{failed, replace};
 
 /// Largest height and width of an image in the picture, in pixels.
@@ -25,11 +26,11 @@ pub(super) enum Predicted {
 }
 
 impl Predicted {
-    /// From logits, `[classes, height, width]`.
-    pub(super) fn of(logits: &[f32], classes: usize) -> Self {
+    /// From what the network said, `[classes, height, width]`.
+    pub(super) fn of(output: &NetworkOutput, classes: usize) -> Self {
         match classes {
-            1 => Self::Vessel(logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()),
-            _ => Self::Classes(argmax(logits, classes)),
+            1 => Self::Vessel(output.clone().probabilities(classes)),
+            _ => Self::Classes(argmax(output.values(), classes)),
         }
     }
 }
@@ -74,20 +75,6 @@ pub(super) fn write_tensors(path: &Path, images: &[Tensors]) -> Result<()> {
         }
     }
     replace(path, &safetensors::serialize(views, None).map_err(|error| failed(path, error))?)
-}
-
-/// Turns logits into class probabilities by softmax over the classes; both are `[classes, height, width]`.
-pub(super) fn softmax(logits: &[f32], classes: usize) -> Vec<f32> {
-    let pixels = logits.len() / classes.max(1);
-    let of = |values: &[f32], pixel: usize| (0..classes).map(|class| values[class * pixels + pixel]).collect::<Vec<f32>>();
-    let mut probabilities = logits.to_vec();
-    for pixel in 0..pixels {
-        let largest = of(logits, pixel).into_iter().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f32> = of(logits, pixel).iter().map(|logit| (logit - largest).exp()).collect();
-        let sum: f32 = powers.iter().sum();
-        powers.iter().enumerate().for_each(|(class, power)| probabilities[class * pixels + pixel] = power / sum);
-    }
-    probabilities
 }
 
 /// The rows so far.
@@ -213,14 +200,5 @@ mod tests {
         let blocks = Blocks { width: 4, block: [2, 2], count: [1, 2] };
         assert_eq!(blocks.most_frequent(&[0, 2, 0, 255, 0, 1, 3, 3]), [0, 3]);
         assert_eq!(blocks.most_frequent(&[0, 2, 0, 0, 2, 0, 1, 1]), [2, 1], "as many: the vessel");
-    }
-
-    #[test]
-    fn probabilities_are_a_softmax_over_the_classes() {
-        let logits = [1000.0, 0.0, 1000.0, 3.0_f32.ln(), -1000.0, f32::NEG_INFINITY];
-        let probabilities = softmax(&logits, 3);
-        for (probability, expected) in probabilities.iter().zip([0.5, 0.25, 0.5, 0.75, 0.0, 0.0]) {
-            assert!((probability - expected).abs() < 1e-6, "{probabilities:?}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use pipeline_images::{IGNORED, Original, VESSEL};
 use pipeline_metrics::{Confusion, Image, ImageFigures, Ratios, argmax, workspace};
 
 use super::native::bring_back;
-use super::predictions::softmax;
+use super::output::NetworkOutput;
 
 /// The figures of an image, in the order in which they are reported.
 pub(super) const FIGURES: [&str; 12] = [
@@ -47,8 +47,8 @@ pub(super) struct Rules {
 pub(super) struct Job {
     /// The sample's id.
     pub sample: Arc<str>,
-    /// `[classes, height, width]`.
-    pub logits: Vec<f32>,
+    /// What the network said, `[classes, height, width]`.
+    pub output: NetworkOutput,
     /// The number of classes; 1: vessel or not.
     pub classes: usize,
     /// Width of the network's output in pixels.
@@ -103,18 +103,17 @@ impl Job {
     /// What it holds and needs besides, in bytes.
     pub fn bytes(&self) -> u64 {
         let classes = self.classes as u64;
-        needed((self.truth.height * self.truth.width) as u64, self.logits.len() as u64 / classes.max(1), classes)
+        needed((self.truth.height * self.truth.width) as u64, self.output.values().len() as u64 / classes.max(1), classes)
     }
 
     /// Scores it, and says the probability of vessel of each pixel with its truth to `pooled`, where the network has one class.
     pub fn score(self, pooled: &mut dyn FnMut(&[f32], &[u8], Option<&[u8]>)) -> Scored {
-        let Self { sample, mut logits, classes, width: across, truth, rules } = self;
+        let Self { sample, output, classes, width: across, truth, rules } = self;
         let Original { height, width, mut mask, inside, shown } = truth;
         let size = [height, width];
         if classes > 1 {
-            let maps = softmax(&logits, classes);
-            let area = (logits.len() / classes).max(1);
-            drop(logits);
+            let maps = output.probabilities(classes);
+            let area = (maps.len() / classes).max(1);
             let maps: Vec<f32> = maps.chunks_exact(area).flat_map(|map| bring_back(map, across, shown, size)).collect();
             let predicted = argmax(&maps, classes);
             if let Some(inside) = &inside {
@@ -123,9 +122,7 @@ impl Job {
             let counts = by_class(&predicted, &mask, classes);
             return Scored { sample, size, inside: inside.is_some(), values: means(&counts), counts, curve: Vec::new() };
         }
-        logits.iter_mut().for_each(|logit| *logit = 1.0 / (1.0 + (-*logit).exp()));
-        let probabilities = bring_back(&logits, across, shown, size);
-        drop(logits);
+        let probabilities = bring_back(&output.probabilities(classes), across, shown, size);
         mask.iter_mut().for_each(|share| *share = u8::from(*share >= VESSEL));
         pooled(&probabilities, &mask, inside.as_deref());
         let image = Image { height, width, probabilities: &probabilities, truth: &mask, inside: inside.as_deref() };
@@ -245,7 +242,8 @@ mod tests {
 
     fn scored(logits: &[f32], classes: usize, width: usize, truth: Original, curve: bool) -> Scored {
         let rules = Rules { threshold: 0.5, curve };
-        Job { sample: "a".into(), logits: logits.to_vec(), classes, width, truth, rules }.score(&mut |_, _, _| {})
+        Job { sample: "a".into(), output: NetworkOutput::Logits(logits.to_vec()), classes, width, truth, rules }
+            .score(&mut |_, _, _| {})
     }
 
     #[test]
@@ -272,7 +270,7 @@ mod tests {
             let rules = Rules { threshold: threshold_at(at), curve: false };
             let job = Job {
                 sample: "a".into(),
-                logits: logits.clone(),
+                output: NetworkOutput::Logits(logits.clone()),
                 classes: 1,
                 width: 20,
                 truth: learnt(&mask, [20, 20]),

@@ -158,7 +158,11 @@ mod tests {
                 };
                 let components = flood(height + 2, width + 2, padded, true);
                 let holes = flood(height + 2, width + 2, |at| !padded(at), false) - 1;
-                assert_eq!(Betti::of(&Mask::new(height, width, &pixels)), Betti { components, holes }, "{height} x {width}, {share}");
+                assert_eq!(
+                    Betti::of(&Mask::new(height, width, &pixels)),
+                    Betti { components, holes },
+                    "{height} x {width}, {share}"
+                );
             }
         }
     }

@@ -164,7 +164,8 @@ mod tests {
         let mut rng = stage_rng(5, 0, "ranking", "test");
         for levels in [3, 50, 1 << 20] {
             let truth: Vec<u8> = (0..9000).map(|_| u8::from(rng.random_range(0..6) == 0)).collect();
-            let score = |&truth: &u8| (rng.random_range(0..levels) + levels * i32::from(truth) / 3) as f32 / levels as f32 - 0.5;
+            let score =
+                |&truth: &u8| (rng.random_range(0..levels) + levels * i32::from(truth) / 3) as f32 / levels as f32 - 0.5;
             let scores: Vec<f32> = truth.iter().map(score).collect();
             let side = |wanted: u8| scores.iter().zip(&truth).filter(move |pair| *pair.1 == wanted).map(|pair| *pair.0);
             let (positive, negative): (Vec<f32>, Vec<f32>) = (side(1).collect(), side(0).collect());

@@ -6,7 +6,6 @@ use pipeline_contract::{Buffer, Metric, Result, Saved, StageError};
 use pipeline_images::{Classes, VESSEL};
 use pipeline_metrics::{Confusion, MeanDice, OneClass, PerClass, RocAuc, argmax};
 
-
 /// The names of the metrics, in the order of [`Measured::values`].
 pub(super) const METRICS: [Metric; 7] = [
     Metric::max("dice").shown_as("dice"),

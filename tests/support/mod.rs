@@ -70,6 +70,7 @@ pub fn files(folder: &Path) -> Small {
         "trainer.mixed_precision='no'",
         // What is chosen is chosen by time, and may be another thing in another run.
         "trainer.fit_may_change=[]",
+        "dataset.FIVES.evaluate_every=1",
         "stages.train.with.model={unet: {base: 8, depth: 3}}",
     ];
     Small { file: "pipelines/fives.yml".into(), set: set.map(str::to_owned).into() }
@@ -92,7 +93,7 @@ pub fn patches(folder: &Path) -> Small {
         "trainer.num_epochs=2",
         "trainer.mixed_precision='no'",
         "stages.train.with.model={unet: {base: 8, depth: 3}}",
-        "stages.evaluate.with.every=1",
+        "dataset.FIVES.evaluate_every=1",
     ];
     Small { file: "pipelines/fives_patches.yml".into(), set: set.map(str::to_owned).into() }
 }

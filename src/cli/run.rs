@@ -18,22 +18,22 @@ use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, exec
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Opts {
     /// The pipeline file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// The run's folder; must be empty or absent. Default: runs/NAME-TIME.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Resumes from the newest intact checkpoint of the run in --out, or of the newest run of this name; starts if there is none.
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// With --resume, accepts changes of the file that alter the result.
     #[arg(long, requires = "resume")]
-    allow_changed: bool,
+    pub(super) allow_changed: bool,
 }
 
 /// Runs the command.
@@ -41,13 +41,18 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let loaded = spec::load(&opts.file, &opts.set, registry);
     super::show_problems(&loaded, color);
     let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
+    one(pipeline, opts, registry, quiet).into()
+}
+
+/// One run, from the beginning or from a checkpoint; the exit code.
+pub(super) fn one(pipeline: Pipeline, opts: &Opts, registry: &Registry, quiet: bool) -> u8 {
     match prepared(pipeline, opts, registry) {
         Ok(Some(Prepared { pipeline, folder, going })) => run(&pipeline, &folder, going, quiet),
-        Ok(None) => exit::PROBLEMS.into(),
+        Ok(None) => exit::PROBLEMS,
         Err(error) => {
             let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
             tracing::error!("can't run {}: {error}{help}", opts.file.display());
-            exit::FAILED.into()
+            exit::FAILED
         }
     }
 }
@@ -107,7 +112,7 @@ fn counted(graph: &Graph) -> Option<(String, u64)> {
     Some((graph.stage(source).id.clone(), pieces.unwrap_or(1)))
 }
 
-fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitCode {
+fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> u8 {
     let control = Control::new();
     let asked = signals::listen(&control);
     tracing::info!(
@@ -127,7 +132,7 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
     match execute(pipeline, folder, &control, progress, cards, going) {
         Ok(summary) => {
             report(&summary, &metrics, folder);
-            if summary.status == Status::Complete { exit::DONE.into() } else { asked.exit(summary.checkpoint.is_some()).into() }
+            if summary.status == Status::Complete { exit::DONE } else { asked.exit(summary.checkpoint.is_some()) }
         }
         Err(failure) => {
             let help = failure.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
@@ -136,7 +141,7 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
                 let (path, out) = (path.display(), folder.path().display());
                 tracing::info!("the newest checkpoint is {path}: fix the cause, then rerun with --resume --out {out}");
             }
-            exit::FAILED.into()
+            exit::FAILED
         }
     }
 }

@@ -7,6 +7,7 @@ mod checkpoint;
 mod execute;
 mod fingerprints;
 mod folder;
+pub mod folds;
 mod followed;
 mod headline;
 mod leaks;

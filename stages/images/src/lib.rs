@@ -47,6 +47,7 @@ mod select;
 mod split;
 mod strokes;
 mod synthetic_fundus;
+mod template;
 #[cfg(test)]
 mod testing;
 mod tiff;

@@ -55,11 +55,11 @@ pub fn open(out: &Path, asked: &Value, registry: &Registry) -> io::Result<Vec<Ch
 pub struct Fold {
     /// Its number, from 0.
     pub fold: usize,
-    /// The epoch of its last evaluation.
+    /// The epoch of its figures: of the last evaluation, or the best one by the validation part.
     pub epoch: u64,
     /// How many images were measured.
     pub images: u64,
-    /// The figures of its last evaluation, as its `summary.json` has them.
+    /// The figures of the evaluator on the test part in that epoch, as its `summary.json` has them.
     pub figures: Named<Option<f64>>,
     /// The digest of its weights, as its `summary.json` has it; `None` where none were written.
     pub weights_sha256: Option<String>,
@@ -69,11 +69,27 @@ impl Fold {
     /// The fold in this folder if its run is complete and was evaluated. `None` otherwise, also where its summary is damaged.
     pub fn done(out: &Path, fold: usize) -> Option<Self> {
         let summary = summary(out, fold)?;
-        let line: Line = serde_json::from_value(summary.get("eval")?.clone()).ok()?;
+        let line = reported(&summary)?;
         let Event::Eval(EvalEvent { epoch, metrics, images, .. }) = line.event else { return None };
         let weights_sha256 = summary.get("weights_sha256").and_then(Value::as_str).map(str::to_owned);
         Some(Self { fold, epoch, images, figures: metrics, weights_sha256 })
     }
+}
+
+/// The evaluation that a run is reported by: what was measured on the test part in the epoch that another part chose as the best; where nothing but
+/// the test part could have chosen, the last evaluation.
+fn reported(summary: &Fields) -> Option<Line> {
+    let line = |value: &Value| serde_json::from_value::<Line>(value.clone()).ok();
+    let part = |line: &Line| line.evaluation().and_then(|eval| eval.part.clone());
+    let chosen = || {
+        let best = summary.get("best")?;
+        let (of, evals) = (best.get("of")?.as_str()?, best.get("evals")?.as_object()?);
+        let chose = line(evals.get(of)?)?;
+        let others = evals.iter().filter(|(id, _)| id.as_str() != of).filter_map(|(_, value)| line(value));
+        let test = others.into_iter().find(|line| part(line).as_deref() == Some("test"))?;
+        (part(&chose).as_deref() != Some("test")).then_some(test)
+    };
+    chosen().or_else(|| line(summary.get("eval")?))
 }
 
 /// Whether a fold's run is complete.
@@ -176,6 +192,18 @@ mod tests {
         fs::write(folder(out.path(), 4).join("summary.json"), "{").unwrap();
         assert_eq!((0..6).map(|fold| is_done(out.path(), fold)).collect::<Vec<_>>(), [true, true, false, false, false, false]);
         write(out.path(), 4, json!({"status": "complete", "eval": eval(1.0, json!(0.25))}));
+        // What the validation part chose, measured on the test part; the test part's own choice counts for nothing.
+        let of = |stage: &str, part: &str, dice: f64| {
+            let mut eval = eval(dice, json!(0.5));
+            eval["stage"] = json!(stage);
+            eval["part"] = json!(part);
+            eval
+        };
+        for (choosing, dice) in [("validation", 0.7), ("test", 0.1)] {
+            let best = json!({"epoch": 3, "metric": "dice", "of": "v", "value": 0.9, "evals": {"v": of("v", choosing, 0.9), "t": of("t", "test", 0.7)}});
+            write(out.path(), 5, json!({"status": "complete", "eval": of("v", choosing, 0.1), "best": best}));
+            assert_eq!(Fold::done(out.path(), 5).unwrap().figures.get("dice"), Some(&Some(dice)), "{choosing}");
+        }
         let folds = Folds::of("x", out.path(), 5);
         assert_eq!(folds.done.iter().map(|fold| fold.fold).collect::<Vec<_>>(), [0, 1, 4]);
         assert_eq!((folds.mean.get("dice"), folds.mean.get("auc")), (Some(&Some(0.75)), Some(&None)));

@@ -76,7 +76,7 @@ pub fn files(folder: &Path) -> Small {
     Small { file: "pipelines/fives.yml".into(), set: set.map(str::to_owned).into() }
 }
 
-/// Pieces of drawn photographs of 90 x 90 in `folder`, three of each of the seven to train on, in micro-batches of two and windows of two of
+/// Pieces of drawn photographs of 90 x 90 in `folder`, three of each of the six to train on, in micro-batches of two and windows of two of
 /// them: a piece is often the last of one window, and its photograph's next one the first of another. Tests tile by tile.
 pub fn patches(folder: &Path) -> Small {
     let mut sample = Command::new(env!("CARGO_BIN_EXE_pipeline"));
@@ -153,7 +153,7 @@ pub fn two_evaluators(folder: &Path) -> Small {
          - {{id: validate, use: evaluate, needs: [optim, held_batch]}}\n{}  - {{id: test, use: evaluate, needs: [optim, test_batch]}}\n  \
          - {{id: export, use: export, needs: optim}}\n",
         eyes("some", 6, "train"),
-        eyes("held", 3, "train"),
+        eyes("held", 3, "validation"),
         eyes("test", 2, "test"),
     );
     let file = folder.join("two.yml");

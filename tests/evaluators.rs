@@ -50,9 +50,9 @@ fn the_best_epoch_is_the_validations_and_the_test_figure_is_of_that_epoch() {
     assert_eq!((checkpoint.best, checkpoint.best_of.unwrap().of.as_deref()), (Some(dice(best)), Some("validate")));
     // And so do people.
     let text = said(&output);
-    assert!(text.contains(&format!("; best validate dice {:.4}, AUC", dice(best))), "{text}");
+    assert!(text.contains(&format!("; best validation dice {:.4}, AUC", dice(best))), "{text}");
     assert!(text.contains(&format!(" (epoch {}); test dice {:.4}, AUC", best.epoch, dice(same))), "{text}");
-    assert!(text.contains("epoch 1: validate dice") && text.contains("epoch 1: test dice"), "{text}");
+    assert!(text.contains("epoch 1: validation dice") && text.contains("epoch 1: test dice"), "{text}");
     // Each has its picture.
     let picture = |name: &str| image::image_dimensions(out.join(name)).unwrap().1;
     assert!(picture("predictions.png") > picture("predictions.test.png"), "three images, and two");

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Trains the U-Net of `pipelines/chase_db1_patches.yml` in PyTorch: the same network, patches, augmentation, optimizer, schedule and figures; other random numbers.
-usage: patches.py FOLDER_OF_CHASE_DB1 SEED [EPOCHS] [BASE] [PATCH]
+usage: patches.py FOLDER_OF_CHASE_DB1 SEED TEST_CHILDREN [EPOCHS] [BASE] [PATCH]        (TEST_CHILDREN such as 03,04)
 Prints a line an epoch, then for each test photograph, at its own size and over all pixels,
 Dice and clDice, their means, the seconds and the peak of the resident set. Needs torch, numpy, opencv-python-headless and scikit-image."""
 import glob
@@ -18,8 +18,8 @@ from skimage.morphology import skeletonize
 
 import unet
 
-folder, seed = sys.argv[1], int(sys.argv[2])
-epochs, base, side = [int(word) for word in (sys.argv[3:] + ["60", "8", "288"][len(sys.argv) - 3:])]
+folder, seed, held_out = sys.argv[1], int(sys.argv[2]), {int(child) for child in sys.argv[3].split(",")}
+epochs, base, side = [int(word) for word in sys.argv[4:] + ["60", "16", "288"][len(sys.argv) - 4:]]
 PER_IMAGE, BATCH, DEPTH, LR, WARMUP = 4, 4, 4, 4e-3, 16
 random.seed(seed)
 np.random.seed(seed)
@@ -91,7 +91,7 @@ def figures(found, there):
 
 
 def main():
-    train, test = [[read(stem) for stem in stems(children)] for children in (range(1, 9), (9, 10))]
+    train, test = [[read(stem) for stem in stems(children)] for children in (set(range(1, 11)) - held_out, held_out)]
     model = unet.UNet(base, DEPTH, "group")
     optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=0.01)
     steps, step, started = epochs * len(train) * PER_IMAGE // BATCH, 0, time.time()

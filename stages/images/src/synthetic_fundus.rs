@@ -114,7 +114,7 @@ mod tests {
         assert_eq!((train.len(), train[0].0.as_str()), (20, "train/drawn_0001"));
         let sets =
             [train, seeds(json!({"split": "validation"}), 0), seeds(json!({"split": "test"}), 0), seeds(json!({"seed": 1}), 0)];
-        assert_eq!(sets.concat().into_iter().map(|(_, seed)| seed).collect::<BTreeSet<_>>().len(), 60);
+        assert_eq!(sets.concat().into_iter().map(|(_, seed)| seed).collect::<BTreeSet<_>>().len(), 80);
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn train_fives(data: &Path, out: &Path, size: usize) {
 fn the_device_holds_at_least_weights_gradients_and_moments() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let wide = ["--set", "stages.train.with.model={unet: {base: 32, depth: 3}}", "--set", "dataset.drawn.image_size=32"];
+    let wide = ["--set", "stages.train.with.model={unet: {base: 64, depth: 3}}", "--set", "dataset.drawn.image_size=32"];
     let few = ["--set", "dataset.drawn.pairs=4", "--set", "trainer.num_epochs=2"];
     let summary = run_small(&out, &[wide, few].concat());
     let bytes = fs::read(out.join("model.safetensors")).unwrap();

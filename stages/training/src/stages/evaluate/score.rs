@@ -99,6 +99,9 @@ pub(super) fn needed(pixels: u64, seen: u64, classes: u64) -> u64 {
     maps.saturating_add(if classes > 1 { pixels } else { workspace(side, side) })
 }
 
+/// Takes an image's probabilities, its mask (1: vessel) and its field of view.
+pub(super) type Pooled<'a> = dyn FnMut(&[f32], &[u8], Option<&[u8]>) + 'a;
+
 impl Job {
     /// What it holds and needs besides, in bytes.
     pub fn bytes(&self) -> u64 {
@@ -107,7 +110,7 @@ impl Job {
     }
 
     /// Scores it, and says the probability of vessel of each pixel with its truth to `pooled`, where the network has one class.
-    pub fn score(self, pooled: &mut dyn FnMut(&[f32], &[u8], Option<&[u8]>)) -> Scored {
+    pub fn score(self, pooled: &mut Pooled<'_>) -> Scored {
         let Self { sample, output, classes, width: across, truth, rules } = self;
         let Original { height, width, mut mask, inside, shown } = truth;
         let size = [height, width];

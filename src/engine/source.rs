@@ -26,7 +26,8 @@ pub struct Emission<'a> {
 }
 
 impl Emission<'_> {
-    /// Emits all epochs from `start` on. Ends early, without an `EpochEnd`, when the run is drained.
+    /// Emits all epochs from `start` on. Ends early, without an `EpochEnd`, when the run is drained; and in an epoch that the run has
+    /// been told not to reach.
     ///
     /// # Errors
     /// The source's first failure.
@@ -39,6 +40,11 @@ impl Emission<'_> {
             self.samples.announce(stage, samples);
         }
         for epoch in start.epoch..self.epochs {
+            // The run may be told at any time that it ends before this epoch; then nothing of it is missed.
+            let is_over = || epoch >= control.epochs();
+            if is_over() {
+                return Ok(());
+            }
             let started = Instant::now();
             let (mut count, before) = (0, if epoch == start.epoch { start.items } else { 0 });
             // A source that waits for room doesn't work.
@@ -52,7 +58,7 @@ impl Emission<'_> {
                     }
                     let waiting = Instant::now();
                     working = None;
-                    if control.is_draining() {
+                    if is_over() || control.is_draining() {
                         return Err(StageError::stopped());
                     }
                     let message = Message::Item(Held::new(item, &self.state.budget));
@@ -67,7 +73,9 @@ impl Emission<'_> {
             meter.add(0, started);
             match result {
                 Err(error) if error.cause.is_stopped() => {
-                    control.cut_short();
+                    if !is_over() {
+                        control.cut_short();
+                    }
                     return Ok(());
                 }
                 other => control.check(other)?,
@@ -76,7 +84,9 @@ impl Emission<'_> {
                 self.samples.skipped.count(stage, count);
             }
             if control.is_draining() || broadcast(outputs, Message::EpochEnd(epoch)).is_err() {
-                control.cut_short();
+                if !is_over() {
+                    control.cut_short();
+                }
                 return Ok(());
             }
         }

@@ -23,4 +23,4 @@ pub(crate) use headline::{by_class, outcome};
 pub use metrics::{Kept, Mark};
 pub use pipeline_contract::events::Status;
 pub use progress::{LogWriter, Progress};
-pub use summary::{Memory, Summary};
+pub use summary::{BestFigures, Memory, StoppedEarly, Summary};

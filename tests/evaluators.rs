@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pipeline::contract::events::EvalEvent;
 use serde_json::Value;
-use support::{metrics, said, two_evaluators};
+use support::{checkpoints, count, metrics, outcome, said, started, two_evaluators};
 
 fn summary(out: &Path) -> Value {
     serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap()
@@ -56,4 +56,77 @@ fn the_best_epoch_is_the_validations_and_the_test_figure_is_of_that_epoch() {
     // Each has its picture.
     let picture = |name: &str| image::image_dimensions(out.join(name)).unwrap().1;
     assert!(picture("predictions.png") > picture("predictions.test.png"), "three images, and two");
+}
+
+/// No Dice is better than another by more than one, so the patience is used up after epoch 3.
+const STOPPING: [&str; 3] = [
+    "trainer.num_epochs=40",
+    "trainer.early_stopping={patience: 2, min_delta: 1.0}",
+    "trainer.checkpoint={every_minutes: 0, keep: 99, best: {metric: dice, of: validate}}",
+];
+
+#[test]
+fn a_run_that_gets_no_better_ends_as_if_that_epoch_were_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = two_evaluators(folder.path());
+    let (short, out) = (folder.path().join("short"), folder.path().join("run"));
+    let complete = |out: &Path, set: &[&str], more: &[&str]| {
+        let output = small.run(out, set, more).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    complete(&short, &["trainer.num_epochs=3"], &[]);
+    let text = complete(&out, &STOPPING, &[]);
+    assert_eq!(outcome(&out), outcome(&short), "figures and weights of three epochs, and the test's of the last");
+    assert_eq!(evals(&out, "test").last().unwrap().epoch, 3);
+    let told = summary(&out);
+    assert_eq!((&told["status"], &told["steps"]), (&"complete".into(), &9.into()));
+    let stopped = serde_json::json!({"epoch": 3, "best_epoch": told["best"]["epoch"], "metric": "dice"});
+    assert_eq!(told["stopped_early"], stopped);
+    assert!(summary(&short)["stopped_early"].is_null());
+    assert!(text.contains("stopped early after epoch 3: the dice no longer gets better; the best is that of epoch "), "{text}");
+
+    // From each checkpoint there is, as if the run had been killed right after it: also those between the evaluators, and the last.
+    let names = checkpoints(&out);
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        let again = folder.path().join(&name);
+        fs::create_dir_all(again.join("checkpoint")).unwrap();
+        for file in ["resolved.yml", "metrics.jsonl", ".lock", &format!("checkpoint/{name}")] {
+            fs::copy(out.join(file), again.join(file)).unwrap();
+        }
+        complete(&again, &STOPPING, &["--resume"]);
+        assert_eq!(outcome(&again), outcome(&out), "from {name}");
+        assert_eq!(summary(&again)["stopped_early"], stopped, "from {name}");
+    }
+
+    // More patience goes on as the undisturbed run with it would have; less, or another metric, is another run.
+    let more = ["trainer.early_stopping={patience: 4, min_delta: 1.0}"];
+    let reference = folder.path().join("reference");
+    let patient = [&STOPPING[..], &more].concat();
+    complete(&reference, &patient, &[]);
+    complete(&out, &patient, &["--resume"]);
+    assert_eq!((outcome(&out), &summary(&out)["stopped_early"]["epoch"]), (outcome(&reference), &5.into()));
+    for set in ["trainer.early_stopping={patience: 1}", "trainer.checkpoint={best: {metric: iou, of: validate}}"] {
+        let output = small.run(&out, &[&patient[..], &[set]].concat(), &["--resume"]).output().unwrap();
+        assert!(output.status.code() == Some(1) && said(&output).contains("alter the result"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_killed_run_ends_at_the_same_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = two_evaluators(folder.path());
+    let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
+    assert!(small.run(&reference, &STOPPING, &[]).status().unwrap().success());
+    for steps in [1, 4, 7, 9] {
+        let ready = |out: &Path| count(&metrics(out), "step") >= steps;
+        let mut child = started(small.run(&out, &STOPPING, &["--resume"]), &out, ready);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let output = small.run(&out, &STOPPING, &["--resume"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(outcome(&out), outcome(&reference));
+    assert_eq!(summary(&out)["stopped_early"], summary(&reference)["stopped_early"]);
 }

@@ -14,7 +14,7 @@ use super::{exit, signals};
 use crate::engine::Control;
 use crate::graph::Graph;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, leaks, newest, outcome};
+use crate::run::{Folder, Found, Going, Progress, StoppedEarly, Summary, amount, by_class, execute, leaks, newest, outcome};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
@@ -189,6 +189,10 @@ fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
     let (figures, eval) = outcome(metrics, summary);
     figures.iter().for_each(|figures| text += &format!("; {figures}"));
     tracing::info!("{text}");
+    if let Some(StoppedEarly { epoch, best_epoch, metric }) = &summary.stopped_early {
+        let best = best_epoch.map_or_else(|| "there is none".to_owned(), |best| format!("the best is that of epoch {best}"));
+        tracing::info!("stopped early after epoch {epoch}: the {metric} no longer gets better; {best}");
+    }
     for class in eval.map(by_class).unwrap_or_default() {
         tracing::info!("  {class}");
     }

@@ -1,7 +1,7 @@
-//! How a run is stopped: drained (sources end, the rest finishes) or cancelled (a stage failed), and why.
+//! How a run is stopped: drained (sources end, the rest finishes), ended after an epoch, or cancelled (a stage failed), and why.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pipeline_contract::StageError;
@@ -49,13 +49,28 @@ impl RunError {
 #[derive(Debug, Clone, Default)]
 pub struct Control(Arc<Switches>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Switches {
+    /// How many epochs the run has at most.
+    epochs: AtomicU64,
     draining: AtomicBool,
     cut_short: AtomicBool,
     cancelled: AtomicBool,
     failure: Mutex<Option<RunError>>,
     budget: OnceLock<Arc<Budget>>,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            epochs: AtomicU64::new(u64::MAX),
+            draining: AtomicBool::default(),
+            cut_short: AtomicBool::default(),
+            cancelled: AtomicBool::default(),
+            failure: Mutex::default(),
+            budget: OnceLock::default(),
+        }
+    }
 }
 
 impl Control {
@@ -67,6 +82,17 @@ impl Control {
     /// Ends the sources; the stages finish the items that are under way.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the run when `epochs` of its epochs are done, as if it had no more. To be called on the device's lane, while the last of
+    /// them is worked on: that epoch is done to its end, and what has been prefetched of later ones is dropped.
+    pub fn end_after(&self, epochs: u64) {
+        self.0.epochs.fetch_min(epochs, Ordering::SeqCst);
+    }
+
+    /// How many epochs the run has, if it was told to end after fewer than it was started with; otherwise the largest number.
+    pub fn epochs(&self) -> u64 {
+        self.0.epochs.load(Ordering::SeqCst)
     }
 
     /// True when the sources should end.

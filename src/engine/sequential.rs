@@ -64,6 +64,9 @@ impl<'a> Sequence<'a> {
             if self.state.control.is_cancelled() {
                 return Ok(());
             }
+            if self.is_over() {
+                break End::Complete;
+            }
             let before = self.saving.is_some().then(|| reader.place());
             let asked = Instant::now();
             let next = reader.next().map_err(|_| self.overflow())?;
@@ -96,7 +99,9 @@ impl<'a> Sequence<'a> {
             match outcome {
                 Ok(()) => {}
                 // A consumer has ended: this lane ends too, as interrupted as that one.
-                Err(error) if error.cause.is_stopped() && self.failure.is_none() => break End::Interrupted,
+                Err(error) if error.cause.is_stopped() && self.failure.is_none() => {
+                    break if self.is_over() { End::Complete } else { End::Interrupted };
+                }
                 Err(error) => return Err(self.failure.take().unwrap_or(error)),
             }
         };
@@ -118,7 +123,13 @@ impl<'a> Sequence<'a> {
     }
 
     fn is_complete(&self) -> bool {
-        self.inputs.iter().all(|input| input.epochs == self.options.epochs)
+        self.is_over() || self.inputs.iter().all(|input| input.epochs == self.options.epochs)
+    }
+
+    /// True when the run was told to end after the epochs that this lane has done. A lane before the device's may have begun a later one.
+    fn is_over(&self) -> bool {
+        let epochs = self.state.control.epochs();
+        epochs < self.options.epochs && self.inputs.iter().all(|input| input.epochs >= epochs)
     }
 
     /// Saves the lane, which stands where `place` says, if it is time.

@@ -28,7 +28,8 @@ pub struct Emission<'a> {
 }
 
 impl Emission<'_> {
-    /// Emits all epochs from `start` on. Ends early, without an `EpochEnd`, when the run is drained.
+    /// Emits all epochs from `start` on. Ends early, without an `EpochEnd`, when the run is drained; and in an epoch that the run has
+    /// been told not to reach.
     ///
     /// # Errors
     /// The source's first failure.
@@ -41,9 +42,16 @@ impl Emission<'_> {
             self.samples.announce(stage, samples);
         }
         for epoch in start.epoch..self.epochs {
+            // The run may be told at any time that it ends before this epoch; then nothing of it is missed.
+            let is_over = || epoch >= control.epochs();
+            if is_over() {
+                return Ok(());
+            }
             if !is_due(epoch, self.every, self.epochs) {
                 if broadcast(outputs, Message::EpochEnd(epoch)).is_err() {
-                    control.cut_short();
+                    if !is_over() {
+                        control.cut_short();
+                    }
                     return Ok(());
                 }
                 continue;
@@ -64,7 +72,7 @@ impl Emission<'_> {
                     }
                     let waiting = Instant::now();
                     working = None;
-                    if control.is_draining() {
+                    if is_over() || control.is_draining() {
                         return Err(StageError::stopped());
                     }
                     let message = Message::Item(Held::new(item, &self.state.budget));
@@ -79,7 +87,9 @@ impl Emission<'_> {
             meter.add(0, started);
             match result {
                 Err(error) if error.cause.is_stopped() => {
-                    control.cut_short();
+                    if !is_over() {
+                        control.cut_short();
+                    }
                     return Ok(());
                 }
                 other => control.check(other)?,
@@ -88,7 +98,9 @@ impl Emission<'_> {
                 self.samples.skipped.count(stage, count);
             }
             if control.is_draining() || broadcast(outputs, Message::EpochEnd(epoch)).is_err() {
-                control.cut_short();
+                if !is_over() {
+                    control.cut_short();
+                }
                 return Ok(());
             }
         }

@@ -57,7 +57,13 @@ pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Regist
     let (before, after) = (block(then), block(now));
     for key in keys(&before, &after) {
         let (from, to) = (before.get(&key), after.get(&key));
-        let (effect, why) = if key == "num_epochs" { epochs(from, to, position, whole_run) } else { (Effect::Harmless, None) };
+        let stops = || [&before, &after].iter().any(|block| block.contains_key("early_stopping"));
+        let (effect, why) = match key.as_str() {
+            "num_epochs" => epochs(from, to, position, whole_run),
+            "early_stopping" => early_stopping(from, to),
+            "checkpoint" if stops() && best(from) != best(to) => (Effect::Alters, Some("early_stopping goes by it")),
+            _ => (Effect::Harmless, None),
+        };
         all.value(&format!("trainer.{key}"), from, to, effect, why);
     }
     let stages = |file: &'_ Value| file.get("stages").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -83,6 +89,21 @@ fn epochs(from: Option<&Value>, to: Option<&Value>, position: &Position, whole_r
         (from, to) if to < from => (Effect::Alters, Some("the run ends earlier")),
         _ => (Effect::Harmless, None),
     }
+}
+
+/// More patience, or no limit on it, gives what the undisturbed run with it would have given, as more epochs do.
+fn early_stopping(from: Option<&Value>, to: Option<&Value>) -> (Effect, Option<&'static str>) {
+    let read = |block: &Value| Some((block.get("patience")?.as_u64()?, block.get("min_delta")?.as_f64()?));
+    match (from.and_then(read), to.and_then(read)) {
+        (Some(_), None) => (Effect::Harmless, None),
+        (Some((then, delta)), Some((now, same))) if now >= then && delta == same => (Effect::Harmless, None),
+        _ => (Effect::Alters, Some("the run may end after another epoch")),
+    }
+}
+
+/// What the best checkpoint goes by.
+fn best(checkpoint: Option<&Value>) -> Option<&Value> {
+    checkpoint?.get("best")
 }
 
 /// A limit, 0 for none.
@@ -187,6 +208,13 @@ mod tests {
         assert_eq!(changes(&["trainer.num_epochs=50"], 0), ["trainer.num_epochs Harmless"]);
         assert_eq!(changes(&["trainer.num_epochs=1"], 0), ["trainer.num_epochs Alters"]);
         assert_eq!(changes(&["trainer.num_epochs=2"], 2), ["trainer.num_epochs Impossible"]);
+        assert_eq!(changes(&["trainer.early_stopping={patience: 3}"], 0), ["trainer.early_stopping Alters"]);
+        let patience = |patience: u64, min_delta: f64| json!({"patience": patience, "min_delta": min_delta});
+        let stopping = |from: &Value, to: Option<&Value>| early_stopping(Some(from), to).0;
+        assert_eq!(stopping(&patience(3, 0.0), Some(&patience(5, 0.0))), Effect::Harmless);
+        assert_eq!(stopping(&patience(3, 0.0), None), Effect::Harmless);
+        assert_eq!(stopping(&patience(3, 0.0), Some(&patience(2, 0.0))), Effect::Alters);
+        assert_eq!(stopping(&patience(3, 0.0), Some(&patience(3, 0.1))), Effect::Alters);
         assert_eq!(changes(&["trainer.host_memory_budget=1GiB"], 0), ["trainer.host_memory_budget Harmless"]);
         let budget = |from: u64, to: u64| limit(Some(&json!(from)), Some(&json!(to))).0;
         assert_eq!((budget(2, 3), budget(2, 0), budget(0, 0)), (Effect::Harmless, Effect::Harmless, Effect::Harmless));

@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::checkpoint::{CheckpointKeeper, Found};
 use super::folder::Folder;
-use super::metrics::{Mark, Metrics};
+use super::metrics::{Kept, Mark, Metrics};
 use super::progress::Progress;
 use super::skipped::{self, Quarantine};
-use super::summary::{BestFigures, Memory, Summary, by_stage, process_peak};
+use super::summary::{BestFigures, Memory, StoppedEarly, Summary, by_stage, process_peak};
 use crate::engine::{self, Control, Keeper, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
-use crate::spec::{Pipeline, to_yaml};
+use crate::spec::{Best, Pipeline, to_yaml};
 
 /// Why a run failed.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub fn execute(
         skipped: ledger.clone(),
     });
     let best_by = settings.checkpoints.best.as_ref();
-    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine, best_by)
+    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine, settings)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
     let checkpoints = pipeline.settings.checkpoints.clone();
@@ -173,6 +173,9 @@ pub fn execute(
         eval: kept.eval.clone(),
         evals: (kept.followed.all().len() > 1).then(|| by_stage(kept.followed.all())),
         best: BestFigures::of(best_by, kept.followed.best()),
+        stopped_early: best_by
+            .filter(|_| status == Status::Complete && control.epochs() < settings.epochs)
+            .map(|best| stopped_early(best, control.epochs(), &kept)),
         skipped_samples: ledger.all(),
         leaks,
         memory: Memory {
@@ -202,6 +205,10 @@ pub fn execute(
         Some(failure) => Err(Failure::Checkpoint(failure)),
         None => Ok(summary),
     }
+}
+
+fn stopped_early(best: &Best, epoch: u64, kept: &Kept) -> StoppedEarly {
+    StoppedEarly { epoch, best_epoch: kept.followed.best().map(|best| best.epoch), metric: best.metric.clone() }
 }
 
 /// Writes `resolved.yml`. If the file has changed since the run started, the earlier one stays beside it.

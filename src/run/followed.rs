@@ -1,10 +1,11 @@
 //! The evaluations of a run, as far as its end needs them: the last of each evaluator, and those of the best epoch. Which epoch is
 //! the best is decided by one metric of one evaluator ([`Best`]); the others' figures are those of that same epoch, never their own best.
 
+use pipeline_contract::Direction;
 use pipeline_contract::events::{EvalEvent, Line};
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Best;
+use crate::spec::{Best, EarlyStopping};
 
 /// What was seen of the evaluations so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,32 @@ pub struct Followed {
     last: Vec<Line>,
     /// The best epoch.
     best: Option<BestEpoch>,
+    /// The evaluations that decided, since the last one that was clearly better.
+    waiting: Waiting,
+}
+
+/// How long nothing has been better by more than `min_delta`, as Keras and PyTorch Lightning count it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Waiting {
+    /// The figure of the last evaluation that was, in bits; later ones are compared with it.
+    reference: Option<u64>,
+    /// Evaluations since.
+    evaluations: u64,
+    /// The epoch of the last evaluation.
+    epoch: u64,
+}
+
+impl Waiting {
+    fn see(&mut self, epoch: u64, value: Option<f64>, direction: Direction, min_delta: f64) {
+        let reference = self.reference.map(f64::from_bits);
+        let gain =
+            |value: f64, reference: f64| if direction.is_better(1.0, 0.0) { value - reference } else { reference - value };
+        self.epoch = epoch;
+        match value.filter(|&value| reference.is_none_or(|reference| gain(value, reference) > min_delta)) {
+            Some(better) => (self.reference, self.evaluations) = (Some(better.to_bits()), 0),
+            None => self.evaluations += 1,
+        }
+    }
 }
 
 /// The epoch whose evaluation is the best.
@@ -58,7 +85,7 @@ impl Followed {
     /// From now on `of` decides. Figures of another metric or another evaluator say nothing about it, so they are forgotten.
     pub fn follow(&mut self, of: Option<&Best>) {
         if !self.of.as_ref().zip(of).is_some_and(|(then, now)| then.is_like(now)) {
-            self.best = None;
+            (self.best, self.waiting) = (None, Waiting::default());
         }
         self.of = of.cloned();
     }
@@ -70,13 +97,15 @@ impl Followed {
         eval.stage.is_empty() || of.of.as_ref().is_none_or(|stage| *stage == eval.stage)
     }
 
-    /// An evaluation has ended.
-    pub fn see(&mut self, line: &Line) {
+    /// An evaluation has ended. One that is better by no more than `min_delta` counts as no better by [`Self::ends`].
+    pub fn see(&mut self, line: &Line, min_delta: f64) {
         let Some(eval) = line.evaluation() else { return };
         put(&mut self.last, line);
         if self.decides(eval) {
-            let figure = self.of.as_ref().and_then(|of| Some((of.direction, eval.metric(&of.metric)?)));
-            let Some((direction, value)) = figure else { return };
+            let Some(Best { metric, direction, .. }) = &self.of else { return };
+            let (figure, direction) = (eval.metric(metric), *direction);
+            self.waiting.see(eval.epoch, figure, direction, min_delta);
+            let Some(value) = figure else { return };
             if self.best.as_ref().is_none_or(|best| direction.is_better(value, best.value)) {
                 let same = |line: &&Line| line.evaluation().is_some_and(|other| other.epoch == eval.epoch);
                 let lines = self.last.iter().filter(same).cloned().collect();
@@ -87,6 +116,11 @@ impl Followed {
         if let Some(best) = self.best.as_mut().filter(|best| best.epoch == eval.epoch) {
             put(&mut best.lines, line);
         }
+    }
+
+    /// The epoch, from 1, after which the run ends because its patience is used up; `None` if it isn't.
+    pub fn ends(&self, stopping: EarlyStopping) -> Option<u64> {
+        (self.waiting.evaluations >= stopping.patience).then_some(self.waiting.epoch)
     }
 
     /// The last line of the evaluator that decides, or of any where none does.
@@ -108,8 +142,6 @@ impl Followed {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_contract::Direction;
-
     use super::*;
 
     fn best(metric: &str, of: &str) -> Best {
@@ -138,7 +170,7 @@ mod tests {
             followed.follow(Some(&best("dice", "validate")));
             for (epoch, validate, test) in [(1, 0.5, 0.4), (2, 0.7, 0.6), (3, 0.6, 0.9)] {
                 for stage in order {
-                    followed.see(&line(stage, epoch, Some(if stage == "test" { test } else { validate })));
+                    followed.see(&line(stage, epoch, Some(if stage == "test" { test } else { validate })), 0.0);
                 }
             }
             let (epoch, value, mut figures) = of_best(&followed);
@@ -155,10 +187,10 @@ mod tests {
     fn what_is_no_number_is_never_the_best_and_another_metric_starts_anew() {
         let mut followed = Followed::default();
         followed.follow(Some(&best("dice", "validate")));
-        followed.see(&line("validate", 1, None));
-        followed.see(&line("validate", 2, Some(f64::NAN)));
+        followed.see(&line("validate", 1, None), 0.0);
+        followed.see(&line("validate", 2, Some(f64::NAN)), 0.0);
         assert_eq!(followed.best(), None);
-        followed.see(&line("validate", 3, Some(0.1 + 0.2)));
+        followed.see(&line("validate", 3, Some(0.1 + 0.2)), 0.0);
         assert_eq!(of_best(&followed).1, 0.1 + 0.2);
         followed.follow(Some(&Best { of: None, ..best("dice", "") }));
         assert!(followed.best().is_some(), "the same, said less exactly");
@@ -167,7 +199,33 @@ mod tests {
         followed.follow(Some(&best("dice", "test")));
         assert_eq!(followed.best(), None);
         followed.follow(None);
-        followed.see(&line("test", 4, Some(1.0)));
+        followed.see(&line("test", 4, Some(1.0)), 0.0);
         assert_eq!((followed.best(), followed.last()), (None, Some(&line("test", 4, Some(1.0)))), "nothing decides");
+    }
+
+    #[test]
+    fn patience_counts_evaluations_since_the_last_that_was_clearly_better() {
+        let stopping = |patience| EarlyStopping { patience, min_delta: 0.0 };
+        let ends = |direction, min_delta: f64, figures: &[f64], patience| {
+            let mut followed = Followed::default();
+            followed.follow(Some(&Best { direction, ..best("dice", "validate") }));
+            let mut end = None;
+            for (epoch, figure) in (1..).zip(figures) {
+                followed.see(&line("validate", epoch, Some(*figure)), min_delta);
+                followed.see(&line("test", epoch, Some(f64::from(epoch as u32))), min_delta);
+                // As after a checkpoint in each epoch.
+                followed = serde_json::from_str(&serde_json::to_string(&followed).unwrap()).unwrap();
+                end = end.or(followed.ends(stopping(patience)));
+            }
+            (end, followed.best().map(|best| best.epoch))
+        };
+        let figures = [0.5, 0.6, 0.6, 0.55, 0.7, 0.69, f64::NAN, 0.1];
+        assert_eq!(ends(Direction::Max, 0.0, &figures, 2), (Some(4), Some(5)));
+        assert_eq!(ends(Direction::Max, 0.0, &figures, 3), (Some(8), Some(5)), "what is no number isn't better");
+        assert_eq!(ends(Direction::Max, 0.0, &figures, 4), (None, Some(5)));
+        assert_eq!(ends(Direction::Min, 0.0, &[0.5, 0.4, 0.6, 0.4], 2), (Some(4), Some(2)));
+        // Small gains add up to one that counts; the best epoch is still the best.
+        assert_eq!(ends(Direction::Max, 0.1, &[0.5, 0.55, 0.59, 0.65, 0.66, 0.67], 3), (None, Some(6)));
+        assert_eq!(ends(Direction::Max, 0.1, &[0.5, 0.55, 0.59, 0.6], 3), (Some(4), Some(4)));
     }
 }

@@ -16,13 +16,14 @@ use super::followed::Followed;
 use super::progress::Progress;
 use super::skipped::Quarantine;
 use crate::engine::Control;
-use crate::spec::Best;
+use crate::spec::{EarlyStopping, Settings};
 
 /// Receives the stages' figures: writes them down, shows them, and keeps what the summary needs.
 pub(super) struct Metrics {
     started: Instant,
     /// Seconds that the run had taken before it was stopped and resumed.
     before: f64,
+    stopping: Option<EarlyStopping>,
     control: Control,
     progress: Progress,
     resumes: u64,
@@ -80,11 +81,11 @@ impl Kept {
         self.eval.as_ref()?.evaluation()
     }
 
-    fn see(&mut self, line: &Line) {
+    fn see(&mut self, line: &Line, min_delta: f64) {
         let peak = match &line.event {
             Event::Step(step) => self.step.insert(step.clone()).device_bytes_peak,
             Event::Eval(eval) => {
-                self.followed.see(line);
+                self.followed.see(line, min_delta);
                 self.eval = self.followed.last().cloned();
                 eval.device_bytes_peak
             }
@@ -109,14 +110,14 @@ pub struct Mark {
 
 impl Metrics {
     /// Figures of a run from its start, or from a checkpoint: what was written after that is cut off, since
-    /// it will be written again. `best` decides which evaluation is the best.
+    /// it will be written again. The settings say which evaluation is the best, and how many that are no better end the run.
     pub fn open(
         path: &Path,
         mark: &Mark,
         control: Control,
         progress: Progress,
         quarantine: Option<Quarantine>,
-        best: Option<&Best>,
+        settings: &Settings,
     ) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         // A file that lost its end with the system's power keeps what it has.
@@ -124,10 +125,12 @@ impl Metrics {
         file.set_len(bytes)?;
         file.seek(SeekFrom::Start(bytes))?;
         let mut kept = mark.kept.clone();
-        kept.followed.follow(best);
+        kept.followed.follow(settings.checkpoints.best.as_ref());
+        let stopping = settings.early_stopping;
+        end_early(&kept, stopping, &control);
         let state = State { file, bytes, failure: None, kept };
         let (started, before) = (Instant::now(), mark.seconds);
-        Ok(Self { started, before, control, progress, resumes: mark.resumes, quarantine, state: Mutex::new(state) })
+        Ok(Self { started, before, stopping, control, progress, resumes: mark.resumes, quarantine, state: Mutex::new(state) })
     }
 
     /// Seconds that the run has taken, without those between a stop and `--resume`.
@@ -178,6 +181,13 @@ impl Metrics {
     }
 }
 
+/// Ends the run after the epoch in which its patience was used up, if it was.
+fn end_early(kept: &Kept, stopping: Option<EarlyStopping>, control: &Control) {
+    if let Some(epoch) = stopping.and_then(|stopping| kept.followed.ends(stopping)) {
+        control.end_after(epoch);
+    }
+}
+
 impl Events for Metrics {
     fn record(&self, mut event: Event) {
         let seconds = (self.seconds() * 1e6).round() / 1e6;
@@ -187,7 +197,8 @@ impl Events for Metrics {
         }
         let line = Line { seconds, event };
         let mut state = self.state();
-        state.kept.see(&line);
+        state.kept.see(&line, self.stopping.map_or(0.0, |stopping| stopping.min_delta));
+        end_early(&state.kept, self.stopping, &self.control);
         let text = serde_json::to_string(&line).map(|text| text + "\n").map_err(io::Error::from);
         let written = match text.and_then(|text| state.file.write_all(text.as_bytes()).map(|()| text.len())) {
             Ok(bytes) => {

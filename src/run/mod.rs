@@ -27,4 +27,4 @@ pub use leaks::leaks;
 pub use metrics::{Kept, Mark};
 pub use pipeline_contract::events::Status;
 pub use progress::{LogWriter, Progress};
-pub use summary::{Memory, Summary};
+pub use summary::{BestFigures, Memory, StoppedEarly, Summary};

@@ -52,6 +52,17 @@ pub struct BestFigures {
     pub evals: Named<Line>,
 }
 
+/// A run that ended because it no longer got better.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoppedEarly {
+    /// The last epoch, from 1.
+    pub epoch: u64,
+    /// The epoch with the best evaluation; `None` where none gave a number.
+    pub best_epoch: Option<u64>,
+    /// The metric that no longer got better.
+    pub metric: String,
+}
+
 impl BestFigures {
     /// The best epoch by the file's own choice; `None` where there is none.
     pub(super) fn of(best: Option<&Best>, epoch: Option<&BestEpoch>) -> Option<Self> {
@@ -93,6 +104,9 @@ pub struct Summary {
     /// The epoch with the best evaluation; `None` without evaluations, or where the file keeps no best checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<BestFigures>,
+    /// Why the run has fewer epochs than planned; `None` if it has all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_early: Option<StoppedEarly>,
     /// Samples that were left out because they are broken.
     pub skipped_samples: Vec<Skipped>,
     /// Samples that are trained and measured on, where the file allows that.
@@ -142,6 +156,7 @@ impl Summary {
             eval: None,
             evals: None,
             best: None,
+            stopped_early: None,
             skipped_samples: Vec::new(),
             memory: Memory::default(),
             stages: Vec::new(),

@@ -8,8 +8,8 @@ use pipeline_contract::{Registry, Severity};
 use super::node::{Data, Node, count};
 use super::references::Used;
 use super::{
-    Loaded, Pipeline, best, facts, file, needs, overrides, references, resolved, settings, spelling, stages, unread, wiring,
-    yaml,
+    Loaded, Pipeline, best, early_stopping, facts, file, needs, overrides, references, resolved, settings, spelling, stages,
+    unread, wiring, yaml,
 };
 use crate::diagnostic::{Diagnostic, Source};
 
@@ -73,7 +73,9 @@ fn read(source: &mut Source, overrides: &[String], registry: &Registry, problems
     let needs = needs::resolve(&entries, problems);
     let facts = facts::check(&entries, &needs, problems);
     if let Some(top) = &mut top {
-        top.settings.checkpoints.best = best::choose(&root, &top.trainer, &entries, &facts, problems);
+        let best = best::choose(&root, &top.trainer, &entries, &facts, problems);
+        early_stopping::check(&root, &top.trainer, best.as_ref(), &entries, problems);
+        top.settings.checkpoints.best = best;
     }
     let graph = wiring::connect(&entries, &needs, &facts, problems);
     let all_known = entries.iter().all(|entry| entry.kind.is_some());

@@ -3,11 +3,12 @@
 //!
 //! The steps, one file each: `file` (bytes off the disk), `yaml` and `syntax` (a tree with places), `spelling`, `overrides` (`--set`),
 //! `references` (`${...}`), `settings` (what the engine reads; `on_error` and
-//! `best` are keys of it), `stages` with `options` (each stage by itself), `needs` and
+//! `best` and `early_stopping` are keys of it), `stages` with `options` (each stage by itself), `needs` and
 //! `wiring` (the graph), `facts` (what is known of items), `unread` (keys without a reader), `resolved`.
 
 mod amounts;
 mod best;
+mod early_stopping;
 mod facts;
 mod file;
 mod limits;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub fit: Vec<String>,
     /// When checkpoints are taken.
     pub checkpoints: Checkpoints,
+    /// When a run that no longer gets better ends; `None`: after all epochs.
+    pub early_stopping: Option<EarlyStopping>,
     /// How long nothing may move.
     pub patience: Patience,
     /// What to do with samples that a stage can't process.
@@ -106,6 +109,15 @@ impl Best {
         let evaluators = self.of.as_ref().zip(other.of.as_ref());
         self.metric == other.metric && self.direction == other.direction && evaluators.is_none_or(|(own, other)| own == other)
     }
+}
+
+/// When a run that no longer gets better ends: by the figures that [`Checkpoints::best`] names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EarlyStopping {
+    /// Evaluations without a better one after which the run ends.
+    pub patience: u64,
+    /// By how much a figure must be better than the last one that was, to count as better.
+    pub min_delta: f64,
 }
 
 /// A file that can be run.

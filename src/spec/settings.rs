@@ -7,6 +7,7 @@ use pipeline_contract::{DefaultValue, OptionSpec, OptionType, Registry};
 use serde_json::{Map, Value};
 
 use super::best;
+use super::early_stopping;
 use super::node::{Data, Entry, Node, quote};
 use super::on_error;
 use super::options::{Checker, Owner, Places};
@@ -60,6 +61,7 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
             serde_json::json!({"every_minutes": 10, "keep": 2, "best": true}),
             "when to save everything that a stopped or killed run needs to resume",
         ),
+        early_stopping::key(),
         OptionSpec::new(
             "leaks",
             OptionType::Choice(&["refuse", "warn"]),
@@ -132,6 +134,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
             .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
             .unwrap_or_default(),
         checkpoints: checkpoints(&trainer)?,
+        early_stopping: early_stopping::read(&trainer),
         patience: patience(&trainer)?,
         on_error: on_error::read(top.get("on_error")?)?,
         leaks: if trainer.get("leaks")? == "warn" { OnLeaks::Warn } else { OnLeaks::Refuse },

@@ -4,6 +4,7 @@
 
 mod broken;
 mod cut;
+mod ending;
 mod idle;
 mod kinds;
 mod random;
@@ -33,7 +34,8 @@ pub fn graph(stages: Vec<Stage>) -> Graph {
     graph.unwrap()
 }
 
-fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
+/// What runs of tests have in common.
+pub fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
     RunOptions {
         epochs,
         seed: 7,
@@ -85,7 +87,8 @@ pub fn run_saved(graph: Graph, epochs: u64, kept: Arc<Kept>, resume: Option<Snap
     run_by(graph, RunOptions { keeper: Some(kept), resume, ..options(epochs, ROOMY) }, &Control::new())
 }
 
-fn run_by(graph: Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
+/// Runs a graph under these options; fails if it locks up.
+pub fn run_by(graph: Graph, options: RunOptions, control: &Control) -> Result<Report, RunError> {
     let (sender, receiver) = mpsc::channel();
     let control = control.clone();
     let names: Vec<_> = graph.lanes.iter().map(|lane| lane.name.clone()).collect();
@@ -93,7 +96,8 @@ fn run_by(graph: Graph, options: RunOptions, control: &Control) -> Result<Report
     receiver.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("the lanes {names:?} locked up"))
 }
 
-fn seen_by(seen: &Seen, sink: &str) -> Vec<String> {
+/// What a sink saw, without its end.
+pub fn seen_by(seen: &Seen, sink: &str) -> Vec<String> {
     seen.lock()
         .unwrap()
         .iter()
@@ -102,7 +106,8 @@ fn seen_by(seen: &Seen, sink: &str) -> Vec<String> {
         .collect()
 }
 
-const ROOMY: u64 = 1 << 30;
+/// A budget that nothing fills.
+pub const ROOMY: u64 = 1 << 30;
 
 #[test]
 fn order_is_restored_whatever_the_workers_and_bounds() {

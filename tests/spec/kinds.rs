@@ -133,6 +133,14 @@ pub fn registry() -> Registry {
     ])
 }
 
+/// An evaluator that runs on a thread of its own.
+pub fn evaluate_on_cpu() -> StageKind {
+    StageKind::sequential("evaluate_on_cpu", "the test figures", unrun::<Either<Step, Batch>, Nothing>)
+        .role(Role::Evaluator)
+        .metrics([Metric::max("dice")])
+        .join(Join::InTurn)
+}
+
 fn size() -> OptionType {
     let side = OptionType::Integer { min: 1, max: 8192 };
     OptionType::AnyOf(vec![side.clone(), OptionType::List { of: Box::new(side), min: 2, max: 2 }])

@@ -4,6 +4,7 @@
 
 mod best;
 mod broken;
+mod early_stopping;
 mod filled_in;
 mod hostile;
 mod kinds;

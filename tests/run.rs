@@ -191,6 +191,11 @@ fn train_fives(data: &Path, out: &Path, size: usize) {
     let summary = json(&out.join("summary.json"));
     assert_eq!(summary["status"], "complete");
     assert!(summary["eval"]["auc"].as_f64().unwrap() > 0.0);
+    let (validate, test) = (&summary["evals"]["validate"], &summary["evals"]["evaluate"]);
+    assert_eq!((&validate["part"], &test["part"]), (&"validation".into(), &"test".into()));
+    let chosen = validate["chosen_threshold"].as_f64().unwrap();
+    assert_eq!((&validate["threshold"], test["threshold"].as_f64()), (&0.5.into(), Some(chosen)), "what validation chose");
+    assert!(validate["chosen_dice"].as_f64().unwrap() >= validate["dice"].as_f64().unwrap() && test["chosen_threshold"].is_null());
 }
 
 /// On the CPU the device's figures are what its lane allocated. With wide layers and tiny images that is little more than weights,

@@ -202,6 +202,8 @@ struct Evaluate {
     classes: Option<Classes>,
     network: Option<Shared>,
     figures: Figures,
+    /// Whether images are scored at the photographs' own size: asked for, and no stage has moved their pixels.
+    native: bool,
     /// What is being scored; `None` between evaluations.
     pool: Option<Pool>,
     /// The threshold that this stage has chosen last.
@@ -212,6 +214,7 @@ impl Evaluate {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let _host = memory::enter(Side::Host);
         Ok(Self {
+            native: options.at == At::Native && cx.facts.get(1).is_some_and(|images| images.get(fact::ORIGINAL).is_some()),
             options,
             own: Evaluator::of(cx),
             seed: cx.seed,
@@ -268,13 +271,13 @@ impl Evaluate {
                     self.figures.tensors.push(Tensors { name, image, mask, probabilities, side: [height, width] });
                 }
             }
-            let mut truth = match (self.options.at, original) {
-                (At::Native, Some(original)) => {
+            let mut truth = match original {
+                Some(original) if self.native => {
                     let mut original = *original;
                     learn(&mut original.mask, kind, classes);
                     original
                 }
-                (_, original) => reduced(mask, original.as_deref(), [height, width]),
+                original => reduced(mask, original.as_deref(), [height, width]),
             };
             truth.inside = truth.inside.filter(|_| self.options.field_of_view);
             let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.take()));
@@ -299,11 +302,12 @@ impl Evaluate {
         if measured.images.is_empty() {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
         }
+        let best = measured.best_threshold();
         let (peak, classes, threshold) = match &self.network {
             Some(network) => {
                 let mut trainee = network.lock()?;
                 let threshold = self.options.threshold.value(trainee.threshold)?;
-                if let Some((best, _)) = measured.best_threshold() {
+                if let Some((best, _)) = best {
                     trainee.threshold = Some(best);
                     self.chosen = Some(best);
                 }
@@ -313,8 +317,6 @@ impl Evaluate {
         };
         let names = self.classes.clone().filter(|named| named.names.len() == classes);
         let names = (classes > 1).then(|| names.unwrap_or_else(|| Classes::unnamed(classes)));
-        let native = self.options.at == At::Native;
-        let best = measured.best_threshold();
         for image in worst_first(&measured.images) {
             self.events.record(table::event(&self.own.stage, epoch + 1, image, names.as_ref()).into());
         }
@@ -327,7 +329,7 @@ impl Evaluate {
             intervals: measured.intervals(self.seed),
             images: measured.images.len() as u64,
             both_empty: Some(measured.both_empty()),
-            at: Some(if native { "native" } else { "training" }.to_owned()),
+            at: Some(if self.native { "native" } else { "training" }.to_owned()),
             threshold: (classes == 1).then(|| round(threshold)),
             chosen_threshold: best.map(|(threshold, _)| round(threshold)),
             chosen_dice: best.map(|(_, dice)| dice),

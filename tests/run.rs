@@ -319,7 +319,7 @@ fn patches_and_tiles_take_what_was_planned() {
     assert!(bytes("host_measured_peak") <= bytes("host_planned_peak"), "{}", summary["memory"]);
     let plan = events(&out, "plan");
     let held = plan[0]["host_by_cause"].as_object().unwrap();
-    let workers = held.iter().find(|(cause, _)| cause.contains("decode_crop")).map(|(_, bytes)| bytes.as_u64().unwrap());
+    let workers = held.iter().find(|(cause, _)| cause.contains("by decode+crop")).map(|(_, bytes)| bytes.as_u64().unwrap());
     assert_eq!(workers, Some(2 * 4 * 5 * 64 * 64 * 4), "{held:?}");
 }
 

@@ -95,6 +95,7 @@ fn a_changed_file_goes_on_only_when_told_to() {
         assert_eq!(metrics(&out), before, "nothing was touched");
     };
     refused("stages.optim.with.clip_norm=0.25", &["alter the result", "stages.optim.with.clip_norm", "--allow-changed"]);
+    refused("stages.optim.with.ema=0.9", &["can't resume", "stages.optim.with.ema: nothing -> 0.9", "doesn't fit"]);
     refused("stages.train.with.model={unet: {base: 4, depth: 3}}", &["can't resume", "stages.train.with.model"]);
     let output = complete(&out, &["stages.optim.with.clip_norm=0.25"], &["--resume", "--allow-changed"]);
     assert!(said(&output).contains("resuming with changes that alter the result"), "{}", said(&output));
@@ -118,9 +119,13 @@ fn two_runs_never_share_a_folder() {
 }
 
 #[test]
-fn half_precision_and_momentum_go_on_too() {
+fn half_precision_momentum_and_an_average_go_on_too() {
     let folder = tempfile::tempdir().unwrap();
-    let set = ["trainer.mixed_precision=fp16", "stages.optim.with={sgd: {lr: 0.05, momentum: 0.9}, schedule: cosine}", OFTEN];
+    let set = [
+        "trainer.mixed_precision=fp16",
+        "stages.optim.with={sgd: {lr: 0.05, momentum: 0.9}, schedule: cosine, ema: 0.9}",
+        OFTEN,
+    ];
     let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
     complete(&reference, &set, &[]);
     for count in [1, 3, 6] {
@@ -220,8 +225,8 @@ fn a_run_resumes_between_two_pieces_of_a_photograph() {
             _ => None,
         })
         .collect();
-    // 7 photographs give 21 pieces in an epoch.
-    assert_eq!(steps, [4, 8, 12, 16, 20, 21, 25, 29, 33, 37, 41, 42]);
+    // 6 photographs give 18 pieces in an epoch.
+    assert_eq!(steps, [4, 8, 12, 16, 18, 22, 26, 30, 34, 36]);
     let mut inside = 0;
     for name in checkpoints(&reference) {
         let out = folder.path().join(&name);
@@ -237,7 +242,7 @@ fn a_run_resumes_between_two_pieces_of_a_photograph() {
         assert!(output.status.success(), "from {name}: {}", said(&output));
         assert_eq!(outcome(&out), outcome(&reference), "from {name}");
     }
-    assert!(inside >= 4, "{inside} checkpoints are inside a photograph");
+    assert!(inside >= 3, "{inside} checkpoints are inside a photograph");
     // Where it stands is counted in pieces, so their number can't change.
     let set = ["stages.crop.with.per_image=2", "trainer.num_epochs=3"];
     let output = small.run(&reference, &set, &["--resume", "--allow-changed"]).output().unwrap();

@@ -286,6 +286,32 @@ fn a_run_takes_what_was_planned() {
     }
 }
 
+/// An average of the weights is one more copy of them, in the plan, on the ledger and for the allocator; it is what is evaluated and
+/// exported, and training doesn't change by it.
+#[test]
+fn an_average_of_the_weights_is_planned_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, averaged) = (folder.path().join("plain"), folder.path().join("averaged"));
+    let model = ["--set", "stages.train.with.model={unet: {base: 16, depth: 3}}"];
+    run_small(&plain, &model);
+    let summary = run_small(&averaged, &[&model[..], &["--set", "stages.optim.with.ema=0.9"]].concat());
+    let plan = &events(&averaged, "plan")[0];
+    let steps = events(&averaged, "step");
+    let held = &steps.last().unwrap()["device_peak_by_cause"];
+    assert_eq!(held, &plan["device_peak_by_cause"], "the plan is the ledger's, cause by cause");
+    assert_eq!((&held["average_weights"], held["average_weights"].is_u64()), (&held["weights"], true));
+    let bytes = |name: &str| summary["memory"][name].as_u64().unwrap() as f64;
+    let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
+    assert!((planned / measured - 1.0).abs() < 0.05, "{planned} for {measured}");
+    let figures = |out: &Path, event: &str, name: &str| -> Vec<Value> {
+        events(out, event).iter().map(|event| event[name].clone()).collect()
+    };
+    assert_eq!(figures(&plain, "step", "loss"), figures(&averaged, "step", "loss"), "training is the same");
+    assert_ne!(figures(&plain, "eval", "auc"), figures(&averaged, "eval", "auc"));
+    let weights = |out: &Path| fs::read(out.join("model.safetensors")).unwrap();
+    assert_ne!(weights(&plain), weights(&averaged));
+}
+
 /// Tiles in a pass are what an evaluation takes, however large the photographs are, and a worker's pieces are counted.
 #[test]
 fn patches_and_tiles_take_what_was_planned() {
@@ -300,7 +326,9 @@ fn patches_and_tiles_take_what_was_planned() {
         "dataset.FIVES.patch_size=64",
         "dataset.FIVES.batch_size=1",
         "stages.crop.with.per_image=5",
-        "stages.evaluate.with={tiles: {size: 128, overlap: 0.25, batch: 4}, every: 1}",
+        "dataset.FIVES.evaluate_every=1",
+        "stages.validate.with.tiles={size: 128, overlap: 0.25, batch: 4}",
+        "stages.evaluate.with.tiles={size: 128, overlap: 0.25, batch: 4}",
         "trainer.device=cpu",
         "trainer.num_epochs=1",
         "trainer.mixed_precision='no'",
@@ -311,7 +339,7 @@ fn patches_and_tiles_take_what_was_planned() {
     let output = pipeline(&arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary = json(&out.join("summary.json"));
-    assert_eq!((&summary["samples"], &summary["eval"]["images"]), (&15.into(), &1.into()));
+    assert_eq!((&summary["samples"], &summary["eval"]["images"]), (&10.into(), &1.into()));
     let bytes = |name: &str| summary["memory"][name].as_u64().unwrap() as f64;
     let (planned, measured) = (bytes("device_planned_peak"), bytes("device_measured_peak"));
     // Four tiles of 128 x 128 take more than the training with one piece of 64 x 64.
@@ -319,7 +347,7 @@ fn patches_and_tiles_take_what_was_planned() {
     assert!(bytes("host_measured_peak") <= bytes("host_planned_peak"), "{}", summary["memory"]);
     let plan = events(&out, "plan");
     let held = plan[0]["host_by_cause"].as_object().unwrap();
-    let workers = held.iter().find(|(cause, _)| cause.contains("by decode+crop")).map(|(_, bytes)| bytes.as_u64().unwrap());
+    let workers = held.iter().find(|(cause, _)| cause.contains("decode+crop")).map(|(_, bytes)| bytes.as_u64().unwrap());
     assert_eq!(workers, Some(2 * 4 * 5 * 64 * 64 * 4), "{held:?}");
 }
 

@@ -4,6 +4,7 @@
 mod devices;
 mod dot;
 mod exit;
+mod folds;
 mod log;
 mod output;
 mod plan;
@@ -52,7 +53,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Trains from a pipeline file; the results go to the run's folder.
-    Run(run::Opts),
+    Run(folds::Opts),
     /// Reports all problems of pipeline files at once; runs nothing.
     Validate(validate::Opts),
     /// Shows how much memory a run will need; with a budget, which settings fit.
@@ -79,7 +80,7 @@ pub fn main(registry: Registry) -> ExitCode {
     log::start(err, common.verbose, common.quiet);
     watch_for_loss();
     match &command {
-        Command::Run(opts) => run::cmd(opts, &registry, err, common.quiet),
+        Command::Run(opts) => folds::cmd(opts, &registry, err, common.quiet),
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
         Command::Plan(opts) => plan::cmd(opts, &registry, err),
         Command::Dot(opts) => dot::cmd(opts, &registry, err),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::events::{Line, Status};
+use pipeline_contract::events::Status;
 use pipeline_contract::{Metric, Registry, Result, Role, StageError};
 use pipeline_training::plan::size;
 
@@ -14,26 +14,26 @@ use super::{exit, signals};
 use crate::engine::Control;
 use crate::graph::Graph;
 use crate::plan::{self, Plan};
-use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, headline, leaks, newest};
+use crate::run::{Folder, Found, Going, Progress, Summary, amount, by_class, execute, leaks, newest, outcome};
 use crate::spec::{self, Pipeline};
 
 /// Runs a pipeline from its file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Opts {
     /// The pipeline file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// The run's folder; must be empty or absent. Default: runs/NAME-TIME.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Resumes from the newest intact checkpoint of the run in --out, or of the newest run of this name; starts if there is none.
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// With --resume, accepts changes of the file that alter the result.
     #[arg(long, requires = "resume")]
-    allow_changed: bool,
+    pub(super) allow_changed: bool,
 }
 
 /// Runs the command.
@@ -41,13 +41,18 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let loaded = spec::load(&opts.file, &opts.set, registry);
     super::show_problems(&loaded, color);
     let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
+    one(pipeline, opts, registry, quiet).into()
+}
+
+/// One run, from the beginning or from a checkpoint; the exit code.
+pub(super) fn one(pipeline: Pipeline, opts: &Opts, registry: &Registry, quiet: bool) -> u8 {
     match prepared(pipeline, opts, registry) {
         Ok(Some(Prepared { pipeline, folder, going })) => run(&pipeline, &folder, going, quiet),
-        Ok(None) => exit::PROBLEMS.into(),
+        Ok(None) => exit::PROBLEMS,
         Err(error) => {
             let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
             tracing::error!("can't run {}: {error}{help}", opts.file.display());
-            exit::FAILED.into()
+            exit::FAILED
         }
     }
 }
@@ -107,7 +112,7 @@ fn counted(graph: &Graph) -> Option<(String, u64)> {
     Some((graph.stage(source).id.clone(), pieces.unwrap_or(1)))
 }
 
-fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitCode {
+fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> u8 {
     let control = Control::new();
     let asked = signals::listen(&control);
     tracing::info!(
@@ -122,11 +127,12 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
     }
     let source = counted(&pipeline.graph);
     let metrics = pipeline.graph.metrics();
-    let progress = Progress::new(pipeline.settings.epochs, source, metrics.clone(), quiet);
+    let several = pipeline.graph.of_role(Role::Evaluator).count() > 1;
+    let progress = Progress::new(pipeline.settings.epochs, source, (metrics.clone(), several), quiet);
     match execute(pipeline, folder, &control, progress, cards, going) {
         Ok(summary) => {
             report(&summary, &metrics, folder);
-            if summary.status == Status::Complete { exit::DONE.into() } else { asked.exit(summary.checkpoint.is_some()).into() }
+            if summary.status == Status::Complete { exit::DONE } else { asked.exit(summary.checkpoint.is_some()) }
         }
         Err(failure) => {
             let help = failure.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
@@ -135,7 +141,7 @@ fn run(pipeline: &Pipeline, folder: &Folder, going: Going, quiet: bool) -> ExitC
                 let (path, out) = (path.display(), folder.path().display());
                 tracing::info!("the newest checkpoint is {path}: fix the cause, then rerun with --resume --out {out}");
             }
-            exit::FAILED.into()
+            exit::FAILED
         }
     }
 }
@@ -180,11 +186,8 @@ fn cards() -> Option<serde_json::Value> {
 
 fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
     let mut text = format!("{} steps on {} samples in {:.1} s", summary.steps, summary.samples, summary.seconds);
-    let eval = summary.eval.as_ref().and_then(Line::evaluation);
-    let figures = eval.map(|eval| headline(metrics, eval)).unwrap_or_default();
-    if !figures.is_empty() {
-        text += &format!("; test {}", figures.join(", "));
-    }
+    let (figures, eval) = outcome(metrics, summary);
+    figures.iter().for_each(|figures| text += &format!("; {figures}"));
     tracing::info!("{text}");
     for class in eval.map(by_class).unwrap_or_default() {
         tracing::info!("  {class}");

@@ -11,7 +11,7 @@ use super::options::RunOptions;
 use super::samples::Samples;
 use super::upstream::sources_of_first_input;
 use super::workers::Work;
-use crate::graph::Graph;
+use crate::graph::{Graph, Stage};
 
 /// What stages are built from. Clones share it.
 #[derive(Clone)]
@@ -59,10 +59,19 @@ impl StageBuilder {
         }
     }
 
+    /// The stages of a stage's role, in the order of the file.
+    fn peers(&self, stage: &Stage) -> Vec<String> {
+        let Some(role) = stage.kind.role else { return Vec::new() };
+        let mut nodes: Vec<NodeIndex> = self.graph.of_role(role).collect();
+        nodes.sort_unstable();
+        nodes.into_iter().map(|node| self.graph.stage(node).id.clone()).collect()
+    }
+
     fn build(&self, node: NodeIndex) -> Result<Running, RunError> {
         let (stage, options) = (self.graph.stage(node), &self.options);
         let cx = BuildContext {
             stage: stage.id.clone(),
+            peers: self.peers(stage),
             seed: options.seed,
             epochs: options.epochs,
             facts: self.graph.facts[node.index()].clone(),

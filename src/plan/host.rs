@@ -49,7 +49,7 @@ impl Host {
             let stage = graph.stage(node);
             let bytes = stage.kind.held(&stage.options, graph.facts.get(node.index()).map_or(&[], Vec::as_slice));
             if bytes > 0 {
-                shares.push((format!("computed by {}", stage.id), bytes));
+                shares.push((format!("scratch of {}", stage.id), bytes));
                 beyond = bytes.saturating_add(beyond);
             }
         }

@@ -75,7 +75,7 @@ impl Plan {
         let forecast = job.forecast(job.micro_batch.0, job.setting, Platform::of(&device.device))?;
         let host = Host::of(pipeline, job.window());
         let Checkpoints { keep, ref best, .. } = pipeline.settings.checkpoints;
-        let state = [Cause::Weights, Cause::Gradients, Cause::Optimizer];
+        let state = [Cause::Weights, Cause::Gradients, Cause::Optimizer, Cause::Average];
         let held = |sum: u64, cause| sum.saturating_add(forecast.peak.causes.get(cause).copied().unwrap_or(0));
         let state = state.iter().fold(host.window, held);
         let checkpoints =

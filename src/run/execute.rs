@@ -13,7 +13,7 @@ use super::folder::Folder;
 use super::metrics::{Mark, Metrics};
 use super::progress::Progress;
 use super::skipped::{self, Quarantine};
-use super::summary::{Memory, Summary, process_peak};
+use super::summary::{BestFigures, Memory, Summary, by_stage, process_peak};
 use crate::engine::{self, Control, Keeper, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
@@ -101,7 +101,8 @@ pub fn execute(
         run: pipeline.name.clone(),
         skipped: ledger.clone(),
     });
-    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine)
+    let best_by = settings.checkpoints.best.as_ref();
+    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine, best_by)
         .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
     let metrics = Arc::new(metrics);
     let checkpoints = pipeline.settings.checkpoints.clone();
@@ -170,6 +171,8 @@ pub fn execute(
         steps: kept.steps(),
         samples: kept.samples(),
         eval: kept.eval.clone(),
+        evals: (kept.followed.all().len() > 1).then(|| by_stage(kept.followed.all())),
+        best: BestFigures::of(best_by, kept.followed.best()),
         skipped_samples: ledger.all(),
         leaks,
         memory: Memory {

@@ -12,9 +12,11 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::followed::Followed;
 use super::progress::Progress;
 use super::skipped::Quarantine;
 use crate::engine::Control;
+use crate::spec::Best;
 
 /// Receives the stages' figures: writes them down, shows them, and keeps what the summary needs.
 pub(super) struct Metrics {
@@ -43,8 +45,11 @@ pub struct Kept {
     /// The last step; `None` before the first.
     #[serde(default, deserialize_with = "last_step")]
     pub step: Option<StepEvent>,
-    /// The line of the last evaluation.
+    /// The line of the last evaluation; of several evaluators, of the one that decides which checkpoint is the best.
     pub eval: Option<Line>,
+    /// The evaluations that the end of the run needs.
+    #[serde(default)]
+    pub followed: Followed,
     /// The largest `device_bytes_peak` of all steps and evaluations.
     pub device_bytes_peak: Option<u64>,
     /// Entries that stages set themselves.
@@ -79,7 +84,8 @@ impl Kept {
         let peak = match &line.event {
             Event::Step(step) => self.step.insert(step.clone()).device_bytes_peak,
             Event::Eval(eval) => {
-                self.eval = Some(line.clone());
+                self.followed.see(line);
+                self.eval = self.followed.last().cloned();
                 eval.device_bytes_peak
             }
             _ => None,
@@ -103,20 +109,23 @@ pub struct Mark {
 
 impl Metrics {
     /// Figures of a run from its start, or from a checkpoint: what was written after that is cut off, since
-    /// it will be written again.
+    /// it will be written again. `best` decides which evaluation is the best.
     pub fn open(
         path: &Path,
         mark: &Mark,
         control: Control,
         progress: Progress,
         quarantine: Option<Quarantine>,
+        best: Option<&Best>,
     ) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         // A file that lost its end with the system's power keeps what it has.
         let bytes = mark.bytes.min(file.metadata()?.len());
         file.set_len(bytes)?;
         file.seek(SeekFrom::Start(bytes))?;
-        let state = State { file, bytes, failure: None, kept: mark.kept.clone() };
+        let mut kept = mark.kept.clone();
+        kept.followed.follow(best);
+        let state = State { file, bytes, failure: None, kept };
         let (started, before) = (Instant::now(), mark.seconds);
         Ok(Self { started, before, control, progress, resumes: mark.resumes, quarantine, state: Mutex::new(state) })
     }

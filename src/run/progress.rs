@@ -9,7 +9,7 @@ use pipeline_contract::events::{EpochEvent, StepEvent};
 use pipeline_contract::{Event, Metric};
 
 use super::amount::{Planned, memory, peak};
-use super::headline::headline;
+use super::headline::{headline, title};
 
 /// The bars of the process, through which log lines go so that neither tears the other.
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
@@ -26,6 +26,7 @@ struct Inner {
     quiet: bool,
     source: Option<(String, u64)>,
     metrics: Vec<Metric>,
+    several: bool,
     state: Mutex<State>,
 }
 
@@ -50,12 +51,13 @@ struct State {
 
 impl Progress {
     /// Progress on standard error: bars if it is a terminal, plain lines otherwise, nothing if `quiet`. What is left is counted
-    /// in the samples of `source`, the first one of the file, each as often as the number beside it; of evaluations those of `metrics` are shown that have a label.
-    pub fn new(epochs: u64, source: Option<(String, u64)>, metrics: Vec<Metric>, quiet: bool) -> Self {
+    /// in the samples of `source`, the first one of the file, each as often as the number beside it; of evaluations those of `metrics` are
+    /// shown that have a label; `several` says whether the file has more than one evaluator.
+    pub fn new(epochs: u64, source: Option<(String, u64)>, (metrics, several): (Vec<Metric>, bool), quiet: bool) -> Self {
         let bars = (!quiet && io::stderr().is_terminal()).then(|| bars(epochs));
         let (eval, planned) = (String::new(), Planned::default());
         let state = State { epochs, per_epoch: None, first_step: None, last_line: None, eval, planned, told_peak: 0 };
-        Self(Arc::new(Inner { bars, quiet, source, metrics, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { bars, quiet, source, metrics, several, state: Mutex::new(state) }))
     }
 
     /// A source says how many samples its epochs have.
@@ -80,10 +82,11 @@ impl Progress {
             Event::Eval(eval) => {
                 let figures = headline(&self.0.metrics, eval);
                 // Beside the bar of the epochs there is room for one.
-                state.eval = figures.first().map(|figure| format!("test {figure}")).unwrap_or_default();
+                let title = title(eval, self.0.several);
+                state.eval = figures.first().map(|figure| format!("{title} {figure}")).unwrap_or_default();
                 self.line(&match figures.is_empty() {
                     true => format!("epoch {}: measured on {} images", eval.epoch, eval.images),
-                    false => format!("epoch {}: test {}", eval.epoch, figures.join(", ")),
+                    false => format!("epoch {}: {title} {}", eval.epoch, figures.join(", ")),
                 });
             }
             // Retries and samples that are skipped are warnings already.
@@ -200,7 +203,8 @@ mod tests {
     fn any_amounts_are_shown() {
         assert_eq!((done(25, 3, Some(10)), done(25, 3, None), done(25, 9, Some(10))), (5, 25, 0));
         assert_eq!(done(u64::MAX, u64::MAX, Some(u64::MAX)), 0);
-        let progress = Progress::new(u64::MAX, Some(("files".into(), 1)), vec![Metric::max("dice").shown_as("dice")], false);
+        let progress =
+            Progress::new(u64::MAX, Some(("files".into(), 1)), (vec![Metric::max("dice").shown_as("dice")], false), false);
         progress.announce("files", u64::MAX);
         for (samples, epoch) in [(0, 0), (1, 1), (u64::MAX, u64::MAX)] {
             let bytes = Some(u64::MAX);

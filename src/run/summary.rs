@@ -1,11 +1,13 @@
 //! `summary.json`: how a run ended, its last figures, what it held of memory and where the time went.
 
 use pipeline_contract::Fields;
-use pipeline_contract::events::{Leak, Line, Status};
+use pipeline_contract::events::{Leak, Line, Named, Status};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::followed::BestEpoch;
 use crate::engine::{EdgeUse, Skipped, StageTime};
+use crate::spec::Best;
 
 /// Peaks in bytes. Device is what the device's lane holds, host what decoded images, queues and buffers hold.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -35,6 +37,35 @@ pub(super) fn process_peak() -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
+/// The figures of the epoch with the best evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestFigures {
+    /// The epoch.
+    pub epoch: u64,
+    /// The metric that it is the best by.
+    pub metric: String,
+    /// The evaluator whose metric that is.
+    pub of: Option<String>,
+    /// The metric's value.
+    pub value: f64,
+    /// The line of each evaluator in that epoch, by its id.
+    pub evals: Named<Line>,
+}
+
+impl BestFigures {
+    /// The best epoch by the file's own choice; `None` where there is none.
+    pub(super) fn of(best: Option<&Best>, epoch: Option<&BestEpoch>) -> Option<Self> {
+        let (Best { metric, of, .. }, BestEpoch { epoch, value, lines }) = best.zip(epoch)?;
+        Some(Self { epoch: *epoch, metric: metric.clone(), of: of.clone(), value: *value, evals: by_stage(lines) })
+    }
+}
+
+/// Lines of evaluations by their evaluators' ids.
+pub(super) fn by_stage(lines: &[Line]) -> Named<Line> {
+    let named = |line: &Line| Some((line.evaluation()?.stage.clone(), line.clone()));
+    lines.iter().filter_map(named).collect()
+}
+
 /// What `summary.json` holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
@@ -54,8 +85,14 @@ pub struct Summary {
     pub steps: u64,
     /// Samples trained on.
     pub samples: u64,
-    /// The line of the last evaluation.
+    /// The line of the last evaluation; of several evaluators, of the one that decides which checkpoint is the best.
     pub eval: Option<Line>,
+    /// With several evaluators the last line of each, by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evals: Option<Named<Line>>,
+    /// The epoch with the best evaluation; `None` without evaluations, or where the file keeps no best checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestFigures>,
     /// Samples that were left out because they are broken.
     pub skipped_samples: Vec<Skipped>,
     /// Samples that are trained and measured on, where the file allows that.
@@ -86,5 +123,32 @@ impl Summary {
             }
         }
         format!("{value:#}\n")
+    }
+}
+
+#[cfg(test)]
+impl Summary {
+    /// The summary of a run that did nothing, to be filled in by tests.
+    pub(super) fn testing() -> Self {
+        Self {
+            leaks: Vec::new(),
+            name: "test".into(),
+            status: Status::Complete,
+            error: None,
+            seconds: 1.0,
+            device_idle: None,
+            steps: 0,
+            samples: 0,
+            eval: None,
+            evals: None,
+            best: None,
+            skipped_samples: Vec::new(),
+            memory: Memory::default(),
+            stages: Vec::new(),
+            edges: Vec::new(),
+            resumes: 0,
+            checkpoint: None,
+            entries: Fields::new(),
+        }
     }
 }

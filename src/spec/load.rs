@@ -70,11 +70,11 @@ fn read(source: &mut Source, overrides: &[String], registry: &Registry, problems
     let root = references::resolve(&root, source, &mut used, problems);
     let mut top = settings::check(&root, source.name(), &mut used, problems);
     let entries = stages::read(&root, registry, &mut used, problems);
-    if let Some(top) = &mut top {
-        top.settings.checkpoints.best = best::choose(&root, &top.trainer, &entries, problems);
-    }
     let needs = needs::resolve(&entries, problems);
     let facts = facts::check(&entries, &needs, problems);
+    if let Some(top) = &mut top {
+        top.settings.checkpoints.best = best::choose(&root, &top.trainer, &entries, &facts, problems);
+    }
     let graph = wiring::connect(&entries, &needs, &facts, problems);
     let all_known = entries.iter().all(|entry| entry.kind.is_some());
     unread::check(&root, registry, &used, all_known, problems);

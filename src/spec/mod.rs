@@ -95,6 +95,17 @@ pub struct Best {
     pub metric: String,
     /// Which way is better.
     pub direction: Direction,
+    /// The id of the evaluator whose figure it is; `None` only in checkpoints of programs that knew one evaluator.
+    #[serde(default)]
+    pub of: Option<String>,
+}
+
+impl Best {
+    /// Whether figures of the other one are figures of this one.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let evaluators = self.of.as_ref().zip(other.of.as_ref());
+        self.metric == other.metric && self.direction == other.direction && evaluators.is_none_or(|(own, other)| own == other)
+    }
 }
 
 /// A file that can be run.

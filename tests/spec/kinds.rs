@@ -72,7 +72,8 @@ pub fn registry() -> Registry {
             .option(OptionSpec::required("root", OptionType::Path, "the data set's folder"))
             .option(OptionSpec::new("split", OptionType::Choice(&["train", "test"]), "train", "which part of it"))
             .option(OptionSpec::new("shuffle", OptionType::Bool, false, "a new order in each epoch"))
-            .check(|_: &Value, _| Checked::default()),
+            .option(OptionSpec::optional("part", OptionType::Text, "what the samples are used for"))
+            .check(fives),
         StageKind::map("decode", "reads an image and its mask", unrun::<Files, Pair>),
         StageKind::map("resize", "scales images and masks", unrun::<Pair, Pair>)
             .option(OptionSpec::required("size", size(), "the side of the square in pixels, or [height, width]"))
@@ -161,6 +162,14 @@ fn rule() -> OptionType {
         Variant::new("adamw", "Adam with decoupled weight decay").option(lr()),
         Variant::new("sgd", "plain descent").option(lr()),
     ])
+}
+
+fn fives(options: &Value, _: &[Facts]) -> Checked {
+    let mut facts = Facts::default();
+    if let Some(part) = options["part"].as_str() {
+        facts.set(fact::PART, part, "part");
+    }
+    Checked::facts(facts)
 }
 
 fn resize(options: &Value, inputs: &[Facts]) -> Checked {

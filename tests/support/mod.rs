@@ -70,12 +70,13 @@ pub fn files(folder: &Path) -> Small {
         "trainer.mixed_precision='no'",
         // What is chosen is chosen by time, and may be another thing in another run.
         "trainer.fit_may_change=[]",
+        "dataset.FIVES.evaluate_every=1",
         "stages.train.with.model={unet: {base: 8, depth: 3}}",
     ];
     Small { file: "pipelines/fives.yml".into(), set: set.map(str::to_owned).into() }
 }
 
-/// Pieces of drawn photographs of 90 x 90 in `folder`, three of each of the seven to train on, in micro-batches of two and windows of two of
+/// Pieces of drawn photographs of 90 x 90 in `folder`, three of each of the six to train on, in micro-batches of two and windows of two of
 /// them: a piece is often the last of one window, and its photograph's next one the first of another. Tests tile by tile.
 pub fn patches(folder: &Path) -> Small {
     let mut sample = Command::new(env!("CARGO_BIN_EXE_pipeline"));
@@ -92,7 +93,7 @@ pub fn patches(folder: &Path) -> Small {
         "trainer.num_epochs=2",
         "trainer.mixed_precision='no'",
         "stages.train.with.model={unet: {base: 8, depth: 3}}",
-        "stages.evaluate.with.every=1",
+        "dataset.FIVES.evaluate_every=1",
     ];
     Small { file: "pipelines/fives_patches.yml".into(), set: set.map(str::to_owned).into() }
 }
@@ -134,6 +135,30 @@ pub fn three_classes() -> Small {
         "stages.evaluate.with={tensors: true, pictures: 3}",
     ];
     Small { file: "pipelines/artery_vein.yml".into(), set: set.map(str::to_owned).into() }
+}
+
+/// Drawn eyes of 48 x 48, written as a file into `folder`: six to train on, three by which `validate` chooses the best checkpoint, and two
+/// that `test` measures. Four epochs of three steps, with batch norm and an average of the weights.
+pub fn two_evaluators(folder: &Path) -> Small {
+    let eyes = |id: &str, pairs: usize, split: &str| {
+        format!(
+            "  - {{id: {id}_eyes, use: synthetic_fundus, with: {{pairs: {pairs}, size: 48, split: {split}}}}}\n  \
+             - {{id: {id}_decode, use: decode, workers: 1}}\n  - {{id: {id}_batch, use: batch, with: {{size: 1}}}}\n"
+        )
+    };
+    let text = format!(
+        "name: two\nseed: 5\ntrainer: {{device: cpu, num_epochs: 4, checkpoint: {{best: {{metric: dice, of: validate}}}}}}\nstages:\n{}  \
+         - {{id: train, use: train_step, with: {{model: {{unet: {{base: 4, depth: 2, norm: batch}}}}}}}}\n  \
+         - {{id: accum, use: accumulate, with: {{steps: 2}}}}\n  - {{id: optim, use: optimizer_step, with: {{adamw: {{lr: 0.02}}, ema: 0.9}}}}\n{}  \
+         - {{id: validate, use: evaluate, needs: [optim, held_batch]}}\n{}  - {{id: test, use: evaluate, needs: [optim, test_batch]}}\n  \
+         - {{id: export, use: export, needs: optim}}\n",
+        eyes("some", 6, "train"),
+        eyes("held", 3, "validation"),
+        eyes("test", 2, "test"),
+    );
+    let file = folder.join("two.yml");
+    fs::write(&file, text).unwrap();
+    Small { file: file.display().to_string(), set: Vec::new() }
 }
 
 /// A command that runs the drawn pipeline into `out`.

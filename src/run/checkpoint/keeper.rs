@@ -110,7 +110,7 @@ impl CheckpointKeeper {
 
     /// Whether the last evaluation was better than all before.
     fn is_best(&self, state: &State) -> Option<f64> {
-        let Best { metric, direction } = self.settings.best.as_ref()?;
+        let Best { metric, direction, .. } = self.settings.best.as_ref()?;
         let figure = self.metrics.metric(metric)?;
         state.best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
     }

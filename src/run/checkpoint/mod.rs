@@ -37,7 +37,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The best figure so far of a metric; `None` where the figure is another metric's, or none.
     pub(super) fn best_so_far(&self, of: Option<&Best>) -> Option<f64> {
-        self.best.filter(|_| self.best_of.is_none() || self.best_of.as_ref() == of)
+        self.best.filter(|_| self.best_of.as_ref().is_none_or(|own| of.is_some_and(|of| own.is_like(of))))
     }
 }
 
@@ -73,7 +73,7 @@ mod testing {
             asked: json!({"seed": 42}),
             chosen: vec!["a=b".into()],
             best: Some(0.5),
-            best_of: Some(Best { metric: "iou".into(), direction: Direction::Max }),
+            best_of: Some(Best { metric: "iou".into(), direction: Direction::Max, of: Some("validate".into()) }),
             number: 3,
         }
     }

@@ -11,6 +11,8 @@ use crate::{Events, Facts, NoEvents, Rng, Settled, stage_rng};
 pub struct BuildContext {
     /// The stage's id in the file.
     pub stage: String,
+    /// The ids of the stages that have this stage's role, itself among them, in the order of the file; empty where its kind has none.
+    pub peers: Vec<String>,
     /// The run's seed.
     pub seed: u64,
     /// How many epochs the run has.
@@ -36,6 +38,7 @@ impl BuildContext {
     pub fn standalone(stage: impl Into<String>) -> Self {
         Self {
             stage: stage.into(),
+            peers: Vec::new(),
             seed: 0,
             epochs: 1,
             facts: Vec::new(),

@@ -37,6 +37,21 @@ fn every_event_is_read_and_written_byte_for_byte() {
     assert_eq!(names, Event::NAMES, "a line of each event");
 }
 
+/// Each evaluator of a file says which one it is; a metric of one's own may be named like that.
+#[test]
+fn an_evaluation_says_its_stage_and_its_part() {
+    let text = r#"{"event":"eval","seconds":1.5,"epoch":1,"stage":"validate","part":"validation","dice":0.5,"images":8,"device_bytes_peak":null}"#;
+    let line: Line = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&line).unwrap(), text);
+    let eval = line.evaluation().unwrap();
+    assert_eq!((eval.stage.as_str(), eval.part.as_deref(), eval.metric("dice")), ("validate", Some("validation"), Some(0.5)));
+    let text = r#"{"event":"eval","seconds":1.5,"epoch":1,"part":0.5,"images":8,"device_bytes_peak":null}"#;
+    let line: Line = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&line).unwrap(), text);
+    let eval = line.evaluation().unwrap();
+    assert_eq!((eval.stage.as_str(), eval.part.as_deref(), eval.metric("part")), ("", None, Some(0.5)));
+}
+
 /// The evaluation of a network with several classes, and a metric of one's own that is named like its field.
 #[test]
 fn an_evaluation_may_have_figures_of_each_class() {

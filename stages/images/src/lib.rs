@@ -2,7 +2,8 @@
 //!
 //! One file per stage kind, each with its declaration (`kind()`), its options and its running stage; [`kinds`] lists them.
 //! Files without a kind hold what several of them share. [`panel`], [`class_panel`] and [`stack`] draw result pictures for
-//! other crates; [`Classes`] is what a mask's numbers stand for; [`decode`] reads a pair that isn't on the disk.
+//! other crates; [`Classes`] is what a mask's numbers stand for; [`decode`] reads a pair that isn't on the disk;
+//! [`field_of_view`] finds the photograph's disc.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
@@ -46,6 +47,7 @@ mod select;
 mod split;
 mod strokes;
 mod synthetic_fundus;
+mod template;
 #[cfg(test)]
 mod testing;
 mod tiff;
@@ -56,6 +58,7 @@ pub use class_panel::{class_legend, class_panel};
 pub use classes::{Classes, IGNORED};
 pub use cut::{Beyond, cut};
 pub use decode::decode;
+pub use field_of_view::field_of_view;
 pub use fundus::draw;
 pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, SampleFiles, VESSEL};

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::division::{Member, Part, Rule, divide};
 use crate::pattern::Captures;
+use crate::template::Template;
 
 /// The option `split` where it is a map.
 #[derive(Debug, Clone, Deserialize)]
@@ -305,54 +306,6 @@ impl Keeps {
     /// The part's name, for messages.
     pub(crate) fn name(&self) -> &'static str {
         self.part.map_or("all", Part::name)
-    }
-}
-
-/// A text with captures in braces, such as `{child}_{visit}`.
-#[derive(Debug)]
-struct Template {
-    text: String,
-    pieces: Vec<Piece>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Text(String),
-    Capture(String),
-}
-
-impl Template {
-    /// Reads it, or says what is wrong and how to fix it.
-    fn parse(text: &str, known: &[String]) -> std::result::Result<Self, (String, String)> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or_else(|| {
-                (format!("in `{text}`, a `{{` isn't closed"), "write {NAME}, with the name of a capture".to_owned())
-            })?;
-            if !known.iter().any(|capture| capture == name) {
-                return Err((format!("there is no capture `{name}`"), format!("the captures are {}", known.join(", "))));
-            }
-            pieces.extend([Piece::Text(before.into()), Piece::Capture(name.into())]);
-            rest = after;
-        }
-        pieces.push(Piece::Text(rest.into()));
-        Ok(Self { text: text.into(), pieces })
-    }
-
-    fn has_capture(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Capture(_)))
-    }
-
-    /// The text for a sample; `None` where its name lacks a capture.
-    fn of(&self, captures: &Captures) -> Option<String> {
-        self.pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text(text) => Some(text.as_str()),
-                Piece::Capture(name) => captures.get(name).map(String::as_str),
-            })
-            .collect()
     }
 }
 

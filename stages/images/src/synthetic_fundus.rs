@@ -25,6 +25,7 @@ struct Options {
 #[serde(rename_all = "lowercase")]
 enum Split {
     Train,
+    Validation,
     Test,
 }
 
@@ -32,6 +33,7 @@ impl Split {
     fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
+            Self::Validation => "validation",
             Self::Test => "test",
         }
     }
@@ -49,7 +51,12 @@ pub fn kind() -> StageKind {
     .contents(|options: Options, cx| Ok(list(&options, cx).contents()))
     .option(OptionSpec::new("pairs", OptionType::Integer { min: 1, max: 1_000_000 }, 20, "pairs in an epoch, the same in each"))
     .option(OptionSpec::new("size", size, 256, "height and width in pixels"))
-    .option(OptionSpec::new("split", OptionType::Choice(&["train", "test"]), "train", "two sets without a common eye"))
+    .option(OptionSpec::new(
+        "split",
+        OptionType::Choice(&["train", "validation", "test"]),
+        "train",
+        "sets without a common eye",
+    ))
     .option(OptionSpec::from_key("seed", OptionType::at_least(0), "seed", 0, "which eyes are drawn"))
     .option(OptionSpec::optional(
         "classes",
@@ -105,8 +112,9 @@ mod tests {
         let train = seeds(json!({}), 0);
         assert_eq!(train, seeds(json!({}), 1));
         assert_eq!((train.len(), train[0].0.as_str()), (20, "train/drawn_0001"));
-        let sets = [train, seeds(json!({"split": "test"}), 0), seeds(json!({"seed": 1}), 0)];
-        assert_eq!(sets.concat().into_iter().map(|(_, seed)| seed).collect::<BTreeSet<_>>().len(), 60);
+        let sets =
+            [train, seeds(json!({"split": "validation"}), 0), seeds(json!({"split": "test"}), 0), seeds(json!({"seed": 1}), 0)];
+        assert_eq!(sets.concat().into_iter().map(|(_, seed)| seed).collect::<BTreeSet<_>>().len(), 80);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(crate) fn context() -> BuildContext {
     BuildContext {
         stage: "stage".into(),
         seed: 42,
+        peers: Vec::new(),
         epochs: 3,
         facts: Vec::new(),
         settled: pipeline_contract::Settled::default(),

@@ -37,6 +37,7 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
         let cx = BuildContext {
             stage: name.into(),
             seed: 42,
+            peers: Vec::new(),
             epochs: 1,
             facts: vec![facts],
             settled: Settled::default(),

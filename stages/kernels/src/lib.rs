@@ -5,6 +5,7 @@
 //! float32. Weights and their gradients are float32 in PyTorch's layouts.
 
 mod activation;
+mod average;
 mod bands;
 mod bias;
 mod cells;
@@ -26,6 +27,7 @@ mod upsample;
 mod view;
 
 pub use activation::Activation;
+pub use average::average;
 pub use bias::channel_sums;
 pub use convolution::{
     ConvolutionShape, Geometry, convolve, convolve_input_gradient, convolve_input_gradient_workspace, convolve_weight_gradient,

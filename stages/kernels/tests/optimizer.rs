@@ -1,8 +1,8 @@
-//! Adam, AdamW and SGD against PyTorch's algorithms in float64, over several steps.
+//! Adam, AdamW and SGD against PyTorch's algorithms in float64, over several steps, and the average of weights.
 
 mod reference;
 
-use pipeline_kernels::{AdamStep, SgdStep, adam, sgd};
+use pipeline_kernels::{AdamStep, SgdStep, adam, average, sgd};
 use reference::{Random, assert_close, assert_same_for_threads};
 
 const COUNT: usize = 40_007;
@@ -81,6 +81,27 @@ fn sgd_with_and_without_momentum() {
 }
 
 #[test]
+fn an_average_of_weights() {
+    let mut random = Random(5);
+    let mut mean = random.floats(COUNT);
+    let mut right: Vec<f64> = mean.iter().map(|mean| f64::from(*mean)).collect();
+    for share in [0.9, 0.5, 0.001_f32] {
+        let weight = random.floats(COUNT);
+        average(&mut mean, &weight, share);
+        for (right, weight) in right.iter_mut().zip(&weight) {
+            *right = (1.0 - f64::from(share)) * *right + f64::from(share) * f64::from(*weight);
+        }
+    }
+    assert_close(&mean, &right, 1e-6);
+    // A share of one copies from zeros, and an average of the same weights doesn't drift.
+    let weight = random.floats(COUNT);
+    let mut mean = vec![0.0; COUNT];
+    average(&mut mean, &weight, 1.0);
+    (0..1000).for_each(|_| average(&mut mean, &weight, 0.001));
+    assert_eq!(mean, weight);
+}
+
+#[test]
 #[should_panic(expected = "momentum needs a buffer")]
 fn momentum_without_a_buffer() {
     let step = SgdStep { lr: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false, factor: 1.0, first: true };
@@ -93,6 +114,7 @@ fn same_bytes_for_any_number_of_threads() {
     assert_same_for_threads(|| {
         let (mut weight, mut first, mut second) = (weight.clone(), vec![0.0; COUNT], vec![0.0; COUNT]);
         adam(&adam_step(true, 0.1), &mut weight, &gradient, &mut first, &mut second);
+        average(&mut first, &weight, 0.25);
         [weight, first, second].concat()
     });
 }

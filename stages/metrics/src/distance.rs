@@ -4,8 +4,8 @@
 use crate::Mask;
 use crate::edges::edges;
 
-/// No edge in this column. Larger than any mask's height.
-const NONE: u32 = u32::MAX;
+/// No edge in this column, as any number from here. A mask's height can be added.
+const NONE: u32 = 1 << 31;
 
 /// For each pixel, the rows to the nearest edge pixel in its column: 4 bytes a pixel.
 pub(crate) struct Columns {
@@ -30,7 +30,7 @@ impl Row {
 impl Columns {
     /// Room for masks of this size.
     pub fn new(height: usize, width: usize) -> Self {
-        Self { width, rows: vec![NONE; height * width] }
+        Self { width, rows: vec![0; height * width] }
     }
 
     /// Bytes of it, with a [`Row`].
@@ -41,7 +41,7 @@ impl Columns {
     /// Measures the distances to the edge of a mask.
     pub fn measure(&mut self, mask: &Mask, row: &mut Row) {
         let (width, height) = (self.width, mask.height());
-        let nearer = |there: &mut u32, other: u32| *there = (*there).min(other.saturating_add(1));
+        let nearer = |there: &mut u32, other: u32| *there = (*there).min(other + 1);
         for y in 0..height {
             edges(mask, y, &mut row.edge);
             let (before, now) = self.rows.split_at_mut(y * width);
@@ -66,16 +66,39 @@ impl Columns {
             return;
         }
         let rows = &self.rows[y * self.width..(y + 1) * self.width];
+        let edge = || row.edge.iter().enumerate().filter(|(_, edge)| **edge != 0).map(|(at, _)| at);
+        // Columns farther away than the pixel's own edge can't be nearer. For lines near lines that is less work than an envelope.
+        if edge().map(|at| (rows[at] as usize).min(self.width)).sum::<usize>() <= self.width {
+            edge().filter_map(|at| search(rows, at)).for_each(visit);
+            return;
+        }
         envelope(rows, &mut row.nearest);
         let mut nearest = row.nearest.iter().copied().peekable();
         let Some((mut column, _)) = nearest.next() else { return };
-        for (at, _) in row.edge.iter().enumerate().filter(|(_, edge)| **edge != 0) {
+        for at in edge() {
             while let Some((next, _)) = nearest.next_if(|(_, start)| *start <= at) {
                 column = next;
             }
             visit(squared(at, column, rows[column]));
         }
     }
+}
+
+/// The squared distance from a pixel of a row to the nearest edge pixel, by a search of the columns beside it; `None` if there is no edge.
+fn search(rows: &[u32], at: usize) -> Option<u64> {
+    let mut best = (rows[at] < NONE).then(|| squared(at, at, rows[at]));
+    for across in 1..rows.len() {
+        if best.is_some_and(|best| (across * across) as u64 >= best) {
+            break;
+        }
+        for column in [at.checked_sub(across), Some(at + across)].into_iter().flatten() {
+            if let Some(&distance) = rows.get(column).filter(|distance| **distance < NONE) {
+                let there = squared(at, column, distance);
+                best = Some(best.map_or(there, |best| best.min(there)));
+            }
+        }
+    }
+    best
 }
 
 fn squared(at: usize, column: usize, rows: u32) -> u64 {
@@ -86,7 +109,7 @@ fn squared(at: usize, column: usize, rows: u32) -> u64 {
 /// Which column's edge pixel is nearest to which pixels of a row: the lower envelope of a parabola for each column.
 fn envelope(rows: &[u32], nearest: &mut Vec<(usize, usize)>) {
     nearest.clear();
-    for (column, &distance) in rows.iter().enumerate().filter(|(_, distance)| **distance != NONE) {
+    for (column, &distance) in rows.iter().enumerate().filter(|(_, distance)| **distance < NONE) {
         let start = loop {
             let Some(&(last, start)) = nearest.last() else { break 0 };
             if squared(start, last, rows[last]) > squared(start, column, distance) {

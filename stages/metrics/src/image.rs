@@ -58,7 +58,7 @@ pub struct ImageFigures {
 }
 
 impl ImageFigures {
-    /// Computes all figures; a pixel is predicted as vessel where its probability is above `threshold`. Independent ones are computed
+    /// Computes all figures; a pixel is predicted as vessel where its probability is above `threshold`. Independent figures are computed
     /// in parallel on rayon's current pool. Takes at most [`workspace`] bytes.
     ///
     /// # Panics
@@ -67,12 +67,8 @@ impl ImageFigures {
         let Image { height, width, probabilities, truth, inside } = *image;
         assert_eq!(probabilities.len(), truth.len(), "a probability for each pixel");
         assert!(inside.is_none_or(|inside| inside.len() == truth.len()), "the field of view's size");
-        let is_inside = |at: usize| inside.is_none_or(|inside| inside[at] != 0);
-        let masked = |is_vessel: &dyn Fn(usize) -> bool| -> Vec<u8> {
-            (0..truth.len()).map(|at| u8::from(is_vessel(at) && is_inside(at))).collect()
-        };
-        let predicted = masked(&|at| probabilities[at] > threshold);
-        let actual = masked(&|at| truth[at] != 0);
+        let predicted = masked(probabilities, inside, |p| p > threshold);
+        let actual = masked(truth, inside, |pixel| pixel != 0);
         let (prediction, mask) = (Mask::new(height, width, &predicted), Mask::new(height, width, &actual));
         let rank = || {
             let mut ranking = Ranking::default();
@@ -83,8 +79,10 @@ impl ImageFigures {
         let (ranked, (cldice, (hausdorff95, [found, there]))) = rayon::join(rank, || {
             rayon::join(|| ClDice::of(&prediction, &mask), || rayon::join(|| hausdorff95(&prediction, &mask), betti))
         });
-        let pixels = predicted.iter().zip(&actual).enumerate().filter(|(at, _)| is_inside(*at));
-        let counts = Confusion::of(pixels.map(|(_, (&predicted, &actual))| (predicted != 0, actual != 0)));
+        let pixels = predicted.iter().zip(&actual).map(|(&predicted, &actual)| (predicted != 0, actual != 0));
+        let mut counts = Confusion::of(pixels);
+        // Outside, both masks are background.
+        counts.true_negative -= inside.map_or(0, |inside| inside.iter().filter(|&&inside| inside == 0).count() as u64);
         let ratios = Ratios::of(&counts);
         Self {
             counts,
@@ -104,6 +102,15 @@ impl ImageFigures {
             both_empty: ratios.both_empty,
         }
     }
+}
+
+/// Which pixels are vessel and inside the field of view: 1, else 0.
+fn masked<T: Copy>(pixels: &[T], inside: Option<&[u8]>, is_vessel: impl Fn(T) -> bool) -> Vec<u8> {
+    let mut mask: Vec<u8> = pixels.iter().map(|&pixel| u8::from(is_vessel(pixel))).collect();
+    for (pixel, &inside) in mask.iter_mut().zip(inside.unwrap_or_default()) {
+        *pixel &= u8::from(inside != 0);
+    }
+    mask
 }
 
 /// Bytes that [`ImageFigures::of`] takes at most for an image of this size, beside the image: about 20 a pixel.

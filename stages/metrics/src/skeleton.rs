@@ -46,8 +46,8 @@ const fn removals() -> [u8; 256] {
         // Changes from background to vessel, once around.
         let rises = (code & !(code << 1 | code >> 7)).count_ones();
         if 2 <= code.count_ones() && code.count_ones() <= 6 && rises == 1 {
-            let first = !(north && east && south) && !(east && south && west);
-            let second = !(north && east && west) && !(north && south && west);
+            let first = !(east && south && (north || west));
+            let second = !(north && west && (east || south));
             table[code] = first as u8 + 2 * second as u8;
         }
         code += 1;
@@ -129,15 +129,13 @@ impl Thinning {
     /// Marks what is to be removed from a row.
     fn judge(&mut self, row: usize, pass: u8) {
         let due = DUE[usize::from(pass - 1)];
-        for block in row * self.across..(row + 1) * self.across {
-            if self.blocks[block] & due == 0 {
-                continue;
-            }
+        let mut next = row * self.across;
+        while let Some(block) = marked(&self.blocks[..(row + 1) * self.across], next, due) {
+            next = block + 1;
             self.blocks[block] &= !due;
-            for at in self.pixels_of(row, block) {
-                if self.pixels[at] & due == 0 {
-                    continue;
-                }
+            let Range { start: mut from, end } = self.pixels_of(row, block);
+            while let Some(at) = marked(&self.pixels[..end], from, due) {
+                from = at + 1;
                 self.pixels[at] &= !due;
                 if REMOVALS[self.neighbourhood(at)] & pass != 0 {
                     self.pixels[at] |= GOING;
@@ -150,17 +148,16 @@ impl Thinning {
     /// Removes what is marked in a row; neighbours are to be judged again.
     fn remove(&mut self, row: usize) -> bool {
         let mut removed = false;
-        for block in row * self.across..(row + 1) * self.across {
-            if self.blocks[block] & GOING == 0 {
-                continue;
-            }
+        let mut next = row * self.across;
+        while let Some(block) = marked(&self.blocks[..(row + 1) * self.across], next, GOING) {
+            next = block + 1;
             self.blocks[block] &= !GOING;
-            for at in self.pixels_of(row, block) {
-                if self.pixels[at] & GOING != 0 {
-                    removed = true;
-                    self.pixels[at] = 0;
-                    self.touch(row, at - row * self.stride);
-                }
+            let Range { start: mut from, end } = self.pixels_of(row, block);
+            while let Some(at) = marked(&self.pixels[..end], from, GOING) {
+                from = at + 1;
+                removed = true;
+                self.pixels[at] = 0;
+                self.touch(row, at - row * self.stride);
             }
         }
         removed
@@ -202,6 +199,18 @@ impl Thinning {
         pixels.truncate(self.height * width);
         pixels
     }
+}
+
+/// The first byte with this mark, at `from` or behind it.
+fn marked(bytes: &[u8], mut from: usize, mark: u8) -> Option<usize> {
+    // Eight at a time while there is none.
+    while let Some(eight) = bytes.get(from..).and_then(|rest| rest.first_chunk()) {
+        if u64::from_ne_bytes(*eight) & u64::from_ne_bytes([mark; 8]) != 0 {
+            break;
+        }
+        from += 8;
+    }
+    bytes.get(from..)?.iter().position(|byte| byte & mark != 0).map(|ahead| from + ahead)
 }
 
 #[cfg(test)]

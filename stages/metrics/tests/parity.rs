@@ -1,8 +1,9 @@
 //! Every figure of every reference case: drawn masks and real ones, with figures by scikit-learn, scikit-image and scipy.
-//! The references and the data lie beside the checkout of some machines.
+//! The references and the data lie beside the checkout of some machines; tests/pytorch/figures.py makes others, for `PIPELINE_PARITY`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use image::DynamicImage;
@@ -111,15 +112,24 @@ fn disc(height: usize, width: usize, disc: &Value) -> Vec<u8> {
     (0..height * width).map(|at| u8::from(within(at))).collect()
 }
 
-/// Compares with a reference; `null` is undefined.
-fn close(name: &str, figure: &str, ours: Option<f64>, expected: &Value, tolerance: f64) {
-    let theirs = expected.as_f64();
-    assert!(expected.is_null() || theirs.is_some(), "{name} has no {figure}");
-    let agree = match (ours, theirs) {
-        (Some(ours), Some(theirs)) => (ours - theirs).abs() <= tolerance,
-        (ours, theirs) => ours == theirs,
-    };
-    assert!(agree, "{name}, {figure}: {ours:?} instead of {theirs:?}");
+/// The largest difference of each figure.
+#[derive(Default)]
+struct Differences(BTreeMap<String, f64>);
+
+impl Differences {
+    /// Compares with a reference; `null` is undefined. The tolerance is relative to figures above 1.
+    fn close(&mut self, name: &str, figure: &str, ours: Option<f64>, expected: &Value, tolerance: f64) {
+        let theirs = expected.as_f64();
+        assert!(expected.is_null() || theirs.is_some(), "{name} has no {figure}");
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            assert_eq!(ours, theirs, "{name}, {figure}");
+            return;
+        };
+        let difference = (ours - theirs).abs() / theirs.abs().max(1.0);
+        assert!(difference <= tolerance, "{name}, {figure}: {ours:?} instead of {theirs:?}");
+        let worst = self.0.entry(figure.to_owned()).or_default();
+        *worst = worst.max(difference);
+    }
 }
 
 fn check_counts(name: &str, counts: &Confusion, expected: &Value) {
@@ -128,21 +138,21 @@ fn check_counts(name: &str, counts: &Confusion, expected: &Value) {
 }
 
 /// The figures of shapes, each by its own function.
-fn check_shapes(name: &str, prediction: &Mask, truth: &Mask, expected: &Value) {
+fn check_shapes(seen: &mut Differences, name: &str, prediction: &Mask, truth: &Mask, expected: &Value) {
     let length = |mask: &Mask| skeleton(mask).iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
     let skeletons = [length(truth), length(prediction)].map(Some);
     assert_eq!(skeletons, ["skeleton_truth", "skeleton_prediction"].map(|key| expected[key].as_u64()), "{name}");
     let cldice = ClDice::of(prediction, truth);
-    close(name, "clDice's precision", cldice.precision, &expected["cldice_precision"], 1e-12);
-    close(name, "clDice's sensitivity", cldice.sensitivity, &expected["cldice_sensitivity"], 1e-12);
+    seen.close(name, "clDice's precision", cldice.precision, &expected["cldice_precision"], 1e-12);
+    seen.close(name, "clDice's sensitivity", cldice.sensitivity, &expected["cldice_sensitivity"], 1e-12);
     let [there, found] = [Betti::of(truth), Betti::of(prediction)];
     let numbers = [there.components, found.components, there.holes, found.holes].map(Some);
     let keys = ["betti0_truth", "betti0_prediction", "betti1_truth", "betti1_prediction"];
     assert_eq!(numbers, keys.map(|key| expected[key].as_u64()), "{name}");
-    close(name, "hausdorff95", hausdorff95(prediction, truth), &expected["hausdorff95"], 1e-6);
+    seen.close(name, "hausdorff95", hausdorff95(prediction, truth), &expected["hausdorff95"], 1e-6);
 }
 
-fn check_image(name: &str, figures: &ImageFigures, expected: &Value, has_probabilities: bool) {
+fn check_image(seen: &mut Differences, name: &str, figures: &ImageFigures, expected: &Value, has_probabilities: bool) {
     check_counts(name, &figures.counts, expected);
     assert_eq!(Some(figures.both_empty), expected["both_empty"].as_bool(), "{name}");
     for (figure, value) in [
@@ -155,15 +165,15 @@ fn check_image(name: &str, figures: &ImageFigures, expected: &Value, has_probabi
         ("mcc", figures.mcc),
         ("cldice", Some(figures.cldice)),
     ] {
-        close(name, figure, value, &expected[figure], 1e-12);
+        seen.close(name, figure, value, &expected[figure], 1e-12);
     }
     if has_probabilities {
-        close(name, "auc", figures.auc, &expected["auc"], 1e-9);
-        close(name, "average_precision", figures.average_precision, &expected["average_precision"], 1e-9);
+        seen.close(name, "auc", figures.auc, &expected["auc"], 1e-9);
+        seen.close(name, "average_precision", figures.average_precision, &expected["average_precision"], 1e-9);
     }
     let errors = [figures.betti0_error, figures.betti1_error].map(Some);
     assert_eq!(errors, ["betti0_error", "betti1_error"].map(|key| expected[key].as_u64()), "{name}");
-    close(name, "hausdorff95", figures.hausdorff95, &expected["hausdorff95"], 1e-6);
+    seen.close(name, "hausdorff95", figures.hausdorff95, &expected["hausdorff95"], 1e-6);
 }
 
 /// Scores with the order of float64 probabilities: 51/255 isn't the float32 next to 0.2, but would be rounded to it.
@@ -176,7 +186,8 @@ fn places(levels: &[f64], probabilities: &[f64]) -> Vec<f32> {
 fn every_case_and_the_whole_set_agree() {
     let Some(reference) = Reference::load() else { return };
     let cases = reference.cases();
-    assert!(cases.len() >= 22);
+    assert!(!cases.is_empty());
+    let mut seen = Differences::default();
     let mut levels: Vec<f64> = cases.iter().flat_map(|case| case.exact.iter().copied()).collect();
     levels.sort_by(f64::total_cmp);
     levels.dedup();
@@ -190,12 +201,13 @@ fn every_case_and_the_whole_set_agree() {
             let inside = (part == "inside").then_some(case.fov.as_slice());
             let Case { height, width, ref probabilities, ref truth, .. } = *case;
             let figures = ImageFigures::of(&Image { height, width, probabilities, truth, inside }, 0.5);
-            check_image(&name, &figures, expected, has_probabilities);
+            check_image(&mut seen, &name, &figures, expected, has_probabilities);
             let masked =
                 |mask: Vec<u8>| mask.iter().zip(&case.fov).map(|(a, b)| a & (b | u8::from(inside.is_none()))).collect();
             let prediction: Vec<u8> = masked(probabilities.iter().map(|&p| u8::from(p > 0.5)).collect());
             let truth: Vec<u8> = masked(case.truth.clone());
-            check_shapes(&name, &Mask::new(height, width, &prediction), &Mask::new(height, width, &truth), expected);
+            let [prediction, truth] = [&prediction, &truth].map(|pixels| Mask::new(height, width, pixels));
+            check_shapes(&mut seen, &name, &prediction, &truth, expected);
             pooled.0.add(figures.counts);
             if has_probabilities {
                 pooled.1.add(&places(&levels, &case.exact), &case.truth, inside);
@@ -222,16 +234,20 @@ fn every_case_and_the_whole_set_agree() {
             ("auc_pooled", ranked.auc, 1e-9),
             ("average_precision_pooled", ranked.average_precision, 1e-9),
         ] {
-            close(part, figure, value, &expected[figure], tolerance);
+            seen.close(part, figure, value, &expected[figure], tolerance);
         }
     }
+    let differences: Vec<String> = seen.0.iter().map(|(figure, worst)| format!("{figure} {worst:.1e}")).collect();
+    eprintln!("{} cases; the largest differences: {}", cases.len(), differences.join(", "));
 }
 
 #[test]
 fn skeletons_are_the_same_pixels() {
     let Some(reference) = Reference::load() else { return };
-    let rule = reference.figures["skeleton"]["removed_in_pass"].as_array().unwrap();
-    assert_eq!(rule.iter().map(|pass| pass.as_u64().unwrap() as u8).collect::<Vec<_>>(), REMOVALS);
+    if let Some(rule) = reference.figures.get("skeleton") {
+        let rule = rule["removed_in_pass"].as_array().unwrap();
+        assert_eq!(rule.iter().map(|pass| pass.as_u64().unwrap() as u8).collect::<Vec<_>>(), REMOVALS);
+    }
     let mut compared = 0;
     for case in reference.cases() {
         let Some([truth, prediction]) = &case.skeletons else { continue };
@@ -241,5 +257,5 @@ fn skeletons_are_the_same_pixels() {
             compared += 1;
         }
     }
-    assert!(compared >= 32);
+    assert!(compared > 0);
 }

@@ -2,6 +2,8 @@
 //! device's thread share one trainee; `verify` uses the same code. It computes gradients and never changes weights, which is
 //! the optimizer's job.
 
+mod average;
+mod averaging;
 mod inspect;
 mod not_finite;
 mod passes;
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
 
+use self::average::Average;
 use self::not_finite::NotFinite;
 use self::retried::Retry;
 use crate::backend;
@@ -46,6 +49,8 @@ pub struct Trainee {
     /// The device memory held, by cause.
     pub ledger: Ledger,
     window: Open,
+    /// The moving average of the trained weights, once there is one.
+    average: Option<Average>,
     /// Maximum test images per pass.
     most_evaluated: usize,
     /// The threshold that an evaluator has chosen last, on a validation part.
@@ -89,6 +94,7 @@ impl Trainee {
             scale,
             ledger,
             window,
+            average: None,
             most_evaluated: usize::MAX,
             threshold: None,
             retries,

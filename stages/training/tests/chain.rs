@@ -48,6 +48,7 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
     let cx = BuildContext {
         stage: name.into(),
         seed: 7,
+        peers: Vec::new(),
         epochs: 4,
         facts: vec![known],
         settled: pipeline_contract::Settled::default(),

@@ -117,6 +117,7 @@ fn the_plan_is_what_the_pass_charges() {
                     micro_batch: (2, 96, 96),
                     setting,
                     optimizer: 0,
+                    average: false,
                     evaluation: Some((2, 96, 96)),
                     loss: &loss,
                     platform: Platform::Cpu,

@@ -1,13 +1,15 @@
-//! The optimizers, hand-computed as PyTorch's documentation states them, and what a step refuses.
+//! The optimizers, hand-computed as PyTorch's documentation states them, the average of weights, and what a step refuses.
 //! Whole runs against PyTorch are in `verify.rs`.
 #![allow(clippy::expect_used, reason = "tests may panic")]
 
 mod common;
 
 use burn::tensor::Tensor;
-use common::{add, network, part, samples, weights};
+use common::{add, distance, network, part, samples, weights};
 use pipeline_training::micro_batch::Pixels;
 use pipeline_training::optimizer::{Adam, Optimizer, Rule, Sgd};
+use pipeline_training::policy::LossScale;
+use pipeline_training::trainee::Shared;
 
 /// Two steps with gradients 1 and 2 everywhere, from weights of 1, with lr 0.1; the weight after each.
 fn two_steps(rule: Rule, clip: Option<f64>) -> [f32; 2] {
@@ -84,4 +86,68 @@ fn a_loss_that_is_not_finite_names_its_sample_and_changes_nothing() {
     let error = Optimizer::new(rule, None).step(&window.expect("one"), 0.1).expect_err("not a number");
     assert!(error.message().contains("sample s1") && error.message().contains("step 1"), "{error}");
     assert_eq!(before, weights(&network));
+}
+
+/// The values of the average of a network's weights; nothing where there is none.
+fn average(network: &Shared) -> Vec<f32> {
+    let trainee = network.lock().expect("no panic before");
+    trainee.average().into_iter().flatten().flat_map(|tensor| tensor.try_to_vec_as::<f32>().expect("float32")).collect()
+}
+
+fn step(network: &Shared, optimizer: &mut Optimizer, seed: u64) {
+    let mut window = None;
+    add(network, &mut window, samples(2, 8, seed));
+    optimizer.step(&window.expect("one micro-batch"), 0.05).expect("finite");
+}
+
+/// The recurrence in float64 over the weights of each step, and training that doesn't change by it.
+#[test]
+fn an_average_follows_the_weights_and_changes_no_training() {
+    let rule = Rule::Adam(Adam { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01, decoupled: true });
+    let (plain, averaged) = (network(4, 2, "batch"), network(4, 2, "batch"));
+    let (mut without, mut with) = (Optimizer::new(rule, None), Optimizer::new(rule, None).averaging(Some(0.3)));
+    let mut expected: Vec<f64> = weights(&averaged).into_iter().map(f64::from).collect();
+    for updates in 0..6 {
+        step(&plain, &mut without, updates);
+        step(&averaged, &mut with, updates);
+        assert_eq!(weights(&plain), weights(&averaged), "the same bytes");
+        // 1/10, 2/11, 3/12, then at most 0.3.
+        let decay = f64::min(0.3, (1.0 + updates as f64) / (10.0 + updates as f64));
+        for (mean, weight) in expected.iter_mut().zip(weights(&averaged)) {
+            *mean = decay * *mean + (1.0 - decay) * f64::from(weight);
+        }
+        let expected: Vec<f32> = expected.iter().map(|mean| *mean as f32).collect();
+        assert!(distance(&average(&averaged), &expected) < 1e-6, "after {updates} updates");
+    }
+    assert!(average(&plain).is_empty());
+    assert!(distance(&average(&averaged), &weights(&averaged)) > 1e-3);
+
+    // Evaluation is that of a network that has the average for its weights, with the current running statistics.
+    let images = samples(2, 8, 9);
+    let before = weights(&averaged);
+    let own = averaged.lock().expect("no panic before").predict(&images).expect("images that fit");
+    assert_eq!(weights(&averaged), before, "the weights are back");
+    let state = averaged.lock().expect("no panic before").averaged();
+    let mut trainee = plain.lock().expect("no panic before");
+    let of_weights = trainee.predict(&images).expect("images that fit");
+    trainee.state = state;
+    assert_eq!(trainee.predict(&images).expect("images that fit"), own);
+    assert_ne!(of_weights, own);
+    assert_eq!(trainee.state.counters, [6; 1].repeat(trainee.state.counters.len()), "statistics are the current ones");
+}
+
+#[test]
+fn a_discarded_window_leaves_the_average_alone() {
+    let network = network(4, 2, "group");
+    let rule = Rule::Sgd(Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false });
+    let mut optimizer = Optimizer::new(rule, None).averaging(Some(0.9));
+    step(&network, &mut optimizer, 1);
+    let before = (weights(&network), average(&network));
+    network.lock().expect("no panic before").scale = LossScale::new(pipeline_training::Precision::Float16, LossScale::START);
+    let mut window = None;
+    add(&network, &mut window, samples(2, 8, 2));
+    let infinite = |sum: Tensor<1>| sum.ones_like() * f32::INFINITY;
+    network.lock().expect("no panic before").gradients_mut().iter_mut().for_each(|sum| sum.inplace(infinite));
+    assert!(optimizer.step(&window.expect("one micro-batch"), 0.05).expect("an overflow is no error").skipped);
+    assert_eq!((weights(&network), average(&network)), before);
 }

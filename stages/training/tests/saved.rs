@@ -23,12 +23,13 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
         let given = match name {
             "train_step" => json!({"model": {"unet": {"base": 4, "depth": 2, "norm": "batch"}}, "device": "cpu"}),
             "accumulate" => json!({"steps": 2}),
-            "optimizer_step" => json!({"adamw": {"lr": 0.01}}),
+            "optimizer_step" => json!({"adamw": {"lr": 0.01}, "ema": 0.9}),
             _ => json!({}),
         };
         let cx = BuildContext {
             stage: name.into(),
             seed: 7,
+            peers: Vec::new(),
             epochs: 1,
             facts: vec![Facts::default()],
             settled: pipeline_contract::Settled::default(),

@@ -61,12 +61,16 @@ pub struct EpochEvent {
     pub samples_per_second: f64,
 }
 
-/// The network was measured on test images. Its JSON is flat: the metrics stand between `epoch` and `images`, and after them, where
-/// there are several classes, `classes`.
+/// The network was measured. Its JSON is flat: the metrics stand between `part` and `images`, and after them, where there are
+/// several classes, `classes`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EvalEvent {
     /// The epoch after which it was.
     pub epoch: u64,
+    /// The evaluator's id; empty where it isn't told, as in lines of earlier programs.
+    pub stage: String,
+    /// Which part of the data set was measured: the fact [`PART`](crate::fact::PART), where it is known.
+    pub part: Option<String>,
     /// The [metrics](crate::Metric) of the evaluator's kind, in their order; `None` where one isn't defined for these images.
     pub metrics: Named<Option<f64>>,
     /// The figures of each class by its name, where the evaluator has such.
@@ -100,6 +104,12 @@ impl Serialize for EvalEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("epoch", &self.epoch)?;
+        if !self.stage.is_empty() {
+            map.serialize_entry("stage", &self.stage)?;
+        }
+        if let Some(part) = &self.part {
+            map.serialize_entry("part", part)?;
+        }
         self.metrics.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
         if !self.classes.is_empty() {
             map.serialize_entry("classes", &self.classes)?;
@@ -132,7 +142,12 @@ impl<'de> Deserialize<'de> for EvalEvent {
             None => Err(D::Error::missing_field(name)),
         };
         let (epoch, images, device_bytes_peak) = (whole("epoch")?, whole("images")?, whole("device_bytes_peak")?);
-        // A metric of an evaluator of one's own may have this name too.
+        // Metrics of an evaluator of one's own may have these names too.
+        let mut text = |name: &str| match fields.get(name) {
+            Some(Value::String(_)) => fields.shift_remove(name).and_then(|text| text.as_str().map(str::to_owned)),
+            _ => None,
+        };
+        let (stage, part) = (text("stage").unwrap_or_default(), text("part"));
         let classes = match fields.get("classes") {
             Some(Value::Object(_)) => fields.shift_remove("classes").map(Named::deserialize).transpose(),
             _ => Ok(None),
@@ -146,6 +161,8 @@ impl<'de> Deserialize<'de> for EvalEvent {
         let given = |value: Option<u64>, name| value.ok_or_else(|| D::Error::custom(format_args!("{name} is null")));
         Ok(Self {
             epoch: given(epoch, "epoch")?,
+            stage,
+            part,
             metrics,
             classes,
             intervals,

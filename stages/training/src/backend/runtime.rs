@@ -42,6 +42,10 @@ pub(crate) trait Runtime: Sync {
     /// One step of an optimizer, in place; in a copy where a clone of a tensor is held elsewhere.
     fn update(&self, rule: &Rule, update: Update<'_>) -> Result<()>;
 
+    /// Moves an average of the weights towards them, in place: `average += share * (weight - average)`. Both lists are in the
+    /// order of the trained tensors.
+    fn average(&self, average: &mut Vec<Tensor<1>>, weights: &[Tensor<1>], share: f32) -> Result<()>;
+
     /// How far a window's gradients may be from those of the same samples in one batch because of rounding, relative L2.
     fn rounding(&self, precision: Precision) -> f64;
 

@@ -23,6 +23,8 @@ pub struct Demand<'a> {
     pub setting: Setting,
     /// float32 values that the optimizer keeps for each weight.
     pub optimizer: u64,
+    /// True if a moving average of the weights is kept.
+    pub average: bool,
     /// The same three numbers for the test images, if there are any.
     pub evaluation: Option<(usize, usize, usize)>,
     /// The loss that the network is trained with.
@@ -55,7 +57,7 @@ pub fn forecast(demand: &Demand<'_>) -> Result<Forecast> {
 }
 
 fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
-    let Demand { network, micro_batch, setting, optimizer, evaluation, loss, platform } = *demand;
+    let Demand { network, micro_batch, setting, optimizer, average, evaluation, loss, platform } = *demand;
     let (samples, height, width) = micro_batch;
     network.accepts(samples, height, width)?;
     let ledger = Ledger::default();
@@ -65,6 +67,7 @@ fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
         (Cause::Weights, trained + values(Role::Statistic)),
         (Cause::Gradients, trained),
         (Cause::Optimizer, trained * optimizer),
+        (Cause::Average, trained * u64::from(average)),
     ];
     let _held = held.map(|(cause, values)| ledger.charge(cause, 4 * values)).into_iter().collect::<Tried<Vec<_>>>()?;
     let executor = || Executor::new(backend::counting(platform, setting.precision), ledger.clone());

@@ -16,6 +16,8 @@ pub enum Cause {
     Gradients,
     /// What the optimizer keeps for each weight. float32.
     Optimizer,
+    /// The moving average of the trained weights. float32.
+    Average,
     /// The micro-batch's images.
     Batch,
     /// Maps kept from the forward pass for the backward pass.
@@ -28,8 +30,16 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order in which they are listed.
-    pub const ALL: [Self; 7] =
-        [Self::Weights, Self::Gradients, Self::Optimizer, Self::Batch, Self::Saved, Self::Working, Self::Workspace];
+    pub const ALL: [Self; 8] = [
+        Self::Weights,
+        Self::Gradients,
+        Self::Optimizer,
+        Self::Average,
+        Self::Batch,
+        Self::Saved,
+        Self::Working,
+        Self::Workspace,
+    ];
 
     /// Its name in files and tables.
     pub fn name(self) -> &'static str {
@@ -37,6 +47,7 @@ impl Cause {
             Self::Weights => "weights",
             Self::Gradients => "gradients",
             Self::Optimizer => "optimizer",
+            Self::Average => "average_weights",
             Self::Batch => "batch",
             Self::Saved => "saved_activations",
             Self::Working => "working_set",

@@ -2,6 +2,7 @@
 //! Learning rates come from `schedule`. For checkpoints, state is named after the network's tensors.
 
 mod adam;
+mod average;
 mod saved;
 mod sgd;
 mod step;

@@ -4,6 +4,7 @@
 use burn::tensor::Tensor;
 use pipeline_contract::{Result, StageError};
 
+use super::average::share;
 use super::{Adam, Sgd};
 use crate::backend::{self, Update};
 use crate::memory::{Cause, Charge};
@@ -53,6 +54,8 @@ pub(super) struct Memory {
 pub struct Optimizer {
     rule: Rule,
     clip_norm: Option<f64>,
+    /// The largest decay of the weights' moving average; `None` if none is kept.
+    pub(super) ema: Option<f64>,
     pub(super) memory: Memory,
     pub(super) steps: u64,
     pub(super) discarded: u64,
@@ -81,7 +84,15 @@ impl Figures {
 impl Optimizer {
     /// An optimizer that hasn't taken a step yet. `clip_norm` is the largest L2 norm of a gradient, as in `clip_grad_norm_`.
     pub fn new(rule: Rule, clip_norm: Option<f64>) -> Self {
-        Self { rule, clip_norm, memory: Memory::default(), steps: 0, discarded: 0 }
+        Self { rule, clip_norm, ema: None, memory: Memory::default(), steps: 0, discarded: 0 }
+    }
+
+    /// The same, and after each step it updates an exponential moving average of the weights in the trainee, with a decay of at
+    /// most this; with `None` there is no average. Training doesn't change by it.
+    #[must_use]
+    pub fn averaging(mut self, decay: Option<f64>) -> Self {
+        self.ema = decay;
+        self
     }
 
     /// The number of steps taken; discarded windows don't count.
@@ -145,10 +156,14 @@ impl Optimizer {
         let Memory { first, second, .. } = &mut self.memory;
         let (state, gradients) = trainee.weights_and_gradients();
         let runtime = backend::of(state.device());
-        runtime.update(&rule, Update { weights: &mut state.trained, gradients, first, second })
+        runtime.update(&rule, Update { weights: &mut state.trained, gradients, first, second })?;
+        match self.ema {
+            Some(decay) => trainee.move_average(share(decay, self.steps - 1)),
+            None => Ok(()),
+        }
     }
 
-    /// Allocates the optimizer's state before the first step.
+    /// Allocates the optimizer's state before the first step, and the average, which starts as the initial weights.
     pub(super) fn remember(&mut self, trainee: &mut Trainee) -> Result<()> {
         if self.memory.charge.is_some() {
             return Ok(());
@@ -159,6 +174,6 @@ impl Optimizer {
         self.memory.first = if values > 0 { make() } else { Vec::new() };
         self.memory.second = if values > 1 { make() } else { Vec::new() };
         self.memory.charge = Some(charge);
-        Ok(())
+        if self.ema.is_some() { trainee.start_average() } else { Ok(()) }
     }
 }

@@ -74,6 +74,7 @@ fn time(opened: &Opened, precision: Precision, (base, depth, size): (usize, usiz
         micro_batch: (1, size, size),
         setting,
         optimizer: 0,
+        average: false,
         evaluation: None,
         loss: &Loss::default(),
         platform: crate::device::Platform::of(&opened.device),

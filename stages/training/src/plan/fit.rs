@@ -273,6 +273,7 @@ mod tests {
             steps: 1,
             setting: Setting::default(),
             optimizer: 2,
+            average: false,
             evaluation: Some((8, 64, 64)),
             tiled: false,
             drops_last: false,

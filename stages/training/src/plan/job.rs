@@ -9,7 +9,7 @@ use crate::forecast::{Demand, Forecast, forecast};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::policy::Setting;
-use crate::stages::{optimizer_values, tiles, training};
+use crate::stages::{optimizer_keeps, tiles, training};
 
 /// One stage of a file, as a plan reads it.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,8 @@ pub struct Job {
     pub setting: Setting,
     /// float32 values that the optimizer keeps for each weight.
     pub optimizer: u64,
+    /// True if the optimizer keeps a moving average of the weights.
+    pub average: bool,
     /// The same three numbers for what the network sees of the test images at a time, if there are any: images, or tiles of them.
     pub evaluation: Option<(usize, usize, usize)>,
     /// True when test images are predicted in tiles, whose size doesn't depend on the images'.
@@ -107,13 +109,15 @@ impl Job {
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
         let (evaluation, tiled) = evaluation(stages);
         let micro_batch = size(&facts, train.id)?;
+        let (optimizer, average) = step.map_or(Ok((0, false)), |stage| optimizer_keeps(stage.options))?;
         Ok(Self {
             network,
             loss,
             micro_batch,
             steps: step_facts.integer(fact::ACCUMULATION).map_or(1, |steps| steps as usize),
             setting,
-            optimizer: step.map_or(Ok(0), |stage| optimizer_values(stage.options))?,
+            optimizer,
+            average,
             evaluation,
             tiled,
             drops_last: facts.get(fact::DROP_LAST).is_some_and(|fact| fact.value == Value::Bool(true)),
@@ -161,12 +165,13 @@ impl Job {
     /// # Errors
     /// When the images don't fit the network.
     pub fn forecast(&self, samples: usize, setting: Setting, platform: Platform) -> Result<Forecast> {
-        let Self { network, loss, micro_batch: (_, height, width), optimizer, evaluation, .. } = self;
+        let Self { network, loss, micro_batch: (_, height, width), optimizer, average, evaluation, .. } = self;
         forecast(&Demand {
             network,
             micro_batch: (samples, *height, *width),
             setting,
             optimizer: *optimizer,
+            average: *average,
             evaluation: *evaluation,
             loss,
             platform,

@@ -79,7 +79,8 @@ fn play(opened: &Opened, job: &Job) -> Result<u64> {
     let ledger = Ledger::default();
     let state = State::zeros(&job.network.layout, &opened.device);
     let mut trainee = Trainee::new(job.network.clone(), state, job.loss.clone(), job.setting, ledger.clone())?;
-    let mut optimizer = Optimizer::new(rule(job.optimizer), None);
+    // Any decay costs the same.
+    let mut optimizer = Optimizer::new(rule(job.optimizer), None).averaging(job.average.then_some(0.999));
     // Two windows, because the second one starts with the optimizer's state allocated, and its later micro-batches with the
     // sums and different gaps in the pages.
     for _ in 0..2 {

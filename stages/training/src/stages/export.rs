@@ -24,7 +24,7 @@ struct Options {
 pub(super) fn kind() -> StageKind {
     StageKind::device(
         "export",
-        "writes the trained weights as safetensors, under PyTorch's names",
+        "writes the trained weights, or their average (`ema`), as safetensors, under PyTorch's names",
         |o: Options, cx: &BuildContext| Ok(Export { path: cx.out.join(o.file), events: cx.events.clone(), network: None }),
     )
     .option(
@@ -65,7 +65,7 @@ impl Sequential for Export {
             return Ok(());
         };
         let trainee = network.lock()?;
-        let saved = weights::save(&trainee.network, &trainee.state, &self.path)?;
+        let saved = weights::save(&trainee.network, &trainee.averaged(), &self.path)?;
         self.events.summarize(summary::WEIGHTS_SHA256, saved.sha256.into());
         self.events.summarize(summary::PARAMETERS, saved.parameters.into());
         Ok(())

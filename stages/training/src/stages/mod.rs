@@ -15,7 +15,7 @@ mod train_step;
 
 pub(crate) use evaluate::tiles;
 pub use kinds::kinds;
-pub(crate) use optimizer_step::optimizer_values;
+pub(crate) use optimizer_step::optimizer_keeps;
 use own_options::own;
 pub use step::Step;
 pub(crate) use train_step::{loss_and_init, training};

@@ -26,12 +26,13 @@ pub(super) fn kind() -> StageKind {
     .example("- {id: optim, use: optimizer_step, with: {adamw: {lr: 0.001, weight_decay: 0.01}, clip_norm: 1.0}}")
 }
 
-/// For a plan: the number of values that an optimizer with these options keeps for each weight.
-pub(crate) fn optimizer_values(options: &serde_json::Value) -> Result<u64> {
+/// For a plan: the number of values that an optimizer with these options keeps for each weight, and whether it keeps an average
+/// of the weights.
+pub(crate) fn optimizer_keeps(options: &serde_json::Value) -> Result<(u64, bool)> {
     let misfit =
         |error| StageError::new(format!("the optimizer's options aren't those that `optimizer_step` declares: {error}"));
     let options: Options = serde_json::from_value(own(options, &kind().options)).map_err(misfit)?;
-    Ok(options.rule()?.0.values_per_weight())
+    Ok((options.rule()?.0.values_per_weight(), options.ema().is_some()))
 }
 
 struct OptimizerStep {
@@ -69,7 +70,7 @@ impl Epoch {
 impl OptimizerStep {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let (rule, lr) = options.rule()?;
-        let optimizer = Optimizer::new(rule, options.clip_norm());
+        let optimizer = Optimizer::new(rule, options.clip_norm()).averaging(options.ema());
         let cx = cx.clone();
         Ok(Self { options, lr, optimizer, schedule: None, cx, samples: 0, epoch: Epoch::start(), network: None })
     }

@@ -21,6 +21,8 @@ pub(super) struct Options {
     schedule: ScheduleOptions,
     #[serde(default)]
     clip_norm: Option<f64>,
+    #[serde(default)]
+    ema: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,6 +115,14 @@ pub(super) fn declare(kind: StageKind) -> StageKind {
         "how the learning rate changes from step to step",
     ))
     .option(OptionSpec::optional("clip_norm", number(1e-12), "largest L2 norm of a window's gradient over all weights"))
+    .option(
+        OptionSpec::optional(
+            "ema",
+            share(),
+            "evaluates and exports an exponential moving average of the weights with this decay, such as 0.999",
+        )
+        .choice(),
+    )
     .check(check)
 }
 
@@ -170,6 +180,11 @@ impl Options {
     /// The largest norm allowed for a window's gradient.
     pub(super) fn clip_norm(&self) -> Option<f64> {
         self.clip_norm
+    }
+
+    /// The decay of the weights' moving average.
+    pub(super) fn ema(&self) -> Option<f64> {
+        self.ema
     }
 
     fn shape(&self) -> (Shape, Option<u64>) {

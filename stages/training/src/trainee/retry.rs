@@ -44,8 +44,8 @@ impl Trainee {
         }
     }
 
-    /// Logits of a micro-batch, `[batch, classes, height, width]`, in evaluation: batch norm uses its running statistics. Passes
-    /// hold as many samples as the setting allows; if memory is refused, fewer for the rest of the run.
+    /// Logits of a micro-batch, `[batch, classes, height, width]`, in evaluation: with the weights' moving average if one is
+    /// kept, and batch norm's running statistics. Passes hold as many samples as the setting allows; if memory is refused, fewer for the rest of the run.
     ///
     /// # Errors
     /// When the images don't fit the network, memory is refused for a single image, or the device fails otherwise.
@@ -55,7 +55,7 @@ impl Trainee {
         let mut again = true;
         loop {
             let most = self.setting.samples.min(self.most_evaluated).clamp(1, count.max(1));
-            match self.predict_in_parts(batch, most) {
+            match self.with_average(|trainee| trainee.predict_in_parts(batch, most)) {
                 Ok(logits) => return Ok(logits),
                 Err(Fault::Memory(short)) if again => {
                     device::give_back(self.state.device())?;
@@ -115,6 +115,7 @@ impl Trainee {
             micro_batch,
             setting: self.setting,
             optimizer: self.optimizer_values(),
+            average: self.average.is_some(),
             evaluation: None,
             loss: &self.loss,
             platform: Platform::of(self.state.device()),

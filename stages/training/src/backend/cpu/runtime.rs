@@ -41,6 +41,13 @@ impl Runtime for CpuRuntime {
         Ok(())
     }
 
+    fn average(&self, average: &mut Vec<Tensor<1>>, weights: &[Tensor<1>], share: f32) -> Result<()> {
+        let mut pairs = average.iter_mut().zip(weights);
+        pairs.try_for_each(|(average, weight)| {
+            write(average, |average| read(weight, |weight| kernels::average(average, weight, share))).flatten()
+        })
+    }
+
     fn rounding(&self, precision: Precision) -> f64 {
         if precision.is_half() { 1e-4 } else { 1e-5 }
     }

@@ -72,6 +72,15 @@ impl Runtime for GraphicsRuntime {
         Ok(())
     }
 
+    fn average(&self, average: &mut Vec<Tensor<1>>, weights: &[Tensor<1>], share: f32) -> Result<()> {
+        // Moved out, so that each buffer has a single owner and is changed in place.
+        let mut flat = Flat::of(std::mem::take(average));
+        let pairs = std::mem::take(&mut flat.buffers).into_iter().zip(Flat::of(weights.to_vec()).buffers);
+        flat.buffers = pairs.map(|(average, weight)| kernels::average(average, weight, share)).collect::<Result<_>>()?;
+        *average = flat.tensors();
+        Ok(())
+    }
+
     fn rounding(&self, precision: Precision) -> f64 {
         match precision {
             Precision::Float32 => 1e-5,
@@ -142,6 +151,30 @@ mod tests {
             for (a, b) in there.iter().flatten().zip(here.iter().flatten()) {
                 assert!((a - b).abs() < 2e-6, "{case}: {a} is not {b}");
             }
+        }
+    }
+
+    /// The average after three moves towards weights that differ each time, and what a clone of the first one then holds.
+    fn averaged(runtime: &dyn Runtime, device: &Device) -> [Vec<Vec<f32>>; 2] {
+        let mut average = zeros(&lists(1.0, device), device);
+        runtime.average(&mut average, &lists(0.01, device), 1.0).expect("a copy");
+        let before = average.clone();
+        for (scale, share) in [(0.02, 0.9), (-0.03, 0.5), (0.07, 0.001)] {
+            runtime.average(&mut average, &lists(scale, device), share).expect("a move");
+        }
+        assert_eq!(Flat::of(average.clone()).buffers.len(), Flat::of(lists(1.0, device)).buffers.len());
+        [&average, &before].map(|tensors| runtime.download(tensors).expect("float32"))
+    }
+
+    #[test]
+    fn an_average_is_the_cpus_and_begins_as_the_same_bits_as_the_weights() {
+        let Some(graphics) = device::open("wgpu").map_err(|error| eprintln!("skipped: {error}")).ok() else { return };
+        let cpu = device::open("cpu").expect("the CPU").device;
+        let weights = CpuRuntime.download(&lists(0.01, &cpu)).expect("float32");
+        let ([there, first], [here, expected]) = (averaged(&GraphicsRuntime, &graphics.device), averaged(&CpuRuntime, &cpu));
+        assert_eq!((&first, &expected), (&weights, &weights), "a share of one copies, and a clone sees no later move");
+        for (a, b) in there.iter().flatten().zip(here.iter().flatten()) {
+            assert!((a - b).abs() < 1e-6, "{a} is not {b}");
         }
     }
 

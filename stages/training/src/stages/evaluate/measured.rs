@@ -39,8 +39,8 @@ const RESAMPLES: usize = 2000;
 pub(super) struct Measured {
     /// An image each, in the order of the test set.
     pub images: Vec<Scored>,
-    /// The ROC curve over all pixels; empty with several classes.
-    pub roc: RocAuc,
+    /// The ROC curve over all pixels; empty with several classes. `None` before the first image.
+    pub roc: Option<RocAuc>,
 }
 
 impl Measured {
@@ -75,8 +75,15 @@ impl Measured {
         let classes = &pooled[usize::from(pooled.len() > 1)..];
         let over = |figure: usize| mean(classes.iter().filter_map(|class| of_class(class)[figure]));
         let accuracy = if pooled.len() > 1 { accuracy(&pooled) } else { pooled.first().and_then(Confusion::accuracy) };
-        let rest =
-            [mean(found.filter_map(|image| image.values[0])), over(0), over(1), over(2), over(3), accuracy, self.roc.value()];
+        let rest = [
+            mean(found.filter_map(|image| image.values[0])),
+            over(0),
+            over(1),
+            over(2),
+            over(3),
+            accuracy,
+            self.roc.as_ref().and_then(RocAuc::value),
+        ];
         values[FIGURES.len()..].copy_from_slice(&rest);
         values
     }
@@ -110,7 +117,9 @@ impl Measured {
     /// Saves the figures.
     pub fn save(&self, saved: &mut Saved) -> Result<()> {
         saved.set("images", self.images.iter().map(Row::of).collect::<Vec<_>>())?;
-        saved.keep("roc", Buffer::Counts(self.roc.counts()));
+        if let Some(roc) = &self.roc {
+            saved.keep("roc", Buffer::Counts(roc.counts()));
+        }
         Ok(())
     }
 
@@ -124,7 +133,7 @@ impl Measured {
             return Err(misfit());
         }
         let roc = RocAuc::from_counts(saved.take_counts("roc")?).ok_or_else(misfit)?;
-        Ok(Self { images: rows.into_iter().map(Row::image).collect(), roc })
+        Ok(Self { images: rows.into_iter().map(Row::image).collect(), roc: Some(roc) })
     }
 }
 
@@ -196,7 +205,7 @@ mod tests {
         let labels = labels.map(|label| if classes == 1 && label == 1 { 255 } else { label });
         let (sample, truth, rules) =
             (format!("s{image}").into(), learnt(&labels, [2, 3]), Rules { threshold: 0.5, curve: true });
-        let roc = &mut measured.roc;
+        let roc = measured.roc.get_or_insert_default();
         let scored = Job { sample, output: NetworkOutput::Logits(logits), classes, width: 3, truth, rules }.score(
             &mut |probabilities, truth, _| {
                 probabilities.iter().zip(truth).for_each(|(&value, &truth)| roc.add((value / (1.0 - value)).ln(), truth != 0));

@@ -1,6 +1,7 @@
 //! `evaluate`: after the steps of an epoch, measures the network on test images, at their own size, and draws the first few of them.
 //! Batch norm uses its running statistics; nothing is trained here. What the figures are is in `pipeline-metrics`.
 
+mod evaluator;
 mod figures;
 mod measured;
 mod native;
@@ -11,7 +12,6 @@ mod score;
 mod table;
 mod tiles;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pipeline_contract::events::{EvalEvent, summary};
@@ -23,6 +23,7 @@ use pipeline_contract::{
 use pipeline_images::{Batch, Classes};
 use serde::Deserialize;
 
+use self::evaluator::Evaluator;
 use self::figures::Figures;
 use self::measured::METRICS;
 use self::output::NetworkOutput;
@@ -127,7 +128,7 @@ pub(super) fn kind() -> StageKind {
                 "pictures",
                 OptionType::Integer { min: 0, max: 64 },
                 4,
-                "test images that are drawn with mask and prediction into predictions.png, from the first",
+                "test images that are drawn with mask and prediction into predictions.png, from the first; of a second evaluator predictions.ID.png",
             )
             .harmless(),
         )
@@ -193,10 +194,9 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
 
 struct Evaluate {
     options: Options,
-    stage: String,
+    own: Evaluator,
     seed: u64,
     epochs: u64,
-    out: PathBuf,
     events: Arc<dyn Events>,
     /// The classes that the test masks' labels stand for, if an upstream stage declares them.
     classes: Option<Classes>,
@@ -213,10 +213,9 @@ impl Evaluate {
         let _host = memory::enter(Side::Host);
         Ok(Self {
             options,
-            stage: cx.stage.clone(),
+            own: Evaluator::of(cx),
             seed: cx.seed,
             epochs: cx.epochs,
-            out: cx.out.clone(),
             events: cx.events.clone(),
             classes: cx.facts.get(1).and_then(Classes::of),
             network: None,
@@ -278,7 +277,7 @@ impl Evaluate {
                 (_, original) => reduced(mask, original.as_deref(), [height, width]),
             };
             truth.inside = truth.inside.filter(|_| self.options.field_of_view);
-            let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.clone()));
+            let pool = self.pool.get_or_insert_with(|| Pool::new(self.figures.measured.roc.take()));
             pool.start(Job { sample, output, classes, width, truth, rules })?;
         }
         Ok(())
@@ -286,9 +285,10 @@ impl Evaluate {
 
     /// Waits for what is being scored.
     fn gather(&mut self) -> Result<()> {
-        if let Some(mut pool) = self.pool.take() {
-            self.figures.measured.images.extend(pool.finish()?);
-            self.figures.measured.roc = pool.pooled();
+        if let Some(pool) = self.pool.take() {
+            let (images, roc) = pool.finish()?;
+            self.figures.measured.images.extend(images);
+            self.figures.measured.roc = Some(roc);
         }
         Ok(())
     }
@@ -316,10 +316,12 @@ impl Evaluate {
         let native = self.options.at == At::Native;
         let best = measured.best_threshold();
         for image in worst_first(&measured.images) {
-            self.events.record(table::event(&self.stage, epoch + 1, image, names.as_ref()).into());
+            self.events.record(table::event(&self.own.stage, epoch + 1, image, names.as_ref()).into());
         }
         let eval = Event::from(EvalEvent {
             epoch: epoch + 1,
+            stage: self.own.stage.clone(),
+            part: self.own.part.clone(),
             metrics: METRICS.iter().map(|metric| metric.name).zip(measured.values()).collect(),
             classes: names.as_ref().map(|names| measured.by_class(names)).unwrap_or_default(),
             intervals: measured.intervals(self.seed),
@@ -333,11 +335,11 @@ impl Evaluate {
         });
         self.events.summarize(summary::EVAL, eval.fields().into());
         self.events.record(eval);
-        table::write(&self.out.join("figures.csv"), &measured.images, names.as_ref())?;
+        table::write(&self.own.file("figures", "csv"), &measured.images, names.as_ref())?;
         if self.options.tensors {
-            write_tensors(&self.out.join("predictions.safetensors"), &tensors)?;
+            write_tensors(&self.own.file("predictions", "safetensors"), &tensors)?;
         }
-        predictions.write(&self.out.join("predictions.png"), names.as_ref())
+        predictions.write(&self.own.file("predictions", "png"), names.as_ref())
     }
 }
 

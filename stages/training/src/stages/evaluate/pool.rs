@@ -34,8 +34,8 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Nothing yet, but the pixels of earlier images.
-    pub fn new(pooled: RocAuc) -> Self {
-        Self { images: Background::new(MOST_BYTES), pooled: Arc::new(Mutex::new(pooled)) }
+    pub fn new(pooled: Option<RocAuc>) -> Self {
+        Self { images: Background::new(MOST_BYTES), pooled: Arc::new(Mutex::new(pooled.unwrap_or_default())) }
     }
 
     /// Starts to score an image; waits for others where there is no room.
@@ -58,17 +58,16 @@ impl Pool {
         self.images.start(bytes, score).map_err(failed)
     }
 
-    /// Waits for all; their figures in the order in which they were started.
+    /// Waits for all: their figures in the order in which they were started, and the ROC curve with them.
     ///
     /// # Errors
     /// When one failed.
-    pub fn finish(&mut self) -> Result<Vec<Scored>> {
-        self.images.finish().map_err(failed)
-    }
-
-    /// The ROC curve of all that are finished.
-    pub fn pooled(&self) -> RocAuc {
-        self.pooled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn finish(mut self) -> Result<(Vec<Scored>, RocAuc)> {
+        let images = self.images.finish().map_err(failed)?;
+        // Nobody else counts any more, so nothing is copied.
+        let pooled = Arc::try_unwrap(self.pooled).map(Mutex::into_inner);
+        let pooled = pooled.unwrap_or_else(|shared| Ok(shared.lock().unwrap_or_else(PoisonError::into_inner).clone()));
+        Ok((images, pooled.unwrap_or_else(PoisonError::into_inner)))
     }
 }
 

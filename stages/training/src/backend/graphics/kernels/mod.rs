@@ -43,4 +43,4 @@ pub(super) use partial::Partial;
 pub(super) use pool::{pool, pool_input};
 pub(super) use products::products;
 pub(super) use statistics::{Merged, join, merge, partial};
-pub(super) use step::{Trained, adam, sgd, squares};
+pub(super) use step::{Trained, adam, average, sgd, squares};

@@ -1,5 +1,5 @@
-//! An optimizer step on all trained values of a buffer, in place, and the squares of a buffer's gradients. Zeros between tensors
-//! stay zeros.
+//! An optimizer step on all trained values of a buffer and a move of their average, in place, and the squares of a buffer's
+//! gradients. Zeros between tensors stay zeros.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -100,6 +100,16 @@ fn momentum_kernel(
     weight[ABSOLUTE_POS] = w - taken * sgd.lr;
 }
 
+/// The same arithmetic as in `pipeline_kernels::average`.
+#[cube(launch, address_type = "dynamic")]
+fn average_kernel(average: &mut Tensor<f32>, weight: &Tensor<f32>, units: usize, share: f32) {
+    if ABSOLUTE_POS >= units {
+        terminate!();
+    }
+    let a = average[ABSOLUTE_POS];
+    average[ABSOLUTE_POS] = a + (weight[ABSOLUTE_POS] - a) * share;
+}
+
 /// The sum of squares over one piece of a buffer with `values` values: those of every `stride`-th cube of units.
 #[cube(launch, address_type = "dynamic")]
 fn squares_kernel(gradient: &Tensor<f32>, sums: &mut Tensor<f32>, values: usize, stride: usize) {
@@ -166,6 +176,24 @@ pub(in super::super) fn sgd(step: &SgdStep, trained: Trained, gradient: Values<1
     let moved = buffer.clone().into_tensor_arg();
     momentum_kernel::launch(&weight.client, count, dim, addresses, changed, gradient, moved, units, sgd, nesterov);
     Ok(Trained { weight: tensor(weight), first: Some(tensor(buffer)), second: None })
+}
+
+/// Moves an average of the weights towards them, in place where nothing else holds it: flat buffers of the same length.
+pub(in super::super) fn average(average: Values<1>, weight: Values<1>, share: f32) -> Result<Values<1>> {
+    let (average, weight) = (owned(dense(average)?), dense(weight)?);
+    let units = average.meta.num_elements();
+    let (count, dim) = spread(&average, units);
+    average_kernel::launch(
+        &average.client,
+        count,
+        dim,
+        addresses(&[&average]),
+        average.clone().into_tensor_arg(),
+        weight.into_tensor_arg(),
+        units,
+        share,
+    );
+    Ok(tensor(average))
 }
 
 /// The sums of squares over each piece of a flat buffer of gradients, `[pieces]`; the length alone decides what a piece is and in

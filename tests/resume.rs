@@ -242,7 +242,7 @@ fn a_run_resumes_between_two_pieces_of_a_photograph() {
         assert!(output.status.success(), "from {name}: {}", said(&output));
         assert_eq!(outcome(&out), outcome(&reference), "from {name}");
     }
-    assert!(inside >= 3, "{inside} checkpoints are inside a photograph");
+    assert!(inside >= 1, "no checkpoint is inside a photograph");
     // Where it stands is counted in pieces, so their number can't change.
     let set = ["stages.crop.with.per_image=2", "trainer.num_epochs=3"];
     let output = small.run(&reference, &set, &["--resume", "--allow-changed"]).output().unwrap();

@@ -195,7 +195,9 @@ fn train_fives(data: &Path, out: &Path, size: usize) {
     assert_eq!((&validate["part"], &test["part"]), (&"validation".into(), &"test".into()));
     let chosen = validate["chosen_threshold"].as_f64().unwrap();
     assert_eq!((&validate["threshold"], test["threshold"].as_f64()), (&0.5.into(), Some(chosen)), "what validation chose");
-    assert!(validate["chosen_dice"].as_f64().unwrap() >= validate["dice"].as_f64().unwrap() && test["chosen_threshold"].is_null());
+    assert!(
+        validate["chosen_dice"].as_f64().unwrap() >= validate["dice"].as_f64().unwrap() && test["chosen_threshold"].is_null()
+    );
 }
 
 /// On the CPU the device's figures are what its lane allocated. With wide layers and tiny images that is little more than weights,

@@ -134,11 +134,14 @@ fn an_epoch_counts_pieces_below_the_cut() {
     assert_eq!(lengths, [("above", Some(5)), ("below", Some(30))]);
 }
 
+/// How long stages believed an epoch to be.
+type Lengths = Arc<Mutex<Vec<(&'static str, Option<u64>)>>>;
+
 /// Notes how long an epoch is where it stands.
 struct Asks {
     name: &'static str,
     samples: pipeline::contract::SampleCount,
-    lengths: Arc<Mutex<Vec<(&'static str, Option<u64>)>>>,
+    lengths: Lengths,
 }
 
 impl pipeline::contract::Sequential for Asks {

@@ -174,7 +174,11 @@ fn a_chain_trains_evaluates_and_exports() {
         assert!((0.0..=most).contains(&evals[3][*name].as_f64().unwrap()), "{name}");
     }
     assert_eq!((names.len(), names[0]), (19, "dice"));
-    assert_eq!((&evals[3]["at"], &evals[3]["threshold"], &evals[3]["both_empty"]), (&json!("training"), &json!(0.5), &json!(0)), "no decode has kept an original");
+    assert_eq!(
+        (&evals[3]["at"], &evals[3]["threshold"], &evals[3]["both_empty"]),
+        (&json!("training"), &json!(0.5), &json!(0)),
+        "no decode has kept an original"
+    );
     let [low, high] = [0, 1].map(|end| evals[3]["intervals"]["dice"][end].as_f64().unwrap());
     assert!(low <= evals[3]["dice"].as_f64().unwrap() && evals[3]["dice"].as_f64().unwrap() <= high && low < high);
     let images: Vec<_> = events.all("image").into_iter().filter(|image| image["epoch"] == json!(4)).collect();

@@ -37,11 +37,9 @@ impl Confusion {
         self.true_negative += other.true_negative;
     }
 
-    /// Dice, `2 TP / (2 TP + FP + FN)`. Where neither mask nor prediction has vessel it is 0, as with `2 i / max(t, 1)` in
-    /// the PyTorch peer, so that the figures are comparable; [`Ratios`](crate::Ratios) says 1.
-    pub fn dice(&self) -> f64 {
-        let total = 2 * self.true_positive + self.false_positive + self.false_negative;
-        2.0 * self.true_positive as f64 / total.max(1) as f64
+    /// Dice, `2 TP / (2 TP + FP + FN)`; `None` where neither mask nor prediction has vessel.
+    pub fn dice(&self) -> Option<f64> {
+        ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
     }
 
     /// Intersection over union, `TP / (TP + FP + FN)`.
@@ -86,13 +84,13 @@ mod tests {
     #[test]
     fn ratios_follow_from_the_counts() {
         let counts = Confusion { true_positive: 6, false_positive: 2, false_negative: 3, true_negative: 9 };
-        assert_eq!(counts.dice(), 12.0 / 17.0);
+        assert_eq!(counts.dice(), Some(12.0 / 17.0));
         assert_eq!(counts.iou(), Some(6.0 / 11.0));
         assert_eq!(counts.sensitivity(), Some(6.0 / 9.0));
         assert_eq!(counts.specificity(), Some(9.0 / 11.0));
         assert_eq!(counts.precision(), Some(6.0 / 8.0));
         assert_eq!(counts.accuracy(), Some(15.0 / 20.0));
         let empty = Confusion::of([(false, false); 4].into_iter());
-        assert_eq!((empty.dice(), empty.iou(), empty.sensitivity(), empty.accuracy()), (0.0, None, None, Some(1.0)));
+        assert_eq!((empty.dice(), empty.iou(), empty.sensitivity(), empty.accuracy()), (None, None, None, Some(1.0)));
     }
 }

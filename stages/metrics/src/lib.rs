@@ -1,16 +1,14 @@
 //! Figures that compare segmentations with their masks, on the CPU: slices in, numbers out. They take probabilities, logits or
 //! classes and know no network, no device and no file.
 //!
-//! [`ImageFigures`] has all figures of one image; [`RocAuc`], [`MeanDice`] and [`PerClass`] gather figures of any number of images
-//! in bounded memory.
+//! [`ImageFigures`] has all figures of one image; [`RocAuc`] gathers the pixels of any number of images in bounded memory.
 
+mod argmax;
 mod background;
 mod betti;
 mod bootstrap;
-mod classes;
 mod cldice;
 mod confusion;
-mod dice;
 mod distance;
 mod edges;
 mod hausdorff;
@@ -22,13 +20,12 @@ mod ratios;
 mod roc;
 mod skeleton;
 
+pub use argmax::argmax;
 pub use background::Background;
 pub use betti::Betti;
 pub use bootstrap::bootstrap;
-pub use classes::{OneClass, PerClass, argmax};
 pub use cldice::ClDice;
 pub use confusion::Confusion;
-pub use dice::MeanDice;
 pub use hausdorff::hausdorff95;
 pub use image::{Image, ImageFigures, mean, workspace};
 pub use mask::Mask;

@@ -31,7 +31,7 @@ impl Ratios {
         let found = counts.true_positive + counts.false_positive + counts.false_negative;
         let both_empty = found == 0;
         Self {
-            dice: if both_empty { 1.0 } else { counts.dice() },
+            dice: counts.dice().unwrap_or(1.0),
             iou: counts.iou().unwrap_or(1.0),
             sensitivity: counts.sensitivity(),
             specificity: counts.specificity(),

@@ -75,7 +75,6 @@ fn windows_are_those_of_pytorch_and_their_map_is_too() {
             let differences: Vec<f64> = map.iter().zip(&wanted).map(|(a, b)| f64::from((a - b).abs())).collect();
             let (most, mean) =
                 (differences.iter().copied().fold(0.0, f64::max), differences.iter().sum::<f64>() / wanted.len() as f64);
-            println!("{case}, {batch} at once: at most {most:.1e}, on average {mean:.1e}");
             assert!(most <= 4e-4 && mean <= 3e-6, "{case}: at most {most}, on average {mean}");
         }
     }

@@ -123,7 +123,7 @@ impl Start {
     }
 }
 
-/// How much of a source's epoch was used: so many pieces, of which each item makes `pieces`.
+/// How much of an epoch was used, counted in pieces: `pieces` of them are made of each of the source's items.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Used {
     pub until: u64,

@@ -76,7 +76,7 @@ impl ItemContext<'_> {
     }
 }
 
-/// Whether what is done every so many epochs is done at the end of this one (from 0) of `epochs`: always at the end of the last.
+/// Whether something that is done once in `every` epochs is due at the end of this one, counted from 0. It always is at the end of the last.
 pub fn is_due(epoch: u64, every: u64, epochs: u64) -> bool {
     (epoch + 1).is_multiple_of(every.max(1)) || epoch + 1 == epochs
 }

@@ -101,7 +101,7 @@ pub(super) fn kind() -> StageKind {
             "where figures are computed: native: at the photograph's own size, against the mask as it was drawn; training: at the size that \
              the network sees",
         ))
-        .option(OptionSpec::new("every", OptionType::at_least(1), 1, "measures at the end of every so many epochs, and of the last"))
+        .option(OptionSpec::new("every", OptionType::at_least(1), 1, "measures once in this many epochs, and after the last one"))
         .option(Tiles::option())
         .option(OptionSpec::new(
             "threshold",
@@ -121,7 +121,7 @@ pub(super) fn kind() -> StageKind {
             "field_of_view",
             OptionType::Bool,
             true,
-            "scores only the field of view, where the photograph has a dark surround or its mask file is given",
+            "scores only the field of view, where the photograph has a dark surround",
         ))
         .option(
             OptionSpec::new(

@@ -26,20 +26,8 @@ pub struct Image<'a> {
 pub struct ImageFigures {
     /// Pixels by prediction and truth.
     pub counts: Confusion,
-    /// Dice; 1 where both masks are empty.
-    pub dice: f64,
-    /// Intersection over union; 1 where both masks are empty.
-    pub iou: f64,
-    /// `None` without vessel.
-    pub sensitivity: Option<f64>,
-    /// `None` without background.
-    pub specificity: Option<f64>,
-    /// `None` where no vessel was found.
-    pub precision: Option<f64>,
-    /// `None` without pixels.
-    pub accuracy: Option<f64>,
-    /// Matthews' correlation coefficient; `None` where either mask has one class.
-    pub mcc: Option<f64>,
+    /// What follows from the counts.
+    pub ratios: Ratios,
     /// Area under the ROC curve; `None` where the truth has one class.
     pub auc: Option<f64>,
     /// `None` without vessel.
@@ -52,9 +40,6 @@ pub struct ImageFigures {
     pub betti1_error: u64,
     /// Hausdorff distance at the 95th percentile, in pixels; `None` where a mask is empty.
     pub hausdorff95: Option<f64>,
-    /// Whether there is no vessel and none was found. Dice, IoU and clDice are then 1 and lift a mean for free, so say how many such images there
-    /// are beside it.
-    pub both_empty: bool,
 }
 
 impl ImageFigures {
@@ -83,23 +68,15 @@ impl ImageFigures {
         let mut counts = Confusion::of(pixels);
         // Outside, both masks are background.
         counts.true_negative -= inside.map_or(0, |inside| inside.iter().filter(|&&inside| inside == 0).count() as u64);
-        let ratios = Ratios::of(&counts);
         Self {
             counts,
-            dice: ratios.dice,
-            iou: ratios.iou,
-            sensitivity: ratios.sensitivity,
-            specificity: ratios.specificity,
-            precision: ratios.precision,
-            accuracy: ratios.accuracy,
-            mcc: ratios.mcc,
+            ratios: Ratios::of(&counts),
             auc: ranked.auc,
             average_precision: ranked.average_precision,
             cldice: cldice.value,
             betti0_error: found.components.abs_diff(there.components),
             betti1_error: found.holes.abs_diff(there.holes),
             hausdorff95,
-            both_empty: ratios.both_empty,
         }
     }
 }
@@ -142,11 +119,11 @@ mod tests {
         let image = Image { height: 2, width: 3, probabilities: &probabilities, truth: &truth, inside: Some(&inside) };
         let figures = ImageFigures::of(&image, 0.5);
         let counts = Confusion { true_positive: 1, false_positive: 1, false_negative: 1, true_negative: 1 };
-        assert_eq!((figures.counts, figures.dice, figures.auc), (counts, 0.5, Some(0.75)));
+        assert_eq!((figures.counts, figures.ratios.dice, figures.auc), (counts, 0.5, Some(0.75)));
         assert_eq!((figures.betti0_error, figures.betti1_error), (1, 0));
         let nothing = ImageFigures::of(&Image { inside: Some(&[0; 6]), ..image }, 0.5);
-        assert_eq!((nothing.both_empty, nothing.dice, nothing.cldice), (true, 1.0, 1.0));
-        assert_eq!((nothing.accuracy, nothing.auc, nothing.hausdorff95), (None, None, None));
+        assert_eq!((nothing.ratios.both_empty, nothing.ratios.dice, nothing.cldice), (true, 1.0, 1.0));
+        assert_eq!((nothing.ratios.accuracy, nothing.auc, nothing.hausdorff95), (None, None, None));
         let no_pixels = Image { height: 0, width: 4, probabilities: &[], truth: &[], inside: None };
         assert_eq!(ImageFigures::of(&no_pixels, 0.5).counts.pixels(), 0);
     }

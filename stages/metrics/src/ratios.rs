@@ -1,4 +1,4 @@
-//! The ratios of one image's counts. An image without vessel in which none was found counts as right, unlike in
+//! The ratios of one image's counts. An image without vessel in which none was found counts as right: its Dice is undefined in
 //! [`Confusion::dice`].
 
 use crate::Confusion;

@@ -154,15 +154,15 @@ fn check_shapes(seen: &mut Differences, name: &str, prediction: &Mask, truth: &M
 
 fn check_image(seen: &mut Differences, name: &str, figures: &ImageFigures, expected: &Value, has_probabilities: bool) {
     check_counts(name, &figures.counts, expected);
-    assert_eq!(Some(figures.both_empty), expected["both_empty"].as_bool(), "{name}");
+    assert_eq!(Some(figures.ratios.both_empty), expected["both_empty"].as_bool(), "{name}");
     for (figure, value) in [
-        ("dice", Some(figures.dice)),
-        ("iou", Some(figures.iou)),
-        ("sensitivity", figures.sensitivity),
-        ("specificity", figures.specificity),
-        ("precision", figures.precision),
-        ("accuracy", figures.accuracy),
-        ("mcc", figures.mcc),
+        ("dice", Some(figures.ratios.dice)),
+        ("iou", Some(figures.ratios.iou)),
+        ("sensitivity", figures.ratios.sensitivity),
+        ("specificity", figures.ratios.specificity),
+        ("precision", figures.ratios.precision),
+        ("accuracy", figures.ratios.accuracy),
+        ("mcc", figures.ratios.mcc),
         ("cldice", Some(figures.cldice)),
     ] {
         seen.close(name, figure, value, &expected[figure], 1e-12);
@@ -218,14 +218,14 @@ fn every_case_and_the_whole_set_agree() {
         let expected = &reference.figures["sets"][part];
         let (counts, ranking, with_probabilities) = pooled;
         let (ratios, ranked) = (Ratios::of(&counts), ranking.finish());
-        let both_empty = all.iter().filter(|figures| figures.both_empty).count() as f64;
-        let others = all.iter().filter(|figures| !figures.both_empty);
+        let both_empty = all.iter().filter(|figures| figures.ratios.both_empty).count() as f64;
+        let others = all.iter().filter(|figures| !figures.ratios.both_empty);
         for (figure, value, tolerance) in [
             ("images", Some(all.len() as f64), 0.0),
             ("both_empty", Some(both_empty), 0.0),
             ("images_with_probabilities", Some(f64::from(with_probabilities)), 0.0),
-            ("dice_mean", mean(all.iter().map(|figures| Some(figures.dice))), 1e-12),
-            ("dice_mean_without_both_empty", mean(others.map(|figures| Some(figures.dice))), 1e-12),
+            ("dice_mean", mean(all.iter().map(|figures| Some(figures.ratios.dice))), 1e-12),
+            ("dice_mean_without_both_empty", mean(others.map(|figures| Some(figures.ratios.dice))), 1e-12),
             ("dice_pooled", Some(ratios.dice), 1e-12),
             ("iou_pooled", Some(ratios.iou), 1e-12),
             ("sensitivity_pooled", ratios.sensitivity, 1e-12),

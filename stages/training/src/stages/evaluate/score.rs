@@ -131,14 +131,14 @@ impl Job {
         let image = Image { height, width, probabilities: &probabilities, truth: &mask, inside: inside.as_deref() };
         let figures = ImageFigures::of(&image, rules.threshold);
         let values = [
-            Some(figures.dice),
-            Some(figures.iou),
-            figures.sensitivity,
-            figures.specificity,
-            figures.accuracy,
+            Some(figures.ratios.dice),
+            Some(figures.ratios.iou),
+            figures.ratios.sensitivity,
+            figures.ratios.specificity,
+            figures.ratios.accuracy,
             figures.auc,
             figures.average_precision,
-            figures.mcc,
+            figures.ratios.mcc,
             Some(figures.cldice),
             Some(figures.betti0_error as f64),
             Some(figures.betti1_error as f64),

@@ -44,6 +44,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         let loaded = load_text("data.yml", text, &[], &registry);
         let Some(pipeline) = loaded.pipeline else { return Err(format!("{:?}", loaded.diagnostics).into()) };
         let options = RunOptions {
+            pipeline: pipeline_contract::PipelineId::default(),
             epochs,
             seed: 1,
             host_memory_budget: pipeline.settings.host_memory_budget,

@@ -2,7 +2,7 @@
 //!
 //! [`spec`] reads the file into checked stages, [`graph`] makes them a typed DAG with lanes, [`engine`] runs the lanes on
 //! bounded edges, [`plan`] says how much memory a run will need, [`window`] checks its
-//! accumulation, [`run`] keeps a run's folder, [`cli`] is the program around them. The stages themselves are in the crates
+//! accumulation, [`run`] keeps a run's folder, [`inference`] uses trained models, [`cli`] is the program around them. The stages themselves are in the crates
 //! under `stages/`; [`builtin`] registers them, and the engine knows them through the contract alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod engine;
 pub mod graph;
+pub mod inference;
 pub mod plan;
 pub mod run;
 pub mod schema;

@@ -50,6 +50,7 @@ pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
     };
     built.facts = kept.iter().map(|node| graph.facts[node.index()].clone()).collect();
     let options = RunOptions {
+        pipeline: pipeline.id(),
         epochs: 1,
         seed: pipeline.settings.seed,
         host_memory_budget: pipeline.settings.host_memory_budget,

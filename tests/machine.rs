@@ -93,7 +93,7 @@ fn a_disk_without_room_for_the_model_says_so_and_leaves_no_half_of_it() {
     let Some(disk) = Disk::mount(&out, "128k") else { return };
     let output = run(&out, &["trainer.checkpoint={keep: 0}", NO_PICTURES], &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-    assert!(said(&output).contains("model.safetensors can't be written"), "{}", said(&output));
+    assert!(said(&output).contains("last.safetensors can't be written"), "{}", said(&output));
     assert!(!out.join("model.safetensors").exists(), "no half a model");
     disk.remount("size=16m");
     let output = complete(&out, &[], &["--resume"]);

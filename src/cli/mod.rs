@@ -1,13 +1,16 @@
 //! The program around the library: arguments, logging, one file per command.
 //! What a command does is in the library; here is only what a user types and sees.
 
+mod choices;
 mod devices;
 mod dot;
+mod eval;
 mod exit;
 mod folds;
 mod log;
 mod output;
 mod plan;
+mod predict;
 mod resume;
 mod run;
 mod sample;
@@ -54,6 +57,10 @@ struct Common {
 enum Command {
     /// Trains from a pipeline file; the results go to the run's folder.
     Run(folds::Opts),
+    /// Writes what a trained model predicts of photographs: masks, probabilities, overlays.
+    Predict(predict::Opts),
+    /// Measures a trained model on photographs with masks.
+    Eval(eval::Opts),
     /// Reports all problems of pipeline files at once; runs nothing.
     Validate(validate::Opts),
     /// Shows how much memory a run will need; with a budget, which settings fit.
@@ -81,6 +88,8 @@ pub fn main(registry: Registry) -> ExitCode {
     watch_for_loss();
     match &command {
         Command::Run(opts) => folds::cmd(opts, &registry, err, common.quiet),
+        Command::Predict(opts) => predict::cmd(opts, &registry, common.quiet),
+        Command::Eval(opts) => eval::cmd(opts, &registry, err, common.quiet),
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
         Command::Plan(opts) => plan::cmd(opts, &registry, err),
         Command::Dot(opts) => dot::cmd(opts, &registry, err),

@@ -72,6 +72,7 @@ impl StageBuilder {
         let cx = BuildContext {
             stage: stage.id.clone(),
             peers: self.peers(stage),
+            pipeline: options.pipeline.clone(),
             seed: options.seed,
             epochs: options.epochs,
             facts: self.graph.facts[node.index()].clone(),

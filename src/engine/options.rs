@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use pipeline_contract::{Events, StageError};
+use pipeline_contract::{Events, PipelineId, StageError};
 
 use super::patience::Patience;
 use super::position::{Keeper, Snapshot};
@@ -12,6 +12,8 @@ use super::skipping::SkipLedger;
 /// What a run needs besides its graph.
 #[derive(Clone)]
 pub struct RunOptions {
+    /// The pipeline's name and digest, for the files that stages leave.
+    pub pipeline: PipelineId,
     /// How many epochs.
     pub epochs: u64,
     /// The seed from which all random choices derive.

@@ -49,6 +49,11 @@ impl Graph {
         self.dag.edges(source).find_map(used).unwrap_or(1)
     }
 
+    /// The stage that feeds an input port of a stage.
+    pub fn into_port(&self, node: NodeIndex, port: usize) -> Option<NodeIndex> {
+        inputs(&self.dag, node).into_iter().find_map(|(at, producer)| (at == port).then_some(producer))
+    }
+
     /// The sources that feed an input port of a stage.
     pub fn sources_into(&self, node: NodeIndex, port: usize) -> Vec<NodeIndex> {
         self.counted_into(node, port).into_iter().map(|(source, _)| source).collect()

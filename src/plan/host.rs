@@ -27,7 +27,8 @@ pub struct Host {
 }
 
 impl Host {
-    pub(super) fn of(pipeline: &Pipeline, window: usize) -> Self {
+    /// Of a file whose windows have `window` samples; 0 where it trains nothing.
+    pub(crate) fn of(pipeline: &Pipeline, window: usize) -> Self {
         let graph = &pipeline.graph;
         let (mut shares, mut beyond) = (Vec::new(), 0_u64);
         for edge in graph.dag.edge_references() {

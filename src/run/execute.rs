@@ -5,10 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use pipeline_contract::events::{EndEvent, FORMAT, Leak, LeaksEvent, ResumeEvent, StartEvent, Status};
-use pipeline_contract::{End, Events, lost, memory};
+use pipeline_contract::{BestCheckpoint, BuildContext, End, Events, lost, memory};
 use serde_json::Value;
 
-use super::checkpoint::{CheckpointKeeper, Found};
+use super::checkpoint::{CheckpointKeeper, Found, best_of};
 use super::folder::Folder;
 use super::metrics::{Kept, Mark, Metrics};
 use super::progress::Progress;
@@ -117,6 +117,7 @@ pub fn execute(
     // Nor is that of an earlier run of the same program.
     memory::reset_peak(memory::Side::Device);
     let options = RunOptions {
+        pipeline: pipeline.id(),
         epochs: settings.epochs,
         seed: settings.seed,
         host_memory_budget: settings.host_memory_budget,
@@ -149,6 +150,12 @@ pub fn execute(
     }
     let outcome = engine::run(&pipeline.graph, options, control);
     let checkpoint = keeper.map(|keeper| keeper.finish()).unwrap_or_default();
+    if settings.checkpoints.best.is_some()
+        && let Err(error) = take_best(pipeline, folder, metrics.clone())
+    {
+        // The last weights are there in its place, and the checkpoint stays.
+        tracing::warn!("nothing could be made of the best checkpoint: {error}");
+    }
     let status = match &outcome {
         Ok(report) if report.end == End::Complete => Status::Complete,
         Ok(_) => Status::Interrupted,
@@ -205,6 +212,26 @@ pub fn execute(
         Some(failure) => Err(Failure::Checkpoint(failure)),
         None => Ok(summary),
     }
+}
+
+/// Hands the best checkpoint, if there is one, to the stages that make something of it.
+fn take_best(pipeline: &Pipeline, folder: &Folder, events: Arc<Metrics>) -> pipeline_contract::Result<()> {
+    let (Some(path), Some(evaluations)) = (best_of(folder.path()), events.best_evaluations()) else { return Ok(()) };
+    let best = BestCheckpoint { path, evaluations };
+    let graph = &pipeline.graph;
+    for node in graph.order.iter().filter(|&&node| graph.stage(node).kind.takes_best()) {
+        let stage = graph.stage(*node);
+        let cx = BuildContext {
+            pipeline: pipeline.id(),
+            seed: pipeline.settings.seed,
+            epochs: pipeline.settings.epochs,
+            out: folder.path().into(),
+            events: events.clone(),
+            ..BuildContext::standalone(&stage.id)
+        };
+        stage.kind.take_best(stage.options.clone(), &cx, &best)?;
+    }
+    Ok(())
 }
 
 fn stopped_early(best: &Best, epoch: u64, kept: &Kept) -> StoppedEarly {

@@ -27,10 +27,12 @@ const MOST_TOLD: usize = 20;
 pub fn leaks(pipeline: &Pipeline) -> Result<Vec<Leak>> {
     let started = Instant::now();
     let graph = &pipeline.graph;
-    let feeding = |role: Role, port: usize| -> BTreeSet<NodeIndex> {
-        graph.of_role(role).flat_map(|node| graph.sources_into(node, port)).collect()
+    // Micro-batches and test batches are the last input of whoever takes them.
+    let feeding = |role: Role| -> BTreeSet<NodeIndex> {
+        let port = |node| graph.stage(node).kind.inputs.len().saturating_sub(1);
+        graph.of_role(role).flat_map(|node| graph.sources_into(node, port(node))).collect()
     };
-    let (training, measured) = (feeding(Role::Trainer, 0), feeding(Role::Evaluator, 1));
+    let (training, measured) = (feeding(Role::Trainer), feeding(Role::Evaluator));
     let list = |nodes: &BTreeSet<NodeIndex>| nodes.iter().filter_map(|&node| Listed::of(pipeline, node)).collect::<Vec<_>>();
     let (training, measured) = (list(&training), list(&measured));
     if measured.is_empty() || training.len() + measured.len() < 2 {

@@ -165,6 +165,13 @@ impl Metrics {
         self.state().kept.evaluation()?.metric(name)
     }
 
+    /// What evaluators measured in the best epoch so far.
+    pub fn best_evaluations(&self) -> Option<Vec<EvalEvent>> {
+        let state = self.state();
+        let best = state.kept.followed.best()?;
+        Some(best.lines.iter().filter_map(|line| line.evaluation().cloned()).collect())
+    }
+
     /// Whether there was an evaluation.
     pub fn is_evaluated(&self) -> bool {
         self.state().kept.evaluation().is_some()

@@ -4,6 +4,7 @@
 mod amount;
 mod changes;
 mod checkpoint;
+mod counter;
 mod execute;
 mod fingerprints;
 mod folder;
@@ -19,6 +20,7 @@ mod summary;
 pub(crate) use amount::amount;
 pub use changes::{Change, Effect, compare};
 pub use checkpoint::{Checkpoint, Damage, Found, newest, read as read_checkpoint};
+pub(crate) use counter::Counter;
 pub use execute::{Failure, Going, execute};
 pub use folder::Folder;
 pub use followed::{BestEpoch, Followed};

@@ -12,10 +12,10 @@ use super::amount::{Planned, memory, peak};
 use super::headline::{headline, title};
 
 /// The bars of the process, through which log lines go so that neither tears the other.
-static BARS: OnceLock<MultiProgress> = OnceLock::new();
+pub(super) static BARS: OnceLock<MultiProgress> = OnceLock::new();
 
 /// How often plain lines report steps; epochs and evaluations are always reported.
-const PLAIN_EVERY: Duration = Duration::from_secs(5);
+pub(super) const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows the progress of one run. Clones show the same.
 #[derive(Clone)]

@@ -25,8 +25,13 @@ pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<D
         for at in ready {
             inputs[at] = needs[at].iter().filter_map(|need| outputs[need.stage?].clone()).collect();
             outputs[at] = check_one(entries, at, &inputs[at], problems);
-            if let (Some(facts), Some(every), true) = (&mut outputs[at], measured[at], needs[at].is_empty()) {
-                facts.set(fact::EVALUATED, every, "");
+            if let (Some(facts), true) = (&mut outputs[at], needs[at].is_empty()) {
+                if let Some(every) = measured[at] {
+                    facts.set(fact::EVALUATED, every, "");
+                }
+                if let Some(overlays) = predicted(entries, needs, at) {
+                    facts.set(fact::PREDICTED, overlays, "");
+                }
             }
         }
         waiting = rest;
@@ -48,7 +53,7 @@ fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<u64> {
                 consumed = true;
                 let Some(kind) = &entries[by].kind else { continue };
                 match (kind.lane, kind.role) {
-                    (Lane::Device, Some(Role::Evaluator)) if port > 0 => {
+                    (Lane::Device, Some(Role::Evaluator)) if port + 1 == kind.inputs.len() => {
                         let options = entries[by].options.as_ref();
                         rhythms.push(options.and_then(|options| options.get("every")?.as_u64()).unwrap_or(1));
                     }
@@ -61,6 +66,25 @@ fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<u64> {
     }
     let (&first, rest) = rhythms.split_first()?;
     Some(if !elsewhere && rest.iter().all(|&every| every == first) { first } else { 1 })
+}
+
+/// Whether a predictor that draws on photographs takes a stage's items, directly or by way of others; `None` where no predictor takes them.
+fn predicted(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<bool> {
+    let (mut found, mut seen, mut next) = (None, vec![false; entries.len()], vec![at]);
+    while let Some(from) = next.pop() {
+        if std::mem::replace(&mut seen[from], true) {
+            continue;
+        }
+        let by = (0..entries.len()).filter(|&by| needs[by].iter().any(|need| need.stage == Some(from)));
+        for by in by {
+            if entries[by].kind.as_ref().is_some_and(|kind| kind.role == Some(Role::Predictor)) {
+                let draws = entries[by].options.as_ref().and_then(|options| options.get("overlays")?.as_bool()).unwrap_or(true);
+                found = Some(found.unwrap_or(false) || draws);
+            }
+            next.push(by);
+        }
+    }
+    found
 }
 
 /// True when the stage's options fit and its inputs are what its ports take.

@@ -37,6 +37,7 @@ pub fn graph(stages: Vec<Stage>) -> Graph {
 /// What runs of tests have in common.
 pub fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
     RunOptions {
+        pipeline: pipeline_contract::PipelineId::default(),
         epochs,
         seed: 7,
         host_memory_budget,

@@ -237,8 +237,15 @@ pub fn outcome(out: &Path) -> (String, Vec<String>) {
             _ => None,
         }
     });
-    let sum = Sha256::digest(fs::read(out.join("model.safetensors")).unwrap());
+    let sum = Sha256::digest([weights(out, "model"), weights(out, "last")].concat());
     (sum.iter().map(|byte| format!("{byte:02x}")).collect(), figures.collect())
+}
+
+/// The tensors' bytes in a model's file of a run (`model` or `last`), without the header, which names the file that trained it.
+pub fn weights(out: &Path, name: &str) -> Vec<u8> {
+    let bytes = fs::read(out.join(format!("{name}.safetensors"))).unwrap();
+    let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
 }
 
 /// The checkpoints that are there, by name, the oldest first.

@@ -1,5 +1,5 @@
 //! When a checkpoint is taken. A separate thread writes it, so that the device's lane waits only for the copy to host
-//! memory. While one is being written no other is taken.
+//! memory. While one is being written no other is taken, but the best one waits for it.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pipeline_contract::events::CheckpointEvent;
 use pipeline_contract::memory::{self, Side};
@@ -142,8 +142,14 @@ impl Keeper for CheckpointKeeper {
     fn due(&self, moment: Moment) -> bool {
         let mut state = self.state();
         self.warn_unmeasured(&mut state);
-        moment != Moment::Running
-            || (!self.busy.load(Ordering::SeqCst) && (self.is_time(&state) || self.is_best(&state).is_some()))
+        if self.is_best(&state).is_some() {
+            // The best weights are gone with the next step: this one waits for the one that is being written.
+            while self.busy.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            return true;
+        }
+        moment != Moment::Running || (!self.busy.load(Ordering::SeqCst) && self.is_time(&state))
     }
 
     fn keep(&self, snapshot: Snapshot, _: Moment, copied: f64) -> Result<()> {

@@ -12,6 +12,11 @@ pub(super) const FOLDER: &str = "checkpoint";
 /// The checkpoint after the best evaluation.
 pub(super) const BEST: &str = "best.safetensors";
 
+/// The checkpoint after the best evaluation of a run's folder, if one was kept.
+pub fn best_of(run: &Path) -> Option<PathBuf> {
+    Some(run.join(FOLDER).join(BEST)).filter(|path| path.is_file())
+}
+
 /// The name of a checkpoint: its number, which orders them, and the steps that were made.
 pub(super) fn name(number: u64, step: u64) -> String {
     format!("{number:06}-step-{step}.safetensors")

@@ -7,6 +7,7 @@ mod listing;
 
 pub use file::{Damage, read};
 pub(super) use keeper::CheckpointKeeper;
+pub(super) use listing::best_of;
 pub use listing::{Found, newest};
 
 use serde_json::Value;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::events::EvalEvent;
 use crate::{Events, Facts, NoEvents, Rng, Settled, stage_rng};
 
 /// What a stage is given when it is built, on the thread that it will run on.
@@ -13,6 +14,8 @@ pub struct BuildContext {
     pub stage: String,
     /// The ids of the stages that have this stage's role, itself among them, in the order of the file; empty where its kind has none.
     pub peers: Vec<String>,
+    /// The pipeline that the stage belongs to.
+    pub pipeline: PipelineId,
     /// The run's seed.
     pub seed: u64,
     /// How many epochs the run has.
@@ -39,6 +42,7 @@ impl BuildContext {
         Self {
             stage: stage.into(),
             peers: Vec::new(),
+            pipeline: PipelineId::default(),
             seed: 0,
             epochs: 1,
             facts: Vec::new(),
@@ -54,6 +58,24 @@ impl BuildContext {
     pub fn rng(&self, epoch: u64, purpose: &str) -> Rng {
         stage_rng(self.seed, epoch, purpose, &self.stage)
     }
+}
+
+/// Which pipeline a run is of, for the files that it leaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipelineId {
+    /// Its name.
+    pub name: String,
+    /// The SHA-256 of the run's `resolved.yml`, in hexadecimal; empty where there is none.
+    pub sha256: String,
+}
+
+/// The checkpoint after the best evaluation of a run that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BestCheckpoint {
+    /// Its file.
+    pub path: PathBuf,
+    /// What the evaluators measured in that epoch.
+    pub evaluations: Vec<EvalEvent>,
 }
 
 /// What a stage knows about the current item.

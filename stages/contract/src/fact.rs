@@ -8,6 +8,9 @@ pub const HEIGHT: &str = "height";
 /// Width of the images, in pixels: a whole number. Set and read as [`HEIGHT`].
 pub const WIDTH: &str = "width";
 
+/// The `[height, width]` that no photograph exceeds, where they differ. Set by sources that have looked; read by the plan.
+pub const LARGEST: &str = "largest";
+
 /// Samples in a micro-batch: a whole number. Set by `batch`; read by the trainer, the accumulator, the schedule and the plan.
 pub const BATCH: &str = "batch";
 
@@ -22,13 +25,26 @@ pub const SAMPLES: &str = "samples";
 /// whoever must not mix them.
 pub const PART: &str = "part";
 
-/// True where the pixels have been normalised. Set and read by `normalize`, which may come only once.
+/// How the pixels are normalised: a map of `mean` and `std`, three numbers each. Set and read by `normalize`, which may come only once; read by
+/// the trainer and the evaluator for the model's file.
 pub const NORMALIZED: &str = "normalized";
+
+/// How photographs are brought to one size: a map of `size` (`[height, width]`), `fit` and `filter`. Set by `resize`; read by the trainer and the
+/// evaluator for the model's file.
+pub const RESIZED: &str = "resized";
+
+/// The `[height, width]` of the pieces that photographs were cut into. Set by `crop`; read by the trainer for the model's file.
+pub const CROPPED: &str = "cropped";
 
 /// Set where items end in an evaluator: after every how many epochs it measures, a whole number. Set by the validation of a file on what
 /// its sources emit; read by stages that keep for an evaluator what the trainer doesn't need, and by the engine, which lets
 /// sources that feed nothing else rest in between ([`is_due`](crate::is_due)).
 pub const EVALUATED: &str = "evaluated";
+
+/// Set where items end in a stage that predicts without a mask to compare with, true where it draws on them: `decode` then
+/// has the photograph itself kept, for pictures at its own size. Set by the validation of a file, as [`EVALUATED`].
+pub const PREDICTED: &str = "predicted";
+
 /// Set where pairs keep their original masks, for figures at the photograph's own size: the bytes of one, a whole number, or null where
 /// photographs differ. Set by `decode`; forgotten by what moves the pixels (`augment`); read by the evaluator and the plan.
 pub const ORIGINAL: &str = "original";

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BuildContext, Checked, Content, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result, Role, Running,
-    Sequential, Source, StageError,
+    BestCheckpoint, BuildContext, Checked, Content, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result,
+    Role, Running, Sequential, Source, StageError,
 };
 
 /// On which thread or pool a stage runs.
@@ -38,6 +38,7 @@ type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
 type Pieces = dyn Fn(&Value) -> Result<u64> + Send + Sync;
 type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
+type OnBest = dyn Fn(Value, &BuildContext, &BestCheckpoint) -> Result<()> + Send + Sync;
 type Holds = dyn Fn(&Value, &[Facts]) -> u64 + Send + Sync;
 
 /// A kind of stage: name, doc, role, options, ports, lane, example, and how to check and build one.
@@ -71,6 +72,7 @@ pub struct StageKind {
     contents: Option<Arc<Contents>>,
     check: Option<Arc<Check>>,
     holds: Option<Arc<Holds>>,
+    on_best: Option<Arc<OnBest>>,
     build: Arc<Build>,
 }
 
@@ -179,6 +181,7 @@ impl StageKind {
             contents: None,
             check: None,
             holds: None,
+            on_best: None,
             build,
         }
     }
@@ -253,6 +256,29 @@ impl StageKind {
     /// What a stage of this kind with these options holds at most of the host's memory beside its items, in bytes.
     pub fn held(&self, options: &Value, inputs: &[Facts]) -> u64 {
         self.holds.as_ref().map_or(0, |holds| holds(options, inputs))
+    }
+
+    /// Says what a stage makes of the run's best checkpoint once the run has ended, however it ended. It isn't called where none was kept.
+    #[must_use]
+    pub fn on_best<O: DeserializeOwned>(
+        mut self,
+        on_best: impl Fn(O, &BuildContext, &BestCheckpoint) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_best = Some(Arc::new(move |options, cx, best| on_best(parse(options)?, cx, best)));
+        self
+    }
+
+    /// Hands a stage of this kind the best checkpoint of a run that has ended.
+    ///
+    /// # Errors
+    /// What the stage can't do with it.
+    pub fn take_best(&self, options: Value, cx: &BuildContext, best: &BestCheckpoint) -> Result<()> {
+        self.on_best.as_ref().map_or(Ok(()), |on_best| on_best(options, cx, best))
+    }
+
+    /// Whether a stage of this kind makes something of the best checkpoint.
+    pub fn takes_best(&self) -> bool {
+        self.on_best.is_some()
     }
 
     /// Says what the samples of a source are made of, so that a run can refuse test data that it is trained on. A source

@@ -53,7 +53,7 @@ mod settled;
 mod source;
 
 pub use content::{Content, Fingerprint, Part, Stored};
-pub use context::{BuildContext, ItemContext, SampleCount, is_due, stays_inside};
+pub use context::{BestCheckpoint, BuildContext, ItemContext, PipelineId, SampleCount, is_due, stays_inside};
 pub use erased::{ErasedFlatMap, ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
 pub use events::{Event, Events, Fields, NoEvents};

@@ -13,14 +13,17 @@ pub enum Role {
     /// Changes the weights, once per window of micro-batches. A plan reads from its options what it keeps for each weight: those of the
     /// training crate's own optimizer. More options are its own.
     Optimizer,
-    /// Measures the network at the end of every epoch and reports the kind's [metrics](crate::Metric). Its second input takes the test
+    /// Measures the network at the end of every epoch and reports the kind's [metrics](crate::Metric). Its last input takes the test
     /// batches. Where it measures less often, its option `every` says after how many epochs; the sources of its batches rest in between.
     Evaluator,
+    /// Uses a network that was trained before, on the items of its first input. Nothing is trained or compared. Where it draws on photographs, its
+    /// option `overlays` says so (true by default).
+    Predictor,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 4] = [Self::Source, Self::Trainer, Self::Optimizer, Self::Evaluator];
+    pub const ALL: [Self; 5] = [Self::Source, Self::Trainer, Self::Optimizer, Self::Evaluator, Self::Predictor];
 
     /// Its name, for people and in JSON.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Role {
             Self::Trainer => "trainer",
             Self::Optimizer => "optimizer",
             Self::Evaluator => "evaluator",
+            Self::Predictor => "predictor",
         }
     }
 }

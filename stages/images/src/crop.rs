@@ -5,6 +5,7 @@ use pipeline_contract::{
 };
 use rand::RngExt;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::cut::{Beyond, cut};
 use crate::values::height_width;
@@ -56,6 +57,7 @@ pub fn kind() -> StageKind {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         let findings = smaller(options, &facts).into_iter().collect();
         facts.forget(fact::ORIGINAL);
+        facts.set(fact::CROPPED, json!(options.size), "size");
         facts.set(fact::HEIGHT, options.size[0], "size");
         facts.set(fact::WIDTH, options.size[1], "size");
         if let Some(samples) = facts.integer(fact::SAMPLES) {
@@ -190,7 +192,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use pipeline_contract::{Item, Payload, Running};
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::testing::{build, context, defaults, distinct, item_context};

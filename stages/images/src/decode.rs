@@ -12,8 +12,9 @@ use crate::assign::Unlabelled;
 use crate::field_of_view::field_of_view;
 use crate::fundus::{CLASS_COLOURS, draw_classes};
 use crate::labels::{self, Labels, Options, shown};
+use crate::payload::pixels;
 use crate::read::{Opened, header, open};
-use crate::{ImagePair, MaskKind, Normalization, Original, SampleFiles, draw};
+use crate::{ImagePair, MaskKind, Normalization, Original, OwnPixels, SampleFiles, draw};
 
 /// Declares `decode`.
 ///
@@ -25,7 +26,7 @@ use crate::{ImagePair, MaskKind, Normalization, Original, SampleFiles, draw};
 /// With `labels` the mask holds class numbers, and the facts say which there are: see [`Classes::of`](crate::Classes::of).
 pub fn kind() -> StageKind {
     let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, cx| {
-        let keeps = cx.facts.first().is_some_and(|facts| facts.get(fact::EVALUATED).is_some());
+        let keeps = cx.facts.first().and_then(Keeps::of);
         Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps })
     });
     let kind = kind.option(OptionSpec::new(
@@ -42,10 +43,9 @@ pub fn kind() -> StageKind {
             let (labels, mut findings) = Labels::read(options);
             findings.extend(misfit(&drawn_values(&facts), labels.as_ref()));
             facts.forget(DRAWN_VALUES);
-            if facts.get(fact::EVALUATED).is_some() {
-                // The mask and the field of view.
-                let size = || facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(2);
-                facts.set(fact::ORIGINAL, size().map_or(Value::Null, Value::from), "");
+            if let Some(keeps) = Keeps::of(&facts) {
+                let size = pixels(&facts).and_then(|pixels| pixels.checked_mul(keeps.bytes_of_a_pixel()));
+                facts.set(fact::ORIGINAL, size.map_or(Value::Null, Value::from), "");
             }
             if let Some(labels) = labels {
                 labels.classes.set(&mut facts);
@@ -83,8 +83,45 @@ fn misfit(drawn: &[[u8; 3]], labels: Option<&Labels>) -> Option<Finding> {
 struct Decode {
     max_pixels: u64,
     labels: Option<Labels>,
-    /// Whether pairs keep their originals.
-    keeps: bool,
+    /// What pairs keep of their originals.
+    keeps: Option<Keeps>,
+}
+
+/// What of a photograph at its own size later stages need.
+#[derive(Clone, Copy, PartialEq)]
+enum Keeps {
+    /// An evaluation: the mask and the field of view.
+    Mask,
+    /// A prediction: its size, and with `pixels` the photograph, to draw on.
+    Photograph { pixels: bool },
+}
+
+impl Keeps {
+    fn of(facts: &Facts) -> Option<Self> {
+        match (facts.get(fact::EVALUATED), facts.get(fact::PREDICTED)) {
+            (Some(_), _) => Some(Self::Mask),
+            (None, Some(predicted)) => Some(Self::Photograph { pixels: predicted.value == Value::Bool(true) }),
+            (None, None) => None,
+        }
+    }
+
+    fn bytes_of_a_pixel(self) -> u64 {
+        match self {
+            Self::Mask => 2,
+            Self::Photograph { pixels } => 3 * u64::from(pixels),
+        }
+    }
+
+    /// What is kept of a pair of its own size.
+    fn original(self, pair: &ImagePair) -> Original {
+        let (height, width) = (pair.height, pair.width);
+        let (mask, pixels, inside) = match self {
+            Self::Mask => (pair.mask.clone(), OwnPixels::Dropped, field_of_view(&pair.image, height, width)),
+            Self::Photograph { pixels: true } => (Vec::new(), OwnPixels::OfPair, None),
+            Self::Photograph { pixels: false } => (Vec::new(), OwnPixels::Dropped, None),
+        };
+        Original { height, width, mask, pixels, inside, shown: [0, 0, height, width] }
+    }
 }
 
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
@@ -100,12 +137,15 @@ impl Map for Decode {
             SampleFiles::Pair { image, mask } => {
                 pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?
             }
+            SampleFiles::Photograph(path) => {
+                let opened = open(&path, self.max_pixels)?;
+                let (height, width) = (opened.height, opened.width);
+                let kind = if self.labels.is_some() { MaskKind::Class } else { MaskKind::Share };
+                let (image, mask) = (photograph(opened)?, vec![0; height * width]);
+                ImagePair { height, width, image, mask, kind, normalization: Normalization::default(), original: None }
+            }
         };
-        if self.keeps {
-            let (height, width) = (pair.height, pair.width);
-            let (mask, inside) = (pair.mask.clone(), field_of_view(&pair.image, height, width));
-            pair.original = Some(Box::new(Original { height, width, mask, inside, shown: [0, 0, height, width] }));
-        }
+        pair.original = self.keeps.map(|keeps| Box::new(keeps.original(&pair)));
         Ok(pair)
     }
 }
@@ -152,17 +192,23 @@ fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>) -> Result<
         ))
         .help("export the mask at the image's size, or exclude this sample"));
     }
+    let pixels = photograph(photo)?;
+    let (mask, kind) = match labels {
+        Some(labels) => (mask.classes(labels)?, MaskKind::Class),
+        None => (mask.mask()?, MaskKind::Share),
+    };
+    Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default(), original: None })
+}
+
+/// The pixels of a photograph, RGB `[height, width, 3]`.
+fn photograph(photo: Opened<'_>) -> Result<Vec<u8>> {
     let shown = photo.path.display().to_string();
     let pixels = photo.rgb()?;
     if pixels.iter().all(|&value| value <= BLACK) {
         return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
             .help("a network can't learn from it: exclude this sample"));
     }
-    let (mask, kind) = match labels {
-        Some(labels) => (mask.classes(labels)?, MaskKind::Class),
-        None => (mask.mask()?, MaskKind::Share),
-    };
-    Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default(), original: None })
+    Ok(pixels)
 }
 
 #[cfg(test)]

@@ -43,7 +43,8 @@ fn paths(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     paths
 }
 
-fn is_image(path: &Path) -> bool {
+/// Whether a path has the ending of an image, isn't hidden and isn't a folder.
+pub(crate) fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     EXTENSIONS.contains(&extension.as_str()) && !name(path).starts_with('.') && !path.is_dir()
 }

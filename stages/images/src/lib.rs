@@ -33,11 +33,13 @@ mod legend;
 mod listing;
 mod noise;
 mod normalize;
+mod overlay;
 mod pair_rules;
 mod palette;
 mod panel;
 mod pattern;
 mod payload;
+mod photographs;
 mod preview;
 mod problems;
 mod read;
@@ -60,8 +62,12 @@ pub use cut::{Beyond, cut};
 pub use decode::decode;
 pub use field_of_view::field_of_view;
 pub use fundus::draw;
+pub use overlay::overlay;
+pub use palette::colour as class_colour;
 pub use panel::{panel, stack};
-pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, SampleFiles, VESSEL};
+pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, OwnPixels, SampleFiles, VESSEL};
+pub use photographs::{Photograph, given as given_photographs, list as list_photographs, size as photograph_size};
+pub use resize::{Filter, Fit, Resized};
 pub use sample_set::{SampleSet, write_sample_set};
 pub use values::height_width;
 
@@ -73,6 +79,7 @@ pub fn kinds() -> Vec<StageKind> {
         fives::kind(),
         image_pairs::kind(),
         synthetic_fundus::kind(),
+        photographs::kind(),
         decode::kind(),
         resize::kind(),
         crop::kind(),

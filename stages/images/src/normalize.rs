@@ -2,6 +2,7 @@
 
 use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageKind, fact};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{ImagePair, Normalization};
 
@@ -29,14 +30,14 @@ pub fn kind() -> StageKind {
         vec![0.229, 0.224, 0.225],
         "standard deviation of red, green and blue, of values from 0 to 1",
     ))
-    .check::<Options>(|_, inputs| {
+    .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         let findings = facts.get(fact::NORMALIZED).map(|_| {
             Finding::error(Place::Fact { input: 0, name: fact::NORMALIZED.into() }, "the images are already normalised")
                 .help("remove one of the two `normalize` stages")
         });
         let findings = findings.into_iter().collect();
-        facts.set(fact::NORMALIZED, true, "mean");
+        facts.set(fact::NORMALIZED, json!({"mean": options.mean, "std": options.std}), "mean");
         Checked { facts, findings }
     })
     .example("- {id: normalize, use: normalize, with: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}")
@@ -55,8 +56,6 @@ impl Map for Normalize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::testing::{build, context, defaults, distinct, mapped};
 

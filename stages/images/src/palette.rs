@@ -12,7 +12,7 @@ pub(crate) const IGNORED_COLOUR: [u8; 3] = [128; 3];
 
 /// The colour of a class: black for the background, grey for what is ignored. After seven classes the colours come again, lighter
 /// and darker in turn.
-pub(crate) fn colour(class: u8) -> [u8; 3] {
+pub fn colour(class: u8) -> [u8; 3] {
     let Some(number) = class.checked_sub(1) else { return [0; 3] };
     if class == IGNORED {
         return IGNORED_COLOUR;

@@ -5,7 +5,7 @@ use image::RgbImage;
 use crate::VESSEL;
 
 /// Where mask and prediction agree on vessel.
-const HIT: [u8; 3] = [70, 220, 90];
+pub(crate) const HIT: [u8; 3] = [70, 220, 90];
 /// Where only the prediction says vessel.
 const FALSE_ALARM: [u8; 3] = [235, 50, 45];
 /// Where only the mask says vessel.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pipeline_contract::{Facts, Payload, fact};
+use serde::{Deserialize, Serialize};
 
 /// Where a sample's image and mask are. Small: sources emit these, `decode` reads or draws them.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub enum SampleFiles {
         /// Its mask: values that `labels` of `decode` names, otherwise vessel where channel 0 is above half of its range.
         mask: PathBuf,
     },
+    /// A photograph without a mask. Its pair has an empty one.
+    Photograph(PathBuf),
     /// A synthetic fundus, drawn when it is decoded.
     Drawn {
         /// Height and width in pixels.
@@ -32,6 +35,7 @@ impl Payload for SampleFiles {
     fn bytes(&self) -> u64 {
         match self {
             Self::Pair { image, mask } => (image.as_os_str().len() + mask.as_os_str().len()) as u64,
+            Self::Photograph(path) => path.as_os_str().len() as u64,
             Self::Drawn { .. } => 0,
         }
     }
@@ -43,7 +47,7 @@ impl Payload for SampleFiles {
 }
 
 /// Per-channel normalisation `(x / 255 - mean) / std`, recorded by `normalize` and applied where the pixels become floats.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalization {
     /// Mean of each channel, of values in 0..1.
     pub mean: [f32; 3],
@@ -71,15 +75,28 @@ pub enum MaskKind {
 /// The least share of a pixel, in 255ths, that counts as vessel where it is one or the other.
 pub const VESSEL: u8 = 128;
 
-/// What an evaluation compares a prediction with: the mask as it was drawn, at the photograph's own size.
+/// Where a photograph's own pixels are, for pictures at its own size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnPixels {
+    /// Nobody needs them.
+    Dropped,
+    /// They are the pair's.
+    OfPair,
+    /// Here: RGB, 8 bit, `[height, width, 3]`, since the pair's have another size.
+    Kept(Vec<u8>),
+}
+
+/// What belongs to a photograph at its own size: the mask as it was drawn, which an evaluation compares with, and what pictures need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Original {
     /// Height in pixels.
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
-    /// `[height, width]`; 0 or 255, or class numbers.
+    /// `[height, width]`; 0 or 255, or class numbers. Empty where there is none.
     pub mask: Vec<u8>,
+    /// The photograph's pixels.
+    pub pixels: OwnPixels,
     /// Where the photograph shows the eye, 1 or 0, `[height, width]`; `None` where it does so everywhere.
     pub inside: Option<Vec<u8>>,
     /// The part of the pair that shows the whole photograph, without what pads it: its first row and column, its height and width.
@@ -88,7 +105,11 @@ pub struct Original {
 
 impl Original {
     fn bytes(&self) -> u64 {
-        (self.mask.capacity() + self.inside.as_ref().map_or(0, Vec::capacity)) as u64
+        let pixels = match &self.pixels {
+            OwnPixels::Kept(pixels) => pixels.capacity(),
+            OwnPixels::Dropped | OwnPixels::OfPair => 0,
+        };
+        (self.mask.capacity() + pixels + self.inside.as_ref().map_or(0, Vec::capacity)) as u64
     }
 }
 
@@ -124,8 +145,17 @@ impl Payload for ImagePair {
             Some(fact) => fact.value.as_u64()?,
             None => 0,
         };
-        facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(4)?.checked_add(original)
+        pixels(facts)?.checked_mul(4)?.checked_add(original)
     }
+}
+
+/// Pixels of a pair at most; `None` where it isn't known.
+pub(crate) fn pixels(facts: &Facts) -> Option<u64> {
+    let (height, width) = match facts.integer(fact::HEIGHT).zip(facts.integer(fact::WIDTH)) {
+        Some(size) => size,
+        None => serde_json::from_value(facts.get(fact::LARGEST)?.value.clone()).ok()?,
+    };
+    u64::checked_mul(height, width)
 }
 
 /// A micro-batch of pairs of one size.

@@ -5,10 +5,11 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use pipeline_contract::{Checked, ItemContext, Map, OptionSpec, OptionType, Result, StageError, StageKind, fact};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::values::height_width;
-use crate::{ImagePair, MaskKind, Original};
+use crate::{ImagePair, MaskKind, Original, OwnPixels};
 
 #[derive(Deserialize)]
 struct Options {
@@ -26,20 +27,39 @@ enum Masks {
     Nearest,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+/// A filter for the image, over all pixels that fall into one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Filter {
+pub enum Filter {
+    /// Triangle.
     Bilinear,
+    /// Cubic, through the pixels.
     CatmullRom,
+    /// Sinc with three lobes.
     Lanczos3,
+    /// The plain mean.
     Box,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+/// What becomes of another aspect ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Fit {
+pub enum Fit {
+    /// Image and mask are stretched.
     Stretch,
+    /// The ratio is kept, and the rest is black.
     Pad,
+}
+
+/// How photographs were brought to one size: the value of [`fact::RESIZED`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resized {
+    /// Height and width in pixels.
+    pub size: [usize; 2],
+    /// For another aspect ratio.
+    pub fit: Fit,
+    /// The filter for the image.
+    pub filter: Filter,
 }
 
 /// Declares `resize`.
@@ -72,6 +92,8 @@ pub fn kind() -> StageKind {
         ))
         .check::<Options>(|options, inputs| {
             let mut facts = inputs.first().cloned().unwrap_or_default();
+            let resized = Resized { size: options.size, fit: options.fit, filter: options.filter };
+            facts.set(fact::RESIZED, json!(resized), "size");
             facts.set(fact::HEIGHT, options.size[0], "size");
             facts.set(fact::WIDTH, options.size[1], "size");
             Checked::facts(facts)
@@ -105,7 +127,11 @@ impl Map for Resize {
             let shown = original.shown;
             let scaled = |at: usize, axis: usize| at * to[axis] / from[axis];
             let [top, left] = [0, 1].map(|axis| scaled(shown[axis], axis) + margin[axis]);
-            Box::new(Original { shown: [top, left, scaled(shown[2], 0), scaled(shown[3], 1)], ..*original })
+            let pixels = match original.pixels {
+                OwnPixels::OfPair => OwnPixels::Kept(pair.image),
+                other => other,
+            };
+            Box::new(Original { pixels, shown: [top, left, scaled(shown[2], 0), scaled(shown[3], 1)], ..*original })
         });
         Ok(ImagePair {
             height,

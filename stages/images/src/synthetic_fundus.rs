@@ -102,7 +102,7 @@ mod tests {
         let samples = emitted::<SampleFiles>(&kind(), given, epoch).unwrap();
         let seed = |files| match files {
             SampleFiles::Drawn { seed, .. } => seed,
-            SampleFiles::Pair { .. } => panic!("a drawn sample has no files"),
+            SampleFiles::Pair { .. } | SampleFiles::Photograph(_) => panic!("a drawn sample has no files"),
         };
         samples.into_iter().map(|(id, files)| (id, seed(files))).collect()
     }

@@ -17,6 +17,7 @@ pub(crate) fn context() -> BuildContext {
         stage: "stage".into(),
         seed: 42,
         peers: Vec::new(),
+        pipeline: pipeline_contract::PipelineId::default(),
         epochs: 3,
         facts: Vec::new(),
         settled: pipeline_contract::Settled::default(),

@@ -38,6 +38,7 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
             stage: name.into(),
             seed: 42,
             peers: Vec::new(),
+            pipeline: pipeline_contract::PipelineId::default(),
             epochs: 1,
             facts: vec![facts],
             settled: Settled::default(),

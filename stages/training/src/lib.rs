@@ -9,6 +9,7 @@ pub mod layer;
 pub mod loss;
 pub mod memory;
 pub mod micro_batch;
+pub mod model;
 pub mod network;
 pub mod networks;
 pub mod optimizer;

@@ -27,6 +27,7 @@ use crate::device::device_memory;
 use crate::loss::Loss;
 use crate::memory::{Cause, Charge, Ledger, Tried};
 use crate::micro_batch::MicroBatch;
+use crate::model::Card;
 use crate::network::Network;
 use crate::parameters::{Role, State, zeros};
 use crate::policy::{LossScale, Setting};
@@ -53,6 +54,8 @@ pub struct Trainee {
     average: Option<Average>,
     /// Maximum test images per pass.
     most_evaluated: usize,
+    /// What the model's file will say of its use; `None` where no file is written.
+    pub card: Option<Card>,
     /// The threshold that an evaluator has chosen last, on a validation part.
     pub threshold: Option<f32>,
     /// Retries that haven't been reported yet.
@@ -96,6 +99,7 @@ impl Trainee {
             window,
             average: None,
             most_evaluated: usize::MAX,
+            card: None,
             threshold: None,
             retries,
             broken: None,

@@ -58,10 +58,18 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// When the bytes aren't a safetensors file, or its header is longer than 1 MiB.
 pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>> {
+    parse_within(bytes, LONGEST_HEADER)
+}
+
+/// As [`parse`], with a header of up to `longest` bytes.
+///
+/// # Errors
+/// As there.
+pub(crate) fn parse_within(bytes: &[u8], longest: u64) -> Result<SafeTensors<'_>> {
     let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    if header > LONGEST_HEADER {
+    if header > longest {
         return Err(StageError::new(format!("not a safetensors file: its header would be of {header} bytes"))
-            .help(format!("headers of at most {LONGEST_HEADER} bytes are read")));
+            .help(format!("headers of at most {longest} bytes are read")));
     }
     SafeTensors::deserialize(bytes).map_err(|error| StageError::new(format!("not a safetensors file: {error}")))
 }
@@ -99,24 +107,12 @@ pub fn read(network: &Network, bytes: &[u8], device: &Device) -> Result<State> {
     }
 }
 
-/// Like [`read`], from the file at `path`. A file larger than this network's can be is refused.
-///
-/// # Errors
-/// When the file can't be read, or holds another network.
-pub fn load_file(network: &Network, path: &Path, device: &Device) -> Result<State> {
-    // A value takes 4 bytes, a counter 8.
-    let values = |spec: &TensorSpec| spec.elements().map_or(u64::MAX, |count| count as u64).saturating_mul(8);
-    let tensors = network.layout.specs().iter().map(values).fold(0, u64::saturating_add);
-    let bytes = read_file(path, tensors.saturating_add(LONGEST_HEADER))?;
-    read(network, &bytes, device).map_err(|error| error.context(path.display()))
-}
-
-/// Writes a network's tensors and metadata to `path`. An existing file is replaced only once the new one is completely on
-/// disk.
+/// Writes a network's tensors to `path`, with the network's metadata and more. An existing file is replaced only once the new one is
+/// completely on disk.
 ///
 /// # Errors
 /// When the device can't be read or the file can't be written.
-pub fn save(network: &Network, state: &State, path: &Path) -> Result<Saved> {
+pub fn save(network: &Network, state: &State, more: Vec<(String, String)>, path: &Path) -> Result<Saved> {
     let mut tensors = BTreeMap::new();
     for spec in network.layout.specs() {
         let bytes: Vec<u8> = match spec.role {
@@ -132,7 +128,7 @@ pub fn save(network: &Network, state: &State, path: &Path) -> Result<Saved> {
             TensorView::new(dtype(spec.role), spec.shape.clone(), bytes).map(|view| (*name, view)).map_err(|e| failed(path, e))
         })
         .collect::<Result<Vec<_>>>()?;
-    let about: HashMap<String, String> = network.metadata.iter().cloned().collect();
+    let about: HashMap<String, String> = network.metadata.iter().cloned().chain(more).collect();
     let mut bytes = safetensors::serialize(views, Some(about)).map_err(|error| failed(path, error))?;
     order_metadata(&mut bytes);
     replace(path, &bytes)?;

@@ -49,6 +49,7 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
         stage: name.into(),
         seed: 7,
         peers: Vec::new(),
+        pipeline: pipeline_contract::PipelineId::default(),
         epochs: 4,
         facts: vec![known],
         settled: pipeline_contract::Settled::default(),

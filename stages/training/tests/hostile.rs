@@ -8,10 +8,11 @@ use std::path::Path;
 use common::cpu;
 use pipeline_contract::Facts;
 use pipeline_training::Precision;
+use pipeline_training::model::load as load_file;
 use pipeline_training::network::Network;
 use pipeline_training::networks::UNetConfig;
 use pipeline_training::verify::verify_bytes;
-use pipeline_training::weights::{load_file, parse, read};
+use pipeline_training::weights::{parse, read};
 use serde_json::json;
 
 fn network() -> Network {
@@ -102,7 +103,8 @@ fn weights_are_only_written_inside_the_runs_folder() {
         (".safetensors", 1),
         ("..", 1),
     ] {
-        let checked = export.run_check(&json!({"file": file}), &[Facts::default()]).expect("it checks");
+        let checked =
+            export.run_check(&json!({"file": file, "last": "last.safetensors"}), &[Facts::default()]).expect("it checks");
         assert_eq!(checked.findings.len(), refused, "{file}");
     }
 }

@@ -30,6 +30,7 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
             stage: name.into(),
             seed: 7,
             peers: Vec::new(),
+            pipeline: pipeline_contract::PipelineId::default(),
             epochs: 1,
             facts: vec![Facts::default()],
             settled: pipeline_contract::Settled::default(),

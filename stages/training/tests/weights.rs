@@ -5,8 +5,9 @@
 mod common;
 
 use common::{cpu, gradients, network, samples, weights};
+use pipeline_training::model::load as load_file;
 use pipeline_training::networks::UNetConfig;
-use pipeline_training::weights::{load_file, save};
+use pipeline_training::weights::save;
 
 #[test]
 fn what_is_saved_is_loaded_and_has_one_checksum() {
@@ -18,10 +19,10 @@ fn what_is_saved_is_loaded_and_has_one_checksum() {
         let before = weights(&shared);
         let (first, second) = (folder.path().join("first.safetensors"), folder.path().join("second.safetensors"));
         let mut trainee = shared.lock().expect("no panic before");
-        let saved = save(&trainee.network, &trainee.state, &first).expect("written");
+        let saved = save(&trainee.network, &trainee.state, Vec::new(), &first).expect("written");
         let state = load_file(&trainee.network, &first, &cpu()).expect("the same network");
         assert_eq!(state.counters, trainee.state.counters);
-        assert_eq!(saved, save(&trainee.network, &state, &second).expect("written"));
+        assert_eq!(saved, save(&trainee.network, &state, Vec::new(), &second).expect("written"));
         assert_eq!(saved.sha256.len(), 64);
         trainee.state = state;
         drop(trainee);
@@ -37,7 +38,7 @@ fn files_of_other_networks_are_refused_by_name() {
     let path = folder.path().join("model.safetensors");
     let shared = network(4, 2, "batch");
     let trainee = shared.lock().expect("no panic before");
-    save(&trainee.network, &trainee.state, &path).expect("written");
+    save(&trainee.network, &trainee.state, Vec::new(), &path).expect("written");
     for (base, depth, norm, part) in [
         (8, 2, "batch", "down.0.conv1.weight has shape [4, 3, 3, 3], but the network expects [8, 3, 3, 3]"),
         (4, 3, "batch", "has no tensor down.2.conv1.weight"),

@@ -59,13 +59,20 @@ fn defaults(kind: &NetworkKind) -> Map<String, Value> {
 /// # Errors
 /// When no network has this name, it has no such option, or its options are inconsistent.
 pub(crate) fn build_with(name: &str, given: Map<String, Value>) -> Result<Network> {
-    let kind = find(name)?;
-    let mut options = defaults(&kind);
+    find(name)?.build(&Value::Object(options(name, given)?))
+}
+
+/// All options of the network with this name, from some of them; the others take their defaults.
+///
+/// # Errors
+/// When no network has this name, or it has no such option.
+pub(crate) fn options(name: &str, given: Map<String, Value>) -> Result<Map<String, Value>> {
+    let mut options = defaults(&find(name)?);
     for (option, value) in given {
         let slot = options.get_mut(&option).ok_or_else(|| StageError::new(format!("{name} has no option {option}")))?;
         *slot = value;
     }
-    kind.build(&Value::Object(options))
+    Ok(options)
 }
 
 fn find(name: &str) -> Result<NetworkKind> {

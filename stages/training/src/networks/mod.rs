@@ -11,6 +11,6 @@ mod wnet;
 
 pub use kind::NetworkKind;
 pub use list::{all, build, register};
-pub(crate) use list::{build_with, standard, variants};
+pub(crate) use list::{build_with, options, standard, variants};
 pub use size::Size;
 pub use unet::UNetConfig;

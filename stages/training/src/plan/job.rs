@@ -83,7 +83,7 @@ fn evaluation(stages: &[StageView<'_>]) -> (Option<(usize, usize, usize)>, bool)
     let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
     let seen = evaluators.filter_map(|stage| match tiles(stage.options) {
         Some(tiles) => Some((tiles, true)),
-        None => Some((size(stage.facts.get(1)?, stage.id).ok()?, false)),
+        None => Some((size(stage.facts.last()?, stage.id).ok()?, false)),
     });
     let pixels =
         |&((samples, height, width), _): &((usize, usize, usize), bool)| (samples as u128) * (height as u128) * (width as u128);

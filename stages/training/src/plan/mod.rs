@@ -4,11 +4,13 @@
 mod calibrate;
 mod fit;
 mod job;
+mod prediction;
 mod rehearsal;
 
 pub use calibrate::{Speed, calibrate};
 pub use fit::{Ask, Candidate, Fit, Freedom, MARGIN, fit, size};
 pub use job::{Job, Keys, StageView};
+pub use prediction::{Prediction, prediction};
 pub use rehearsal::rehearse;
 
 pub use crate::forecast::{Demand, Forecast, forecast};

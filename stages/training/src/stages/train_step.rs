@@ -17,6 +17,7 @@ use super::own;
 use crate::loss::{self, Loss};
 use crate::memory::Ledger;
 use crate::micro_batch::MicroBatch;
+use crate::model::Card;
 use crate::network::{Checkpointing, Network};
 use crate::networks;
 use crate::parameters::State;
@@ -24,7 +25,7 @@ use crate::policy::{LossScale, Setting};
 use crate::precision::Precision;
 use crate::trainee::{Shared, Trainee};
 use crate::window::Gradients;
-use crate::{device, weights};
+use crate::{device, model};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,7 +119,12 @@ pub(super) fn kind() -> StageKind {
             .harmless(),
         )
         .option(
-            OptionSpec::optional("init", OptionType::Path, "a .safetensors file of the same network to start from").harmless(),
+            OptionSpec::optional(
+                "init",
+                OptionType::Path,
+                "a model or a checkpoint of the same network to start from, a .safetensors",
+            )
+            .harmless(),
         )
         .role(Role::Trainer)
         .check(check)
@@ -242,7 +248,7 @@ impl TrainStep {
         let opened = device::open(&options.device)?;
         device::supports(&opened, setting.precision)?;
         let state = match &options.init {
-            Some(path) => weights::load_file(&network, path, &opened.device)?,
+            Some(path) => model::load(&network, path, &opened.device)?,
             None => State::fresh(&network.layout, &opened.device, |name| cx.rng(0, &format!("weights {name}")))?,
         };
         tracing::info!("device: {}", opened.description);
@@ -251,10 +257,18 @@ impl TrainStep {
         let ledger = Ledger::default();
         ledger.set_limit(Some(options.memory_budget).filter(|&bytes| bytes > 0));
         ledger.refuse_in(refusal());
+        let mut card = Card::of_training(options.model, network.classes, setting.precision.name(), &first(cx));
+        card.comes_from(&cx.pipeline, cx.seed);
         let mut trainee = Trainee::new(network, state, loss, setting, ledger)?;
+        trainee.card = Some(card);
         trainee.scale = LossScale::new(setting.precision, options.loss_scale);
         Ok(Self { network: Shared::new(trainee), cx: cx.clone() })
     }
+}
+
+/// What is known of a trainer's micro-batches.
+fn first(cx: &BuildContext) -> Facts {
+    cx.facts.first().cloned().unwrap_or_default()
 }
 
 /// Lets tests run out of memory: the number of charges before a refusal, from the environment variable

@@ -11,6 +11,7 @@ use super::Trainee;
 use crate::backend::transfer as saved;
 use crate::memory::Fault;
 use crate::micro_batch::{MicroBatch, Pixels};
+use crate::model::Card;
 use crate::network::Checkpointing;
 use crate::policy::Setting;
 use crate::precision::Precision;
@@ -35,6 +36,9 @@ impl Trainee {
         saved::keep(&mut kept, "statistics_before", &self.window.before.0, device)?;
         kept.set("counters_before", &self.window.before.1)?;
         let _host = memory::enter(Side::Host);
+        if let Some(card) = &self.card {
+            kept.set("model", card)?;
+        }
         kept.set("micro_batches", self.window.journal.len())?;
         for (at, batch) in self.window.journal.iter().enumerate() {
             keep_batch(&mut kept, &format!("micro_batch.{at}"), batch)?;
@@ -52,6 +56,10 @@ impl Trainee {
         self.state.statistics = saved::take_like(&mut kept, "statistics", &self.state.statistics, &device)?;
         self.state.counters = self.counters(kept.get("counters")?)?;
         self.scale.resume(kept.get_float("loss_scale")?, kept.count("good_steps")?);
+        // How it is used is what the file says now; what was measured stays.
+        if let (Some(card), Ok(before)) = (&mut self.card, kept.get::<Card>("model")) {
+            (card.figures, card.epoch, card.threshold) = (before.figures, before.epoch, before.threshold);
+        }
         self.most_evaluated = at_most(kept.get("samples_evaluated_at_a_time")?);
         if kept.get::<usize>("gradients")? > 0 {
             self.open()?;

@@ -20,7 +20,7 @@ use crate::policy::{LossScale, Setting};
 use crate::precision::Precision;
 use crate::stages::loss_and_init;
 use crate::trainee::Trainee;
-use crate::weights;
+use crate::{model, weights};
 
 /// Micro-batches as they reach the training stage, collected by a stage that stands in for it.
 #[derive(Debug, Clone, Default)]
@@ -158,7 +158,7 @@ pub fn compare(job: &Job, train: (&str, &serde_json::Value), seed: u64, batches:
         loop {
             let (loss, init) = loss_and_init(options)?;
             let state = match init {
-                Some(path) => weights::load_file(&job.network, &path, device)?,
+                Some(path) => model::load(&job.network, &path, device)?,
                 None => {
                     State::fresh(&job.network.layout, device, |name| stage_rng(seed, 0, &format!("weights {name}"), stage))?
                 }

@@ -21,7 +21,12 @@ impl Evaluator {
         let part = |facts: &Facts| facts.get(fact::PART)?.value.as_str().map(str::to_owned);
         let stage = cx.stage.clone();
         let first = cx.peers.first().is_none_or(|first| *first == stage);
-        Self { part: cx.facts.get(1).and_then(part), stage, out: cx.out.clone(), first }
+        Self { part: cx.facts.last().and_then(part), stage, out: cx.out.clone(), first }
+    }
+
+    /// Whether the model goes by it: it measures the validation part, or is the first.
+    pub fn leads(&self) -> bool {
+        self.first || self.part.as_deref() == Some("validation")
     }
 
     /// The path of one of its files: `NAME.ENDING`, or `NAME.ID.ENDING` of all but the first evaluator.

@@ -189,8 +189,8 @@ impl Row {
 #[expect(clippy::expect_used, reason = "tests may panic")]
 mod tests {
     use super::*;
-    use crate::stages::evaluate::output::NetworkOutput;
     use crate::stages::evaluate::score::{Job, Rules, learnt};
+    use crate::stages::prediction::NetworkOutput;
 
     /// Figures of the images of these numbers.
     fn measured(classes: usize, images: &[usize]) -> Measured {

@@ -4,157 +4,60 @@
 mod evaluator;
 mod figures;
 mod measured;
-mod native;
-mod output;
+mod model;
+mod options;
 mod pool;
 mod predictions;
 mod score;
 mod table;
-mod tiles;
 
 use std::sync::Arc;
 
 use pipeline_contract::events::{EvalEvent, summary};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
-    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Nothing, OptionSpec, OptionType, Output,
-    Place, Result, Role, Saved, Sequential, Shelf, StageError, StageKind, fact, is_due,
+    BuildContext, Checked, Either, Event, Events, Facts, Finding, ItemContext, Join, Nothing, Output, Place, Result, Role,
+    Saved, Sequential, Shelf, StageError, StageKind, fact, is_due,
 };
 use pipeline_images::{Batch, Classes};
-use serde::Deserialize;
 
 use self::evaluator::Evaluator;
 use self::figures::Figures;
 use self::measured::METRICS;
-use self::output::NetworkOutput;
+use self::options::{At, DEFAULT_THRESHOLD, Options, Threshold};
 use self::pool::{MOST_BYTES, Pool};
 use self::predictions::{Predicted, Tensors, write_tensors};
 use self::score::{Job, Rules, reduced};
 use self::table::worst_first;
-use self::tiles::Tiles;
 use super::Step;
 use super::masks::unlike_training;
+use super::prediction::{Tiles, Turn, predict, turns};
 use crate::micro_batch::{MicroBatch, Pixels, learn};
 use crate::trainee::Shared;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    at: At,
-    every: u64,
-    tiles: Option<Tiles>,
-    threshold: Threshold,
-    choose_threshold: bool,
-    field_of_view: bool,
-    pictures: usize,
-    tensors: bool,
-}
-
-/// At which size an image is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum At {
-    /// At the photograph's own, against the mask as it was drawn.
-    Native,
-    /// At the network's, against the mask that was resized with the photograph.
-    Training,
-}
-
-/// Which probabilities are vessel.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(untagged)]
-enum Threshold {
-    /// Those above this.
-    Given(f32),
-    /// Those above what an evaluator with `choose_threshold` has chosen.
-    Chosen(Chosen),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-enum Chosen {
-    #[serde(rename = "chosen")]
-    Chosen,
-}
-
-impl Threshold {
-    /// Its value, where `chosen` is what was chosen last.
-    fn value(self, chosen: Option<f32>) -> Result<f32> {
-        match self {
-            Self::Given(value) => Ok(value),
-            Self::Chosen(_) => chosen.ok_or_else(|| {
-                StageError::new("no threshold has been chosen yet").help(
-                    "put an `evaluate` stage with `choose_threshold: true`, on a validation part, above this one in the file, with the same `every`",
-                )
-            }),
-        }
-    }
-}
-
-const DEFAULT_THRESHOLD: f32 = 0.5;
+pub(super) use model::kind as model_kind;
 
 pub(super) fn kind() -> StageKind {
-    StageKind::device("evaluate", "measures the network on test images at the end of every epoch", Evaluate::build)
-        .option(OptionSpec::new(
-            "at",
-            OptionType::Choice(&["native", "training"]),
-            "native",
-            "where figures are computed: native: at the photograph's own size, against the mask as it was drawn; training: at the size that \
-             the network sees",
-        ))
-        .option(OptionSpec::new("every", OptionType::at_least(1), 1, "measures once in this many epochs, and after the last one"))
-        .option(Tiles::option())
-        .option(OptionSpec::new(
-            "threshold",
-            OptionType::AnyOf(vec![OptionType::Number { min: 0.0, max: 1.0 }, OptionType::Choice(&["chosen"])]),
-            DEFAULT_THRESHOLD,
-            "a pixel is vessel if its probability exceeds this; chosen: what an evaluator with `choose_threshold` found; with several \
-             classes the most probable class wins",
-        ))
-        .option(OptionSpec::new(
-            "choose_threshold",
-            OptionType::Bool,
-            false,
-            "also finds the threshold, of 0.01 to 0.99, with the largest mean Dice, for evaluators with `threshold: chosen`; on a \
-             validation part, never on the test part",
-        ))
-        .option(OptionSpec::new(
-            "field_of_view",
-            OptionType::Bool,
-            true,
-            "scores only the field of view, where the photograph has a dark surround",
-        ))
-        .option(
-            OptionSpec::new(
-                "pictures",
-                OptionType::Integer { min: 0, max: 64 },
-                4,
-                "test images that are drawn with mask and prediction into predictions.png, from the first; of a second evaluator predictions.ID.png",
-            )
-            .harmless(),
-        )
-        .option(
-            OptionSpec::new(
-                "tensors",
-                OptionType::Bool,
-                false,
-                "also writes these images, their masks and probabilities as predictions.safetensors",
-            )
-            .harmless(),
-        )
+    let kind = StageKind::device("evaluate", "measures the network on test images at the end of every epoch", Evaluate::build);
+    options::all()
+        .into_iter()
+        .fold(kind, StageKind::option)
         .role(Role::Evaluator)
         .metrics(METRICS)
         .join(Join::InTurn)
         .holds(|options, inputs| match inputs {
-            [steps, images] => {
-                let classes = steps.integer(fact::MODEL_CLASSES).unwrap_or(1);
-                let side = |name| images.integer(name).unwrap_or(0);
-                let pixels = side(fact::HEIGHT).saturating_mul(side(fact::WIDTH));
-                pool::planned(images, classes).saturating_add(Tiles::bytes(options, pixels, classes))
-            }
+            [steps, images] => held(options, images, steps.integer(fact::MODEL_CLASSES).unwrap_or(1)),
             _ => MOST_BYTES,
         })
         .check(check)
         .example("- {id: test, use: evaluate, needs: [clean, test_batch], with: {threshold: 0.5}}")
+}
+
+/// What the scoring of test images and their tiles hold at most, in bytes, for a network of this many classes.
+fn held(options: &serde_json::Value, images: &Facts, classes: u64) -> u64 {
+    let side = |name| images.integer(name).unwrap_or(0);
+    let pixels = side(fact::HEIGHT).saturating_mul(side(fact::WIDTH));
+    pool::planned(images, classes).saturating_add(Tiles::bytes(options, pixels, classes))
 }
 
 /// Checks that test images and their masks fit the network, whose stride and classes `train_step` set as facts.
@@ -198,9 +101,14 @@ struct Evaluate {
     seed: u64,
     epochs: u64,
     events: Arc<dyn Events>,
+    /// What is known of the test batches.
+    images: Facts,
     /// The classes that the test masks' labels stand for, if an upstream stage declares them.
     classes: Option<Classes>,
-    network: Option<Shared>,
+    /// The network, or those that predict together; none before the first step.
+    networks: Vec<Shared>,
+    /// How each image is turned.
+    turns: Vec<Turn>,
     figures: Figures,
     /// Whether images are scored at the photographs' own size: asked for, and no stage has moved their pixels.
     native: bool,
@@ -213,15 +121,18 @@ struct Evaluate {
 impl Evaluate {
     fn build(options: Options, cx: &BuildContext) -> Result<Self> {
         let _host = memory::enter(Side::Host);
+        let images = cx.facts.last().cloned().unwrap_or_default();
         Ok(Self {
-            native: options.at == At::Native && cx.facts.get(1).is_some_and(|images| images.get(fact::ORIGINAL).is_some()),
+            native: options.at == At::Native && images.get(fact::ORIGINAL).is_some(),
             options,
             own: Evaluator::of(cx),
             seed: cx.seed,
             epochs: cx.epochs,
             events: cx.events.clone(),
-            classes: cx.facts.get(1).and_then(Classes::of),
-            network: None,
+            classes: Classes::of(&images),
+            images,
+            networks: Vec::new(),
+            turns: turns("none"),
             figures: Figures::default(),
             pool: None,
             chosen: None,
@@ -232,22 +143,16 @@ impl Evaluate {
         let none = || StageError::new("a test image came before the first step").help("needs: [the steps, the test batches]");
         let (kind, originals) = (batch.kind, std::mem::take(&mut batch.originals));
         let (batch, outputs, classes, chosen) = {
-            let mut trainee = self.network.as_ref().ok_or_else(none)?.lock()?;
-            let classes = trainee.network.classes;
+            let network = self.networks.first().ok_or_else(none)?;
+            let (classes, threshold) = {
+                let trainee = network.lock()?;
+                (trainee.network.classes, trainee.threshold)
+            };
             let batch = MicroBatch::of(batch, classes);
             batch.check_labels(0..batch.samples.len(), classes)?;
-            let predicted = match &self.options.tiles {
-                Some(tiles) => {
-                    tiles.predict(&mut trainee, &batch).map(|maps| maps.into_iter().map(NetworkOutput::Probabilities).collect())
-                }
-                None => trainee.predict(&batch).map(|logits| {
-                    let _host = memory::enter(Side::Host);
-                    let each = (classes * batch.height * batch.width).max(1);
-                    logits.chunks_exact(each).map(|logits| NetworkOutput::Logits(logits.to_vec())).collect::<Vec<_>>()
-                }),
-            };
-            trainee.tell(&*self.events, epoch);
-            (batch, predicted?, classes, trainee.threshold)
+            let tiles = self.options.tiles.as_ref();
+            let predicted = predict(&self.networks, &batch, tiles, &self.turns, (&*self.events, epoch))?;
+            (batch, predicted, classes, threshold)
         };
         let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
         // Figures and pictures are made on the host, and count as its memory.
@@ -286,6 +191,33 @@ impl Evaluate {
         Ok(())
     }
 
+    /// Says in the model's card how this evaluator prepares and predicts images, if it is the one that the model goes by: that of the validation
+    /// part, or the first.
+    fn describe(&self) -> Result<()> {
+        if !self.own.leads() {
+            return Ok(());
+        }
+        let Some(network) = self.networks.first() else { return Ok(()) };
+        if let Some(card) = &mut network.lock()?.card {
+            card.prepare(&self.images);
+            card.tiles = self.options.tiles.as_ref().map(Tiles::tiling);
+            if let Threshold::Given(threshold) = self.options.threshold {
+                card.threshold = threshold;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps in the model's card what was measured.
+    fn note(&self, measured: &EvalEvent) -> Result<()> {
+        let Some(network) = self.networks.first() else { return Ok(()) };
+        if let Some(card) = &mut network.lock()?.card {
+            card.note(measured);
+            card.threshold = self.chosen.unwrap_or(card.threshold);
+        }
+        Ok(())
+    }
+
     /// Waits for what is being scored.
     fn gather(&mut self) -> Result<()> {
         if let Some(pool) = self.pool.take() {
@@ -303,7 +235,7 @@ impl Evaluate {
             return Err(StageError::new("there is no test image to measure the network on").help("look at the test source"));
         }
         let best = measured.best_threshold();
-        let (peak, classes, threshold) = match &self.network {
+        let (peak, classes, threshold) = match self.networks.first() {
             Some(network) => {
                 let mut trainee = network.lock()?;
                 let threshold = self.options.threshold.value(trainee.threshold)?;
@@ -320,7 +252,7 @@ impl Evaluate {
         for image in worst_first(&measured.images) {
             self.events.record(table::event(&self.own.stage, epoch + 1, image, names.as_ref()).into());
         }
-        let eval = Event::from(EvalEvent {
+        let eval = EvalEvent {
             epoch: epoch + 1,
             stage: self.own.stage.clone(),
             part: self.own.part.clone(),
@@ -334,7 +266,9 @@ impl Evaluate {
             chosen_threshold: best.map(|(threshold, _)| round(threshold)),
             chosen_dice: best.map(|(_, dice)| dice),
             device_bytes_peak: peak,
-        });
+        };
+        self.note(&eval)?;
+        let eval = Event::from(eval);
         self.events.summarize(summary::EVAL, eval.fields().into());
         self.events.record(eval);
         table::write(&self.own.file("figures", "csv"), &measured.images, names.as_ref())?;
@@ -356,7 +290,11 @@ impl Sequential for Evaluate {
 
     fn item(&mut self, input: Either<Step, Batch>, cx: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
         match input {
-            Either::First(step) => self.network = Some(step.network),
+            Either::First(step) if self.networks.is_empty() => {
+                self.networks = vec![step.network];
+                self.describe()?;
+            }
+            Either::First(_) => {}
             Either::Second(batch) if is_due(cx.epoch, self.options.every, self.epochs) => self.measure(batch, cx.epoch)?,
             Either::Second(_) => {}
         }
@@ -385,9 +323,12 @@ impl Sequential for Evaluate {
     fn restore(&mut self, mut saved: Saved, shelf: &mut Shelf) -> Result<()> {
         let _host = memory::enter(Side::Host);
         self.chosen = if saved.values.contains_key("chosen") { Some(saved.get("chosen")?) } else { None };
-        (self.figures, self.network) = (Figures::restore(&mut saved)?, shelf.find());
-        if let (Some(chosen), Some(network)) = (self.chosen, &self.network) {
-            network.lock()?.threshold = Some(chosen);
+        (self.figures, self.networks) = (Figures::restore(&mut saved)?, shelf.find().into_iter().collect());
+        self.describe()?;
+        if let (Some(chosen), Some(network)) = (self.chosen, self.networks.first()) {
+            let mut trainee = network.lock()?;
+            trainee.threshold = Some(chosen);
+            trainee.card.iter_mut().for_each(|card| card.threshold = chosen);
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use pipeline_metrics::argmax;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::output::NetworkOutput;
 use crate::files::{failed, replace};
+use crate::stages::prediction::NetworkOutput;
 
 /// Largest height and width of an image in the picture, in pixels.
 const LARGEST: usize = 512;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use pipeline_images::{IGNORED, Original, VESSEL};
+use pipeline_images::{IGNORED, Original, OwnPixels, VESSEL};
 use pipeline_metrics::{Confusion, Image, ImageFigures, Ratios, argmax, workspace};
 
-use super::native::bring_back;
-use super::output::NetworkOutput;
+use crate::stages::prediction::{NetworkOutput, bring_back};
 
 /// The figures of an image, in the order in which they are reported.
 pub(super) const FIGURES: [&str; 12] = [
@@ -112,7 +111,7 @@ impl Job {
     /// Scores it, and says the probability of vessel of each pixel with its truth to `pooled`, where the network has one class.
     pub fn score(self, pooled: &mut Pooled<'_>) -> Scored {
         let Self { sample, output, classes, width: across, truth, rules } = self;
-        let Original { height, width, mut mask, inside, shown } = truth;
+        let Original { height, width, mut mask, inside, shown, .. } = truth;
         let size = [height, width];
         if classes > 1 {
             let maps = output.probabilities(classes);
@@ -219,7 +218,7 @@ fn curve(image: &Image<'_>) -> Vec<f64> {
 
 /// The mask of a pair as a network of `classes` classes learns it, at the size of the pair: for figures where there is no original.
 pub(super) fn learnt(mask: &[u8], [height, width]: [usize; 2]) -> Original {
-    Original { height, width, mask: mask.to_vec(), inside: None, shown: [0, 0, height, width] }
+    Original { height, width, mask: mask.to_vec(), pixels: OwnPixels::Dropped, inside: None, shown: [0, 0, height, width] }
 }
 
 /// The original without the photograph's own size: its field of view, reduced to the pair's.
@@ -256,7 +255,7 @@ mod tests {
         [(5, 3.0), (6, -3.0), (9, 3.0), (10, -3.0)].into_iter().for_each(|(at, logit)| logits[at] = logit);
         let mask = [255, 255, 0, 0, 255, 127, 128, 0, 255, 255, 0, 0, 255, 255, 255, 255].to_vec();
         let inside = Some([vec![1; 12], vec![0; 4]].concat());
-        let truth = Original { height: 4, width: 4, mask, inside, shown: [1, 1, 2, 2] };
+        let truth = Original { height: 4, width: 4, mask, pixels: OwnPixels::Dropped, inside, shown: [1, 1, 2, 2] };
         let scored = scored(&logits, 1, 4, truth, false);
         // Brought back, each row is above one half in its first two pixels.
         let counts = Confusion { true_positive: 5, false_positive: 1, false_negative: 1, true_negative: 5 };
@@ -289,7 +288,14 @@ mod tests {
         // Two columns of classes 1 and 2, scored at twice the width; a pixel is ignored and the last row is outside.
         let logits = [[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]].concat();
         let mask = vec![1, 1, 2, 255, 0, 0, 0, 0];
-        let truth = Original { height: 2, width: 4, mask, inside: Some(vec![1, 1, 1, 1, 0, 0, 0, 0]), shown: [0, 0, 1, 2] };
+        let truth = Original {
+            height: 2,
+            width: 4,
+            mask,
+            pixels: OwnPixels::Dropped,
+            inside: Some(vec![1, 1, 1, 1, 0, 0, 0, 0]),
+            shown: [0, 0, 1, 2],
+        };
         let scored = scored(&logits, 3, 2, truth, false);
         assert_eq!(scored.counts[1], Confusion { true_positive: 2, false_positive: 0, false_negative: 0, true_negative: 1 });
         assert_eq!(scored.counts[2], Confusion { true_positive: 1, false_positive: 0, false_negative: 0, true_negative: 2 });
@@ -299,7 +305,14 @@ mod tests {
     #[test]
     fn a_field_of_view_is_reduced_to_the_pair_s_size() {
         let inside = (0..64).map(|at| u8::from(at % 8 < 4)).collect();
-        let original = Original { height: 8, width: 8, mask: vec![0; 64], inside: Some(inside), shown: [1, 0, 2, 4] };
+        let original = Original {
+            height: 8,
+            width: 8,
+            mask: vec![0; 64],
+            pixels: OwnPixels::Dropped,
+            inside: Some(inside),
+            shown: [1, 0, 2, 4],
+        };
         let reduced = reduced(&[0; 16], Some(&original), [4, 4]);
         assert_eq!(reduced.inside, Some(vec![0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]));
     }

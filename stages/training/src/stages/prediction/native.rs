@@ -3,7 +3,7 @@
 /// Probabilities `[height, width]` of a photograph, interpolated between the centres of the pixels of the part `shown` (first row and column,
 /// height and width) of a map that is `across` pixels wide. Bilinear, the edges repeated: `torch.nn.functional.interpolate` with
 /// `align_corners=False`, `cv2.INTER_LINEAR`. A part of the photograph's own size is copied.
-pub(super) fn bring_back(map: &[f32], across: usize, shown: [usize; 4], [height, width]: [usize; 2]) -> Vec<f32> {
+pub(in crate::stages) fn bring_back(map: &[f32], across: usize, shown: [usize; 4], [height, width]: [usize; 2]) -> Vec<f32> {
     let [top, left, tall, wide] = shown;
     let row = |y: usize| &map[(top + y) * across + left..][..wide];
     if [tall, wide] == [height, width] {

@@ -4,7 +4,7 @@ use crate::sliding::to_probabilities;
 
 /// One number a pixel and class, `[classes, height, width]`.
 #[derive(Debug, Clone)]
-pub(super) enum NetworkOutput {
+pub(in crate::stages) enum NetworkOutput {
     /// As the network gives them.
     Logits(Vec<f32>),
     /// The mean of several predictions.

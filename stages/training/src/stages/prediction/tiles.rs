@@ -7,13 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::micro_batch::{MicroBatch, Pixels};
+use crate::model::Tiling;
 use crate::sliding::{Windows, predict};
 use crate::trainee::Trainee;
 
 /// How an image is divided.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tiles {
+pub(in crate::stages) struct Tiles {
     /// Height and width in pixels.
     #[serde(deserialize_with = "height_width")]
     size: [usize; 2],
@@ -76,6 +77,16 @@ impl Tiles {
                 .help(format!("choose {}", (side as u64).div_ceil(stride).max(1) * stride))
         };
         self.size.iter().filter(misfit).map(finding).take(1).collect()
+    }
+
+    /// What a model's card says of them.
+    pub fn tiling(&self) -> Tiling {
+        Tiling { size: self.size, overlap: self.overlap }
+    }
+
+    /// Whether an image of this size is a single tile.
+    pub fn is_whole(&self, size: [usize; 2]) -> bool {
+        self.size == size
     }
 
     /// The probabilities of each image of a batch, `[classes, height, width]`.

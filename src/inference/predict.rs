@@ -1,0 +1,202 @@
+//! Predicts photographs into a folder. A prediction that was stopped goes on: what is there isn't made again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_contract::memory::{self, Side};
+use pipeline_contract::{End, Registry, Result, Role, StageError, files, lost};
+use pipeline_images::{Photograph, given_photographs, list_photographs, photograph_size};
+use pipeline_training::plan::{prediction, size};
+use serde_json::{Value, json};
+
+use super::heard::Heard;
+use super::recipe::{Choices, Recipe};
+use super::record;
+use crate::engine::{self, Control, Patience, RunOptions, SkipLedger, Skipped};
+use crate::plan::Host;
+use crate::spec::{self, Pipeline};
+
+/// What to predict, and how.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Models, checkpoints or folders of runs; of several the mean of the probabilities counts.
+    pub models: Vec<PathBuf>,
+    /// Photographs, folders and patterns.
+    pub inputs: Vec<String>,
+    /// Where pictures go.
+    pub out: PathBuf,
+    /// How.
+    pub choices: Choices,
+    /// Whether probabilities are written.
+    pub probabilities: bool,
+    /// Whether overlays are written.
+    pub overlays: bool,
+    /// Whether pictures that are there are made again.
+    pub overwrite: bool,
+    /// Says what it will take, and ends.
+    pub only_plan: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Predicted {
+    /// Photographs whose pictures were written.
+    pub written: u64,
+    /// Photographs whose pictures were there.
+    pub there: u64,
+    /// Photographs that couldn't be read.
+    pub broken: Vec<Skipped>,
+    /// Whether all was done.
+    pub end: End,
+}
+
+/// The pixels of the largest photograph that is read, as the default of `decode`.
+const MOST_PIXELS: u64 = 100_000_000;
+
+/// Predicts photographs. Says before it begins what it will take of memory.
+///
+/// # Errors
+/// When a model or the list of photographs can't be read, or a picture can't be written. A photograph that can't be read is skipped and named in the
+/// result.
+pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet: bool) -> Result<Predicted> {
+    let Request { models, inputs, out, choices, probabilities, overlays, overwrite, only_plan } = request;
+    let recipe = Recipe::of(models, choices)?;
+    let mut options = recipe.options();
+    options.insert("probabilities".to_owned(), json!(probabilities));
+    options.insert("overlays".to_owned(), json!(overlays));
+    let photographs = list_photographs(inputs)?;
+    let all = photographs.len();
+    if !only_plan {
+        std::fs::create_dir_all(out).map_err(|error| StageError::from(error).context(out.display()))?;
+        record::agree(out, &record::of(&recipe, &options)?, *overwrite)?;
+        sweep(out);
+    }
+    // The mask is written last.
+    let is_done = |photograph: &Photograph| !overwrite && out.join("masks").join(format!("{}.png", photograph.id)).exists();
+    let photographs: Vec<Photograph> = photographs.into_iter().filter(|photograph| !is_done(photograph)).collect();
+    let there = (all - photographs.len()) as u64;
+    let total = photographs.len() as u64;
+    let done = |written, broken, end| Ok(Predicted { written, there, broken, end });
+    if photographs.is_empty() {
+        return done(0, Vec::new(), End::Complete);
+    }
+    let pipeline = pipeline(&recipe, options, photographs, registry)?;
+    let planned = tell(&pipeline, &recipe, total, there)?;
+    if *only_plan {
+        return done(0, Vec::new(), End::Complete);
+    }
+    let (heard, ledger) = (Arc::new(Heard::new(total, quiet)), Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())));
+    memory::reset_peak(Side::Host);
+    memory::reset_peak(Side::Device);
+    let run = RunOptions {
+        pipeline: pipeline.id(),
+        epochs: 1,
+        seed: 0,
+        host_memory_budget: pipeline.settings.host_memory_budget,
+        out: out.clone(),
+        events: heard.clone(),
+        keeper: None,
+        resume: None,
+        patience: Patience::default(),
+        lost: lost::told,
+        skipped: ledger.clone(),
+    };
+    let outcome = engine::run(&pipeline.graph, run, control);
+    heard.counter.finish();
+    let (written, broken) = (heard.counter.done(), ledger.all());
+    let end = match outcome {
+        Ok(report) => report.end,
+        // An epoch without a sample is an error in training; here all files are broken, and each is named.
+        Err(_) if broken.len() as u64 == total => End::Complete,
+        Err(error) => {
+            let message = StageError::new(error.to_string());
+            return Err(error.cause.mend().map_or(message.clone(), |mend| message.help(mend)));
+        }
+    };
+    measured(planned);
+    done(written, broken, end)
+}
+
+/// Removes what a killed program left half-written.
+fn sweep(out: &Path) {
+    for folder in ["masks", "probabilities", "overlays"] {
+        let folder = out.join(folder);
+        if folder.is_dir()
+            && let Err(error) = files::sweep(&folder)
+        {
+            tracing::debug!("{}: {error}", folder.display());
+        }
+    }
+}
+
+/// The pipeline from the photographs to their pictures.
+fn pipeline(
+    recipe: &Recipe,
+    options: serde_json::Map<String, Value>,
+    photographs: Vec<Photograph>,
+    registry: &Registry,
+) -> Result<Pipeline> {
+    // A photograph whose header can't be read is named when it is decoded.
+    let sizes = photographs.iter().filter_map(|photograph| photograph_size(&photograph.path, MOST_PIXELS).ok());
+    let largest = sizes.reduce(|[height, width], [tall, wide]| [height.max(tall), width.max(wide)]);
+    let mut stages = vec![json!({"id": "files", "use": "photographs"})];
+    stages.extend(recipe.stages(json!({})));
+    stages.push(json!({"id": "predict", "use": "predict", "with": options}));
+    let file = json!({
+        "name": "predict",
+        "on_error": {"skip": {"at_most": 1_000_000_000, "share": 1.0}},
+        "trainer": recipe.trainer(),
+        "stages": stages,
+    });
+    let registry = registry.clone().with(given_photographs(photographs, largest));
+    checked(&file, &registry)
+}
+
+/// Reads a file that was made here. Its problems are those of the models and the choices.
+///
+/// # Errors
+/// The first problem.
+pub(super) fn checked(file: &Value, registry: &Registry) -> Result<Pipeline> {
+    let loaded = spec::load_text("prediction", file.to_string(), &[], registry);
+    let problem = loaded.diagnostics.iter().find(|problem| problem.is_error());
+    match (loaded.pipeline, problem) {
+        (Some(pipeline), _) => Ok(pipeline),
+        (None, Some(problem)) => {
+            let error = StageError::new(problem.message.clone());
+            Err(problem.help.as_ref().map_or(error.clone(), |help| error.help(help.clone())))
+        }
+        (None, None) => Err(StageError::new("the prediction can't be planned").help("this is a bug of the program")),
+    }
+}
+
+/// Says what the prediction will take: bytes of the device and of the host.
+fn tell(pipeline: &Pipeline, recipe: &Recipe, total: u64, there: u64) -> Result<(u64, u64)> {
+    let graph = &pipeline.graph;
+    let node = graph.of_role(Role::Predictor).next().ok_or_else(|| StageError::new("nothing predicts"))?;
+    let facts = graph.facts.get(node.index()).and_then(|facts| facts.first()).cloned().unwrap_or_default();
+    let plan = prediction(&graph.stage(node).options, &facts)?;
+    let (device, host) = (plan.peak.total, Host::of(pipeline, 0).peak());
+    let networks = if recipe.models.len() > 1 {
+        format!("{} models", recipe.models.len())
+    } else {
+        recipe.models[0].display().to_string()
+    };
+    let already = if there > 0 { format!(" ({there} are there already)") } else { String::new() };
+    tracing::info!("{networks}: {total} photographs{already}, {}", recipe.words());
+    tracing::info!("device: {} at the peak, in {} ({})", size(device), plan.peak.place, plan.device.description);
+    tracing::info!("host: at most {}", size(host));
+    Ok((device, host))
+}
+
+/// Says what it took, where that is known.
+fn measured((device, host): (u64, u64)) {
+    if let (Some(used), Some(held)) = (memory::usage(Side::Device), memory::usage(Side::Host)) {
+        tracing::info!(
+            "memory at the peak: device {} of {} planned, host {} of {}",
+            size(used.peak),
+            size(device),
+            size(held.peak),
+            size(host)
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! The models that a stage predicts with: opened, compared with each other, and on their device. What they say is in `ensemble`.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_contract::{OptionSpec, OptionType, Result, StageError, StageKind};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::device;
+use crate::loss;
+use crate::memory::Ledger;
+use crate::model::{Card, Model, card_of};
+use crate::network::{Checkpointing, Network};
+use crate::policy::Setting;
+use crate::precision::Precision;
+use crate::trainee::{Shared, Trainee};
+
+use super::tiles::Tiles;
+
+/// The options about models and their device.
+#[derive(Debug, Clone, Deserialize)]
+pub(in crate::stages) struct Members {
+    /// Models or checkpoints.
+    pub models: Vec<PathBuf>,
+    device: String,
+    mixed_precision: String,
+    float32_matmul: String,
+    memory_budget: u64,
+    memory_pool: String,
+}
+
+/// Declares the options.
+pub(in crate::stages) fn device_options(kind: StageKind) -> StageKind {
+    kind.option(OptionSpec::required(
+        "models",
+        OptionType::List { of: Box::new(OptionType::Path), min: 1, max: 64 },
+        "the trained networks: files model.safetensors, or checkpoints; of several the mean of the probabilities counts",
+    ))
+    .option(OptionSpec::from_key(
+        "device",
+        OptionType::Text,
+        "trainer.device",
+        "auto",
+        "auto, cpu, wgpu, vulkan, metal, webgpu, cuda or cuda:N",
+    ))
+    .option(OptionSpec::from_key(
+        "mixed_precision",
+        OptionType::Choice(Precision::NAMES),
+        "trainer.mixed_precision",
+        "no",
+        "precision of the maps, and of convolutions where the device has matrix units",
+    ))
+    .option(OptionSpec::from_key(
+        "float32_matmul",
+        OptionType::Choice(Precision::PRODUCTS),
+        "trainer.float32_matmul",
+        "float32",
+        "products of float32 convolutions: as they are, or with factors of 10 bits on a card's matrix units (faster)",
+    ))
+    .option(OptionSpec::from_key(
+        "memory_budget",
+        OptionType::Bytes,
+        "trainer.memory_budget",
+        0,
+        "device memory limit; beyond it fewer images are predicted at a time; 0: no limit",
+    ))
+    .option(OptionSpec::from_key(
+        "memory_pool",
+        OptionType::Choice(device::MEMORY_POOLS),
+        "trainer.memory_pool",
+        "adaptive",
+        "how a wgpu device's allocator divides memory: pages shared by tensors, or one for each",
+    ))
+}
+
+/// The cards of models that predict together. Reads no tensors.
+///
+/// # Errors
+/// When one can't be read, or expects other images or has other classes than the first.
+pub(in crate::stages) fn cards(models: &[PathBuf]) -> Result<Vec<Card>> {
+    let cards = models.iter().map(|path| card_of(path)).collect::<Result<Vec<_>>>()?;
+    let Some((first, rest)) = cards.split_first() else { return Err(StageError::new("no model is named")) };
+    for (card, path) in rest.iter().zip(&models[1..]) {
+        let differs = [
+            ("size", card.input != first.input || card.tiling() != first.tiling()),
+            ("normalisation", card.normalization != first.normalization),
+            ("classes", card.classes != first.classes),
+        ];
+        if let Some((what, _)) = differs.iter().find(|(_, differs)| *differs) {
+            let shown = |path: &Path| path.display().to_string();
+            return Err(StageError::new(format!("{} and {} differ in {what}", shown(&models[0]), shown(path))).help(
+                "models that predict together see the same images and tell the same classes apart; predict with each by itself",
+            ));
+        }
+    }
+    Ok(cards)
+}
+
+/// The channels of the models' outputs, for a plan: 1 where they can't be read.
+pub(in crate::stages) fn channels(options: &Value) -> u64 {
+    let models: Vec<PathBuf> =
+        options.get("models").and_then(|models| serde_json::from_value(models.clone()).ok()).unwrap_or_default();
+    let network = models.first().and_then(|path| card_of(path).ok()?.build().ok());
+    network.map_or(1, |network| network.classes as u64)
+}
+
+impl Members {
+    /// The policies of their passes.
+    ///
+    /// # Errors
+    /// When a precision is unknown.
+    pub fn setting(&self) -> Result<Setting> {
+        let precision = Precision::named(&self.mixed_precision);
+        let precision = precision.ok_or_else(|| StageError::new(format!("there is no precision {}", self.mixed_precision)))?;
+        let precision = precision.with_products(&self.float32_matmul);
+        Ok(Setting { precision, checkpointing: Checkpointing::None, samples: usize::MAX })
+    }
+
+    /// Opens the device and loads all models onto it.
+    ///
+    /// # Errors
+    /// When a model can't be read, or the device can't be used.
+    pub fn open(&self) -> Result<(Vec<Shared>, String)> {
+        cards(&self.models)?;
+        device::set_memory_pool(&self.device, &self.memory_pool)?;
+        let (opened, setting) = (device::open(&self.device)?, self.setting()?);
+        device::supports(&opened, setting.precision)?;
+        let ledger = Ledger::default();
+        ledger.set_limit(Some(self.memory_budget).filter(|&bytes| bytes > 0));
+        let load = |path: &PathBuf| {
+            let Model { card, network, state } = Model::open(path, &opened.device)?;
+            // Nothing is trained; a network in training has a loss.
+            let loss = loss::parse(&json!(if network.classes == 1 { "bce_dice" } else { "ce_dice" }), network.classes)?;
+            let mut trainee = Trainee::new(network, state, loss, setting, ledger.clone())?;
+            trainee.card = Some(card);
+            Ok(Shared::new(trainee))
+        };
+        Ok((self.models.iter().map(load).collect::<Result<_>>()?, opened.description))
+    }
+}
+
+/// For a plan: the networks, the precision and the device's name of a stage that predicts, and the tiles that it sees at a time (their number, height
+/// and width), if it does.
+///
+/// # Errors
+/// When a model can't be read.
+pub(crate) fn predicting(options: &Value) -> Result<(Vec<Network>, Precision, String, Option<(usize, usize, usize)>)> {
+    let misfit = |error| StageError::new(format!("these aren't the options of a stage that predicts: {error}"));
+    let members: Members = serde_json::from_value(options.clone()).map_err(misfit)?;
+    let networks = cards(&members.models)?.iter().map(Card::build).collect::<Result<_>>()?;
+    Ok((networks, members.setting()?.precision, members.device.clone(), Tiles::planned(options)))
+}

@@ -1,0 +1,17 @@
+//! What networks say of images, for stages that measure it and stages that write it: whole or in tiles, of several networks, and turned.
+//! Decides no mask and computes no figure.
+
+mod ensemble;
+mod members;
+mod native;
+mod output;
+mod tiles;
+mod turns;
+
+pub(super) use ensemble::predict;
+pub(crate) use members::predicting;
+pub(super) use members::{Members, cards, channels, device_options};
+pub(super) use native::bring_back;
+pub(super) use output::NetworkOutput;
+pub(super) use tiles::Tiles;
+pub(super) use turns::{TURNS, TURNS_DOC, Turn, turns};

@@ -29,7 +29,12 @@ pub const NORMALIZED: &str = "normalized";
 /// its sources emit; read by stages that keep for an evaluator what the trainer doesn't need, and by the engine, which lets
 /// sources that feed nothing else rest in between ([`is_due`](crate::is_due)).
 pub const EVALUATED: &str = "evaluated";
-/// Set where pairs keep their original masks, for figures at the photograph's own size: the bytes of one, a whole number, or null where
+
+/// Set, as 1, where an evaluator that takes the items scores the field of view alone. Set with [`EVALUATED`], and only there; read by `decode`, which
+/// then reads or finds the field of view.
+pub const FIELD_OF_VIEW: &str = "field_of_view";
+
+/// Set where pairs keep their original masks, for figures at the photograph's own size: the bytes of one with its field of view, a whole number, or null where
 /// photographs differ. Set by `decode`; forgotten by what moves the pixels (`augment`); read by the evaluator and the plan.
 pub const ORIGINAL: &str = "original";
 

@@ -9,6 +9,7 @@ use pipeline_contract::{
 use serde_json::Value;
 
 use crate::assign::Unlabelled;
+use crate::field_file;
 use crate::field_of_view::field_of_view;
 use crate::fundus::{CLASS_COLOURS, draw_classes};
 use crate::labels::{self, Labels, Options, shown};
@@ -20,13 +21,17 @@ use crate::{ImagePair, MaskKind, Normalization, Original, SampleFiles, draw};
 /// Formats: PNG, JPEG, TIFF, GIF, PPM, PGM and PBM, recognised by content. The orientation that a camera wrote into a
 /// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
 ///
+/// Where the pair is evaluated, it keeps its mask as it was drawn and, where an evaluator asks for it, its field of view: from the pair's own file if
+/// the source names one, or else found in the photograph.
+///
 /// A black photograph is broken; an empty mask is not, since some photographs show no vessels.
 ///
 /// With `labels` the mask holds class numbers, and the facts say which there are: see [`Classes::of`](crate::Classes::of).
 pub fn kind() -> StageKind {
     let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, cx| {
-        let keeps = cx.facts.first().is_some_and(|facts| facts.get(fact::EVALUATED).is_some());
-        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps })
+        let known = |name| cx.facts.first().is_some_and(|facts| facts.get(name).is_some());
+        let (keeps, frames) = (known(fact::EVALUATED), known(fact::FIELD_OF_VIEW));
+        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps, frames })
     });
     let kind = kind.option(OptionSpec::new(
         "max_pixels",
@@ -43,8 +48,9 @@ pub fn kind() -> StageKind {
             findings.extend(misfit(&drawn_values(&facts), labels.as_ref()));
             facts.forget(DRAWN_VALUES);
             if facts.get(fact::EVALUATED).is_some() {
-                // The mask and the field of view.
-                let size = || facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(2);
+                // The mask, and the field of view where it is wanted.
+                let maps = 1 + u64::from(facts.get(fact::FIELD_OF_VIEW).is_some());
+                let size = || facts.integer(fact::HEIGHT)?.checked_mul(facts.integer(fact::WIDTH)?)?.checked_mul(maps);
                 facts.set(fact::ORIGINAL, size().map_or(Value::Null, Value::from), "");
             }
             if let Some(labels) = labels {
@@ -85,6 +91,8 @@ struct Decode {
     labels: Option<Labels>,
     /// Whether pairs keep their originals.
     keeps: bool,
+    /// Whether those have a field of view.
+    frames: bool,
 }
 
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
@@ -95,15 +103,21 @@ impl Map for Decode {
     type Out = ImagePair;
 
     fn map(&self, input: SampleFiles, _: &ItemContext<'_>) -> Result<ImagePair> {
-        let mut pair = match input {
-            SampleFiles::Drawn { size, seed, classes } => self.drawn(size, seed, classes)?,
-            SampleFiles::Pair { image, mask } => {
-                pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?
+        let (mut pair, field) = match input {
+            SampleFiles::Drawn { size, seed, classes } => (self.drawn(size, seed, classes)?, None),
+            SampleFiles::Pair { image, mask, inside } => {
+                let pair = pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?;
+                (pair, inside.map(|inside| (inside, image)))
             }
         };
         if self.keeps {
             let (height, width) = (pair.height, pair.width);
-            let (mask, inside) = (pair.mask.clone(), field_of_view(&pair.image, height, width));
+            let inside = match field {
+                _ if !self.frames => None,
+                Some((file, photo)) => field_file::read(&file, &photo, [height, width], self.max_pixels)?,
+                None => field_of_view(&pair.image, height, width),
+            };
+            let mask = pair.mask.clone();
             pair.original = Some(Box::new(Original { height, width, mask, inside, shown: [0, 0, height, width] }));
         }
         Ok(pair)
@@ -179,7 +193,7 @@ mod tests {
 
     fn decoded(image: &Path, mask: &Path, max_pixels: u64) -> Result<ImagePair> {
         let stage = build(&kind(), json!({"max_pixels": max_pixels}), &context())?;
-        mapped(&stage, SampleFiles::Pair { image: image.into(), mask: mask.into() }, "sample", 0)
+        mapped(&stage, SampleFiles::Pair { image: image.into(), mask: mask.into(), inside: None }, "sample", 0)
     }
 
     const MANY: u64 = 100_000_000;
@@ -422,7 +436,7 @@ mod tests {
 
     fn labelled(given: Value, image: &Path, mask: &Path) -> Result<Vec<u8>> {
         let stage = build(&kind(), given, &context())?;
-        let files = SampleFiles::Pair { image: image.into(), mask: mask.into() };
+        let files = SampleFiles::Pair { image: image.into(), mask: mask.into(), inside: None };
         mapped::<_, ImagePair>(&stage, files, "sample", 0).map(|pair| pair.mask)
     }
 

@@ -19,6 +19,7 @@ mod decode;
 mod dihedral;
 mod division;
 mod exclude;
+mod field_file;
 mod field_of_view;
 mod fingerprint;
 mod fives;

@@ -14,6 +14,9 @@ pub enum SampleFiles {
         image: PathBuf,
         /// Its mask: values that `labels` of `decode` names, otherwise vessel where channel 0 is above half of its range.
         mask: PathBuf,
+        /// A file that is bright, above half of its range, where the photograph shows the eye. Read where the pair is evaluated; without it the
+        /// field of view is found in the photograph.
+        inside: Option<PathBuf>,
     },
     /// A synthetic fundus, drawn when it is decoded.
     Drawn {
@@ -31,7 +34,10 @@ impl Payload for SampleFiles {
 
     fn bytes(&self) -> u64 {
         match self {
-            Self::Pair { image, mask } => (image.as_os_str().len() + mask.as_os_str().len()) as u64,
+            Self::Pair { image, mask, inside } => {
+                let length = |path: &PathBuf| path.as_os_str().len() as u64;
+                length(image) + length(mask) + inside.as_ref().map_or(0, length)
+            }
             Self::Drawn { .. } => 0,
         }
     }

@@ -196,3 +196,29 @@ fn a_field_of_view_is_made_only_where_an_evaluator_reads_it() {
     let other = "  - {id: other, use: evaluate, needs: [optim, tests_batch], with: {at: training}}\n";
     assert_eq!(known("field_of_view: false", other), [[false, false], [true, true]], "one of two is enough");
 }
+
+/// What `validate` says of a file.
+fn validated(text: String) -> String {
+    let loaded = pipeline::spec::load_text("a.yml", text, &[], &pipeline::builtin());
+    assert!(loaded.pipeline.is_some(), "a warning keeps no file from running");
+    loaded.diagnostics.iter().map(|problem| problem.render(&loaded.source, false)).collect::<Vec<_>>().join("\n\n")
+}
+
+#[test]
+fn figures_that_cant_be_at_the_photographs_size_are_a_warning() {
+    let file = |evaluate: &str, between: &str| {
+        let text = photographs(Path::new("data"), "", evaluate);
+        text.replace("  - {id: tests_batch", &format!("{between}  - {{id: tests_batch"))
+    };
+    let resize = "  - {id: small, use: resize, with: {size: 64}}\n";
+    let flips = format!("{resize}  - {{id: turned, use: augment, with: {{brightness: 0.1, rotate90: true}}}}\n");
+    for quiet in [file("", resize), file("at: training", &flips), file("", &flips.replace(", rotate90: true", ""))] {
+        assert_eq!(validated(quiet), "");
+    }
+    insta::assert_snapshot!("moved_test_images", validated(file("", &flips)));
+    let pieces = format!("{flips}  - {{id: pieces, use: crop, with: {{size: 32}}}}\n");
+    let said = validated(file("", &pieces.replace(", rotate90: true", "")));
+    assert!(said.contains("`size` of `pieces` moves the pixels") && said.contains("take `pieces` out"), "{said}");
+    // Of two, the first.
+    assert!(validated(file("", &pieces)).contains("`rotate90` of `turned` moves the pixels"));
+}

@@ -38,6 +38,10 @@ pub const FIELD_OF_VIEW: &str = "field_of_view";
 /// photographs differ. Set by `decode`; forgotten by what moves the pixels (`augment`); read by the evaluator and the plan.
 pub const ORIGINAL: &str = "original";
 
+/// Set, as 1, where a stage has moved the pixels of pairs that kept their originals until then ([`ORIGINAL`]): by the option that moves them. Set by
+/// `augment` and `crop`; read by the evaluator, which names the stage.
+pub const MOVED: &str = "moved";
+
 /// The number of pixels that one pixel of the network's deepest level stands for, along each side: a whole number that divides the
 /// sides of all images. Set by the trainer; read by the evaluator.
 pub const STRIDE: &str = "stride";

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::cut::{Beyond, cut};
 use crate::values::height_width;
-use crate::{IGNORED, ImagePair, MaskKind, VESSEL};
+use crate::{IGNORED, ImagePair, MaskKind, Original, VESSEL};
 
 #[derive(Deserialize)]
 struct Options {
@@ -55,7 +55,7 @@ pub fn kind() -> StageKind {
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         let findings = smaller(options, &facts).into_iter().collect();
-        facts.forget(fact::ORIGINAL);
+        Original::lose(&mut facts, "size");
         facts.set(fact::HEIGHT, options.size[0], "size");
         facts.set(fact::WIDTH, options.size[1], "size");
         if let Some(samples) = facts.integer(fact::SAMPLES) {

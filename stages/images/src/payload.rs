@@ -117,6 +117,16 @@ pub struct ImagePair {
     pub original: Option<Box<Original>>,
 }
 
+impl Original {
+    /// Notes that a stage's `option` moves the pixels of pairs, which lose their originals with that.
+    pub(crate) fn lose(facts: &mut Facts, option: &str) {
+        if facts.get(fact::ORIGINAL).is_some() {
+            facts.forget(fact::ORIGINAL);
+            facts.set(fact::MOVED, 1, option);
+        }
+    }
+}
+
 impl Payload for ImagePair {
     const NAME: &'static str = "image_pair";
 

@@ -181,6 +181,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
             findings.push(Finding::error(Place::Option("threshold".into()), message).help("remove it"));
         }
     }
+    findings.extend(inputs.get(1).filter(|_| options.at == At::Native).and_then(native::lost));
     let part = inputs.get(1).and_then(|images| images.get(fact::PART)).map(|part| part.value.clone());
     if options.choose_threshold && part.as_ref().and_then(|part| part.as_str()) == Some("test") {
         let message = "a threshold chosen on the test part makes its figures too good";

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use pipeline::contract::events::EvalEvent;
+use pipeline::contract::fact;
 use serde_json::Value;
 use support::{checkpoints, count, metrics, outcome, said, started, two_evaluators};
 
@@ -129,4 +130,95 @@ fn a_killed_run_ends_at_the_same_epoch() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(outcome(&out), outcome(&reference));
     assert_eq!(summary(&out)["stopped_early"], summary(&reference)["stopped_early"]);
+}
+
+/// A file that trains on drawn photographs in `folder` and measures others of them, with `view` among the options of the source of the latter.
+fn photographs(folder: &Path, view: &str, evaluate: &str) -> String {
+    let source = |id: &str, part: &str, more: &str| {
+        format!(
+            "  - {{id: {id}, use: image_pairs, with: {{root: '{}', image: '{part}/Original/{{id}}.png', mask: '{part}/Ground truth/{{id}}.png'{more}}}}}\n  \
+             - {{id: {id}_decode, use: decode}}\n  - {{id: {id}_batch, use: batch, with: {{size: 1}}}}\n",
+            folder.display()
+        )
+    };
+    format!(
+        "name: fields\nseed: 5\ntrainer: {{device: cpu, num_epochs: 1}}\nstages:\n{}  \
+         - {{id: train, use: train_step, with: {{model: {{unet: {{base: 4, depth: 2}}}}}}}}\n  - {{id: accum, use: accumulate}}\n  \
+         - {{id: optim, use: optimizer_step, with: {{adamw: {{lr: 0.001}}}}}}\n{}  \
+         - {{id: test, use: evaluate, needs: [optim, tests_batch], with: {{{evaluate}}}}}\n",
+        source("photos", "train", ""),
+        source("tests", "test", view),
+    )
+}
+
+#[test]
+fn a_field_of_view_from_a_file_is_what_is_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    support::files(folder.path());
+    fs::create_dir(folder.path().join("test/mask")).unwrap();
+    for entry in fs::read_dir(folder.path().join("test/Ground truth")).unwrap() {
+        // As no camera sees it: vessels alone, so that accuracy inside is sensitivity.
+        let path = entry.unwrap().path();
+        let name = format!("{}_mask.gif", path.file_stem().unwrap().to_string_lossy());
+        let field = image::DynamicImage::from(image::open(&path).unwrap().to_rgb8());
+        field.save(folder.path().join("test/mask").join(name)).unwrap();
+    }
+    let view = ", field_of_view: 'test/mask/{id}_mask.gif'";
+    let figures = |name: &str, view: &str, evaluate: &str| {
+        let file = folder.path().join(format!("{name}.yml"));
+        fs::write(&file, photographs(folder.path(), view, evaluate)).unwrap();
+        let out = folder.path().join(name);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        let output = command.arg("run").arg(&file).arg("--out").arg(&out).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let eval = evals(&out, "test").pop().unwrap();
+        ["accuracy", "sensitivity"].map(|name| eval.metric(name).unwrap())
+    };
+    let [[accuracy, sensitivity], whole, found] =
+        [figures("file", view, ""), figures("whole", view, "field_of_view: false"), figures("found", "", "")];
+    assert_eq!(accuracy, sensitivity);
+    assert!(whole[0] != accuracy && found[0] != accuracy && found[0] != whole[0], "{accuracy} {whole:?} {found:?}");
+    assert_eq!([whole[1], found[1]].map(|value| (value - sensitivity).abs() < 0.02), [true; 2], "all vessels are in the field");
+}
+
+#[test]
+fn a_field_of_view_is_made_only_where_an_evaluator_reads_it() {
+    let known = |evaluate: &str, more: &str| {
+        let text = photographs(Path::new("data"), "", evaluate) + more;
+        let pipeline = pipeline::spec::load_text("a.yml", text, &[], &pipeline::builtin()).pipeline.unwrap();
+        ["photos_decode", "tests_decode"].map(|id| {
+            let facts = &pipeline.graph.facts[pipeline.graph.node(id).unwrap().index()][0];
+            [fact::EVALUATED, fact::FIELD_OF_VIEW].map(|name| facts.get(name).is_some())
+        })
+    };
+    assert_eq!(known("", ""), [[false, false], [true, true]]);
+    assert_eq!(known("field_of_view: false", ""), [[false, false], [true, false]]);
+    let other = "  - {id: other, use: evaluate, needs: [optim, tests_batch], with: {at: training}}\n";
+    assert_eq!(known("field_of_view: false", other), [[false, false], [true, true]], "one of two is enough");
+}
+
+/// What `validate` says of a file.
+fn validated(text: String) -> String {
+    let loaded = pipeline::spec::load_text("a.yml", text, &[], &pipeline::builtin());
+    assert!(loaded.pipeline.is_some(), "a warning keeps no file from running");
+    loaded.diagnostics.iter().map(|problem| problem.render(&loaded.source, false)).collect::<Vec<_>>().join("\n\n")
+}
+
+#[test]
+fn figures_that_cant_be_at_the_photographs_size_are_a_warning() {
+    let file = |evaluate: &str, between: &str| {
+        let text = photographs(Path::new("data"), "", evaluate);
+        text.replace("  - {id: tests_batch", &format!("{between}  - {{id: tests_batch"))
+    };
+    let resize = "  - {id: small, use: resize, with: {size: 64}}\n";
+    let flips = format!("{resize}  - {{id: turned, use: augment, with: {{brightness: 0.1, rotate90: true}}}}\n");
+    for quiet in [file("", resize), file("at: training", &flips), file("", &flips.replace(", rotate90: true", ""))] {
+        assert_eq!(validated(quiet), "");
+    }
+    insta::assert_snapshot!("moved_test_images", validated(file("", &flips)));
+    let pieces = format!("{flips}  - {{id: pieces, use: crop, with: {{size: 32}}}}\n");
+    let said = validated(file("", &pieces.replace(", rotate90: true", "")));
+    assert!(said.contains("`size` of `pieces` moves the pixels") && said.contains("take `pieces` out"), "{said}");
+    // Of two, the first.
+    assert!(validated(file("", &pieces)).contains("`rotate90` of `turned` moves the pixels"));
 }

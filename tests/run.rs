@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "support/model.rs"]
+mod model;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -126,7 +129,7 @@ fn weights_are_the_same_bytes_whatever_the_workers_and_bounds() {
     let weights = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let summary = run_small(&out, more);
-        ([support::weights(&out, "model"), support::weights(&out, "last")], summary["weights_sha256"].clone())
+        ([model::weights(&out, "model"), model::weights(&out, "last")], summary["weights_sha256"].clone())
     };
     let reference = weights("reference", &["--set", "dataset.drawn.num_workers=2"]);
     for workers in ["0", "1", "4"] {
@@ -315,7 +318,7 @@ fn an_average_of_the_weights_is_planned_and_exported() {
     };
     assert_eq!(figures(&plain, "step", "loss"), figures(&averaged, "step", "loss"), "training is the same");
     assert_ne!(figures(&plain, "eval", "auc"), figures(&averaged, "eval", "auc"));
-    let weights = |out: &Path| support::weights(out, "last");
+    let weights = |out: &Path| model::weights(out, "last");
     assert_ne!(weights(&plain), weights(&averaged));
 }
 

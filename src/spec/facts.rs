@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<Diagnostic>) -> Vec<Vec<Facts>> {
     let mut inputs: Vec<Vec<Facts>> = vec![Vec::new(); entries.len()];
     let mut outputs: Vec<Option<Facts>> = vec![None; entries.len()];
-    let measured: Vec<Option<u64>> = (0..entries.len()).map(|at| evaluated(entries, needs, at)).collect();
+    let measured: Vec<Option<Measured>> = (0..entries.len()).map(|at| evaluated(entries, needs, at)).collect();
     let mut waiting: Vec<usize> = (0..entries.len()).filter(|&at| fits(entries, needs, at)).collect();
     loop {
         let known = |at: &usize| needs[*at].iter().all(|need| need.stage.is_some_and(|stage| outputs[stage].is_some()));
@@ -26,8 +26,11 @@ pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<D
             inputs[at] = needs[at].iter().filter_map(|need| outputs[need.stage?].clone()).collect();
             outputs[at] = check_one(entries, at, &inputs[at], problems);
             if let (Some(facts), true) = (&mut outputs[at], needs[at].is_empty()) {
-                if let Some(every) = measured[at] {
-                    facts.set(fact::EVALUATED, every, "");
+                if let Some(measured) = &measured[at] {
+                    facts.set(fact::EVALUATED, measured.every, "");
+                    if measured.field_of_view {
+                        facts.set(fact::FIELD_OF_VIEW, 1, "");
+                    }
                 }
                 if let Some(overlays) = predicted(entries, needs, at) {
                     facts.set(fact::PREDICTED, overlays, "");
@@ -38,11 +41,18 @@ pub(super) fn check(entries: &[Entry], needs: &[Vec<Need>], problems: &mut Vec<D
     }
 }
 
-/// After how many epochs a stage's items are measured, where an evaluator takes them, directly or by way of others: 1 where anything
-/// else takes them too.
-fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<u64> {
+/// What evaluators do with a stage's items.
+struct Measured {
+    /// After how many epochs they are measured: 1 where anything else takes them too.
+    every: u64,
+    /// Whether one of the evaluators scores the field of view alone. True of a kind without this option.
+    field_of_view: bool,
+}
+
+/// How a stage's items are measured, where an evaluator takes them, directly or by way of others.
+fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<Measured> {
     let (mut rhythms, mut seen, mut next) = (Vec::new(), vec![false; entries.len()], vec![at]);
-    let mut elsewhere = false;
+    let (mut elsewhere, mut field_of_view) = (false, false);
     while let Some(from) = next.pop() {
         if std::mem::replace(&mut seen[from], true) {
             continue;
@@ -56,6 +66,7 @@ fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<u64> {
                     (Lane::Device, Some(Role::Evaluator)) if port + 1 == kind.inputs.len() => {
                         let options = entries[by].options.as_ref();
                         rhythms.push(options.and_then(|options| options.get("every")?.as_u64()).unwrap_or(1));
+                        field_of_view |= options.and_then(|options| options.get("field_of_view")?.as_bool()).unwrap_or(true);
                     }
                     (Lane::Device, _) => elsewhere = true,
                     _ => next.push(by),
@@ -65,7 +76,8 @@ fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<u64> {
         elsewhere |= !consumed;
     }
     let (&first, rest) = rhythms.split_first()?;
-    Some(if !elsewhere && rest.iter().all(|&every| every == first) { first } else { 1 })
+    let every = if !elsewhere && rest.iter().all(|&every| every == first) { first } else { 1 };
+    Some(Measured { every, field_of_view })
 }
 
 /// Whether a predictor that draws on photographs takes a stage's items, directly or by way of others; `None` where no predictor takes them.

@@ -7,6 +7,9 @@
 
 mod photographs;
 
+#[path = "../support/model.rs"]
+mod model;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -133,7 +136,7 @@ fn every_way_to_be_broken_is_left_out_and_named_once() {
         let (output, out) = job.run(unprivileged(folder.path()), folder.path(), &format!("workers {workers}"));
         let said = said(&output);
         assert!(output.status.success(), "{said}");
-        weights.push(support::weights(&out, "last"));
+        weights.push(model::weights(&out, "last"));
         let skipped = events(&out, "sample_skipped");
         assert_eq!(skipped.len(), 11, "each once, in two epochs: {skipped:?}");
         for (name, how) in &broken {
@@ -162,7 +165,7 @@ fn every_way_to_be_broken_is_left_out_and_named_once() {
     let job = Job { source, shuffle: false, ..Job::new(&data, "fail") };
     let (output, out) = job.run(program(), folder.path(), "excluded");
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(support::weights(&out, "last"), weights[0]);
+    assert_eq!(model::weights(&out, "last"), weights[0]);
     assert_eq!(json(&out.join("summary.json"))["skipped_samples"].as_array().unwrap().len(), 0);
     assert!(!out.join("quarantine.txt").exists());
 }
@@ -237,7 +240,7 @@ fn a_pair_of_another_size_is_left_out_of_its_batch() {
         let steps = events(&out, "step");
         // Seven of eight in each epoch: batches of two in windows of two.
         assert_eq!(steps.iter().map(|step| step["samples"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 7, 11, 14]);
-        support::weights(&out, "last")
+        model::weights(&out, "last")
     });
     assert_eq!(weights[0], weights[1]);
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod model;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -237,15 +239,8 @@ pub fn outcome(out: &Path) -> (String, Vec<String>) {
             _ => None,
         }
     });
-    let sum = Sha256::digest([weights(out, "model"), weights(out, "last")].concat());
+    let sum = Sha256::digest([model::weights(out, "model"), model::weights(out, "last")].concat());
     (sum.iter().map(|byte| format!("{byte:02x}")).collect(), figures.collect())
-}
-
-/// The tensors' bytes in a model's file of a run (`model` or `last`), without the header, which names the file that trained it.
-pub fn weights(out: &Path, name: &str) -> Vec<u8> {
-    let bytes = fs::read(out.join(format!("{name}.safetensors"))).unwrap();
-    let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-    bytes[8 + header..].to_vec()
 }
 
 /// The checkpoints that are there, by name, the oldest first.

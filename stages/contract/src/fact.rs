@@ -45,9 +45,17 @@ pub const EVALUATED: &str = "evaluated";
 /// has the photograph itself kept, for pictures at its own size. Set by the validation of a file, as [`EVALUATED`].
 pub const PREDICTED: &str = "predicted";
 
-/// Set where pairs keep their original masks, for figures at the photograph's own size: the bytes of one, a whole number, or null where
+/// Set, as 1, where an evaluator that takes the items scores the field of view alone. Set with [`EVALUATED`], and only there; read by `decode`, which
+/// then reads or finds the field of view.
+pub const FIELD_OF_VIEW: &str = "field_of_view";
+
+/// Set where pairs keep their original masks, for figures at the photograph's own size: the bytes of one with its field of view, a whole number, or null where
 /// photographs differ. Set by `decode`; forgotten by what moves the pixels (`augment`); read by the evaluator and the plan.
 pub const ORIGINAL: &str = "original";
+
+/// Set, as 1, where a stage has moved the pixels of pairs that kept their originals until then ([`ORIGINAL`]): by the option that moves them. Set by
+/// `augment` and `crop`; read by the evaluator, which names the stage.
+pub const MOVED: &str = "moved";
 
 /// The number of pixels that one pixel of the network's deepest level stands for, along each side: a whole number that divides the
 /// sides of all images. Set by the trainer; read by the evaluator.

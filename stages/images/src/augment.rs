@@ -1,13 +1,13 @@
 //! `augment`: another look of the same sample in each epoch. Image and mask move together; brightness and contrast change the
 //! image alone. The pixels are moved in `dihedral` and `affine`.
 
-use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, Rng, StageKind, fact};
+use pipeline_contract::{Checked, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, Rng, StageKind};
 use rand::RngExt;
 use serde::Deserialize;
 
-use crate::ImagePair;
 use crate::affine::affine;
 use crate::dihedral::Dihedral;
+use crate::{ImagePair, Original};
 
 #[derive(Deserialize)]
 struct Options {
@@ -42,8 +42,8 @@ pub fn kind() -> StageKind {
     .option(number("gamma", 3.0, "raises values to a power of exp(-gamma) to exp(gamma)"))
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
-        if options.moves() {
-            facts.forget(fact::ORIGINAL);
+        if let Some(option) = options.moving() {
+            Original::lose(&mut facts, option);
         }
         let findings = (options.changes_nothing()).then(|| {
             Finding::warning(Place::Stage, "every augmentation is off: this stage changes nothing")
@@ -55,9 +55,11 @@ pub fn kind() -> StageKind {
 }
 
 impl Options {
-    /// True when pixels are moved, not only recoloured.
-    fn moves(&self) -> bool {
-        self.flip || self.rotate90 || self.rotate > 0.0 || self.scale > 0.0
+    /// The first option by which pixels are moved, not only recoloured.
+    fn moving(&self) -> Option<&'static str> {
+        let moving =
+            [("flip", self.flip), ("rotate90", self.rotate90), ("rotate", self.rotate > 0.0), ("scale", self.scale > 0.0)];
+        moving.into_iter().find_map(|(option, moves)| moves.then_some(option))
     }
 
     fn changes_nothing(&self) -> bool {
@@ -105,7 +107,7 @@ impl Map for Augment {
         let moves = Dihedral::new(options.flip && drawn.up_down, options.flip && drawn.left_right, quarters);
         moves.apply::<3>(&mut pair.image, height, width);
         moves.apply::<1>(&mut pair.mask, height, width);
-        pair.original = pair.original.filter(|_| !options.moves());
+        pair.original = pair.original.filter(|_| options.moving().is_none());
         if options.rotate > 0.0 || options.scale > 0.0 {
             pair = affine(&pair, (options.rotate * drawn.rotate).to_radians(), 1.0 + options.scale * drawn.scale);
         }

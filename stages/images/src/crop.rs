@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cut::{Beyond, cut};
 use crate::values::height_width;
-use crate::{IGNORED, ImagePair, MaskKind, VESSEL};
+use crate::{IGNORED, ImagePair, MaskKind, Original, VESSEL};
 
 #[derive(Deserialize)]
 struct Options {
@@ -56,7 +56,7 @@ pub fn kind() -> StageKind {
     .check::<Options>(|options, inputs| {
         let mut facts = inputs.first().cloned().unwrap_or_default();
         let findings = smaller(options, &facts).into_iter().collect();
-        facts.forget(fact::ORIGINAL);
+        Original::lose(&mut facts, "size");
         facts.set(fact::CROPPED, json!(options.size), "size");
         facts.set(fact::HEIGHT, options.size[0], "size");
         facts.set(fact::WIDTH, options.size[1], "size");

@@ -9,17 +9,20 @@ use pipeline_contract::{
 use serde_json::Value;
 
 use crate::assign::Unlabelled;
-use crate::field_of_view::field_of_view;
 use crate::fundus::{CLASS_COLOURS, draw_classes};
+use crate::keeps::Keeps;
 use crate::labels::{self, Labels, Options, shown};
 use crate::payload::pixels;
 use crate::read::{Opened, header, open};
-use crate::{ImagePair, MaskKind, Normalization, Original, OwnPixels, SampleFiles, draw};
+use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 
 /// Declares `decode`.
 ///
 /// Formats: PNG, JPEG, TIFF, GIF, PPM, PGM and PBM, recognised by content. The orientation that a camera wrote into a
 /// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
+///
+/// Where the pair is evaluated, it keeps its mask as it was drawn and, where an evaluator asks for it, its field of view: from the pair's own file if
+/// the source names one, or else found in the photograph.
 ///
 /// A black photograph is broken; an empty mask is not, since some photographs show no vessels.
 ///
@@ -87,43 +90,6 @@ struct Decode {
     keeps: Option<Keeps>,
 }
 
-/// What of a photograph at its own size later stages need.
-#[derive(Clone, Copy, PartialEq)]
-enum Keeps {
-    /// An evaluation: the mask and the field of view.
-    Mask,
-    /// A prediction: its size, and with `pixels` the photograph, to draw on.
-    Photograph { pixels: bool },
-}
-
-impl Keeps {
-    fn of(facts: &Facts) -> Option<Self> {
-        match (facts.get(fact::EVALUATED), facts.get(fact::PREDICTED)) {
-            (Some(_), _) => Some(Self::Mask),
-            (None, Some(predicted)) => Some(Self::Photograph { pixels: predicted.value == Value::Bool(true) }),
-            (None, None) => None,
-        }
-    }
-
-    fn bytes_of_a_pixel(self) -> u64 {
-        match self {
-            Self::Mask => 2,
-            Self::Photograph { pixels } => 3 * u64::from(pixels),
-        }
-    }
-
-    /// What is kept of a pair of its own size.
-    fn original(self, pair: &ImagePair) -> Original {
-        let (height, width) = (pair.height, pair.width);
-        let (mask, pixels, inside) = match self {
-            Self::Mask => (pair.mask.clone(), OwnPixels::Dropped, field_of_view(&pair.image, height, width)),
-            Self::Photograph { pixels: true } => (Vec::new(), OwnPixels::OfPair, None),
-            Self::Photograph { pixels: false } => (Vec::new(), OwnPixels::Dropped, None),
-        };
-        Original { height, width, mask, pixels, inside, shown: [0, 0, height, width] }
-    }
-}
-
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
 const BLACK: u8 = 5;
 
@@ -132,25 +98,31 @@ impl Map for Decode {
     type Out = ImagePair;
 
     fn map(&self, input: SampleFiles, _: &ItemContext<'_>) -> Result<ImagePair> {
-        let mut pair = match input {
-            SampleFiles::Drawn { size, seed, classes } => self.drawn(size, seed, classes)?,
-            SampleFiles::Pair { image, mask } => {
-                pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?
+        let (mut pair, field) = match input {
+            SampleFiles::Drawn { size, seed, classes } => (self.drawn(size, seed, classes)?, None),
+            SampleFiles::Pair { image, mask, inside } => {
+                let pair = pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?;
+                (pair, inside.map(|inside| (inside, image)))
             }
-            SampleFiles::Photograph(path) => {
-                let opened = open(&path, self.max_pixels)?;
-                let (height, width) = (opened.height, opened.width);
-                let kind = if self.labels.is_some() { MaskKind::Class } else { MaskKind::Share };
-                let (image, mask) = (photograph(opened)?, vec![0; height * width]);
-                ImagePair { height, width, image, mask, kind, normalization: Normalization::default(), original: None }
-            }
+            SampleFiles::Photograph(path) => (self.alone(&path)?, None),
         };
-        pair.original = self.keeps.map(|keeps| Box::new(keeps.original(&pair)));
+        if let Some(keeps) = self.keeps {
+            pair.original = Some(Box::new(keeps.original(&pair, field, self.max_pixels)?));
+        }
         Ok(pair)
     }
 }
 
 impl Decode {
+    /// A photograph with an empty mask.
+    fn alone(&self, path: &Path) -> Result<ImagePair> {
+        let opened = open(path, self.max_pixels)?;
+        let (height, width) = (opened.height, opened.width);
+        let kind = if self.labels.is_some() { MaskKind::Class } else { MaskKind::Share };
+        let (image, mask) = (photograph(opened)?, vec![0; height * width]);
+        Ok(ImagePair { height, width, image, mask, kind, normalization: Normalization::default(), original: None })
+    }
+
     /// A synthetic fundus, with the mask that its file would give.
     fn drawn(&self, size: usize, seed: u64, classes: bool) -> Result<ImagePair> {
         let mut pair = if classes { draw_classes(size, seed) } else { draw(size, seed) };
@@ -225,7 +197,7 @@ mod tests {
 
     fn decoded(image: &Path, mask: &Path, max_pixels: u64) -> Result<ImagePair> {
         let stage = build(&kind(), json!({"max_pixels": max_pixels}), &context())?;
-        mapped(&stage, SampleFiles::Pair { image: image.into(), mask: mask.into() }, "sample", 0)
+        mapped(&stage, SampleFiles::Pair { image: image.into(), mask: mask.into(), inside: None }, "sample", 0)
     }
 
     const MANY: u64 = 100_000_000;
@@ -468,7 +440,7 @@ mod tests {
 
     fn labelled(given: Value, image: &Path, mask: &Path) -> Result<Vec<u8>> {
         let stage = build(&kind(), given, &context())?;
-        let files = SampleFiles::Pair { image: image.into(), mask: mask.into() };
+        let files = SampleFiles::Pair { image: image.into(), mask: mask.into(), inside: None };
         mapped::<_, ImagePair>(&stage, files, "sample", 0).map(|pair| pair.mask)
     }
 

@@ -16,7 +16,7 @@ const MAX_PIXELS: u64 = 100_000_000;
 pub(crate) fn parts(files: SampleFiles) -> Vec<Part> {
     let file = |name, path, read: fn(&Path) -> Result<Option<Fingerprint>>| Part { name, stored: Stored::File { path, read } };
     match files {
-        SampleFiles::Pair { image, mask } => vec![file("photograph", image, photograph), file("mask", mask, self::mask)],
+        SampleFiles::Pair { image, mask, .. } => vec![file("photograph", image, photograph), file("mask", mask, self::mask)],
         SampleFiles::Photograph(path) => vec![file("photograph", path, photograph)],
         // With and without classes it is the same eye.
         SampleFiles::Drawn { size, seed, .. } => {

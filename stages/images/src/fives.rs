@@ -213,7 +213,7 @@ fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
     let mut alone = Vec::new();
     for (stem, image) in photos {
         match vessels.remove(&stem) {
-            Some(mask) => found.pair(id(&stem), SampleFiles::Pair { image, mask }),
+            Some(mask) => found.pair(id(&stem), SampleFiles::Pair { image, mask, inside: None }),
             None => alone.push((id(&stem), name(&image))),
         }
     }
@@ -302,7 +302,7 @@ mod tests {
         write_rgb(&dir.path().join("images/1.JPG"), 4, 4);
         write_grey(&dir.path().join("masks/1.tif"), 4, 4);
         let samples = emitted::<SampleFiles>(&kind(), json!({"root": dir.path()}), 0).unwrap();
-        let SampleFiles::Pair { image, mask } = &samples[0].1 else { panic!() };
+        let SampleFiles::Pair { image, mask, .. } = &samples[0].1 else { panic!() };
         assert!(image.ends_with("images/1.JPG") && mask.ends_with("masks/1.tif"));
     }
 

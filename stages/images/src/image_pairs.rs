@@ -31,6 +31,12 @@ pub fn kind() -> StageKind {
         "the images' pattern or patterns: `*`, `?` and `**/` as in globs, {name} captures, {name:[0-9]+} captures what fits",
     ))
     .option(OptionSpec::required("mask", some_text(), "the masks' pattern or patterns, with the captures that join them to images"))
+    .option(OptionSpec::optional(
+        "field_of_view",
+        some_text(),
+        "the pattern or patterns of files that are white where the photograph shows the eye, such as DRIVE's \
+         `test/mask/{id}_test_mask.gif`; without it an evaluation finds the field of view in the photograph",
+    ))
     .option(OptionSpec::optional("only", some_text(), "captures to keep, such as child=01..08 or eye=L,R; before `split`"))
     .option(OptionSpec::optional("except", some_text(), "captures to leave out, such as child=09,10; before `split`"))
     .option(OptionSpec::optional("split", split_type([]), "divides the samples into parts, the same for any order of files"))
@@ -86,17 +92,18 @@ struct File {
 impl Rules {
     /// All pairs, and everything that is wrong.
     fn list(&self, root: &Path, found: &mut Found) {
-        let images = gather(&self.images, &self.masks, root, "image", &mut found.problems);
-        let masks = gather(&self.masks, &self.images, root, "mask", &mut found.problems);
+        let [images, masks, fields] = [("image", &self.images), ("mask", &self.masks), ("field of view", &self.fields)]
+            .map(|(what, wanted)| gather(wanted, &[&self.images, &self.masks, &self.fields], root, what, &mut found.problems));
         for choice in self.only.iter().chain(&self.except) {
             if !images.iter().any(|image| choice.fits(&image.captures)) {
                 tracing::warn!("`{}` fits none of the {} images", choice.text, images.len());
             }
         }
-        let (image_of, mask_of) = (self.by_key(&images, found), self.by_key(&masks, found));
-        let alone = masks.iter().filter(|mask| !image_of.contains_key(&self.key(&mask.captures)));
+        let [image_of, mask_of] = [&images, &masks].map(|files| self.by_key(files, &self.masks, found));
+        let field_of = self.by_key(&fields, &self.fields, found);
+        let alone = masks.iter().filter(|mask| !image_of.contains_key(&key(&self.masks, &mask.captures)));
         found.incomplete("masks without an image", alone.map(|mask| (self.id(mask), mask.name.clone())).collect());
-        let mut alone = Vec::new();
+        let (mut alone, mut unframed) = (Vec::new(), Vec::new());
         let mut ids = BTreeSet::new();
         let mut same = Vec::new();
         let complete = |file: &&File| self.images[0].names.iter().all(|name| file.captures.contains_key(name));
@@ -114,14 +121,19 @@ impl Rules {
             if !ids.insert(id.clone()) && !found.is_excluded(&id) {
                 same.push(id.clone());
             }
-            match mask_of.get(&self.key(&image.captures)) {
-                Some(&mask) => {
-                    found.pair(id, SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone() });
-                }
-                None => alone.push((id, image.name.clone())),
+            let Some(&mask) = mask_of.get(&key(&self.masks, &image.captures)) else {
+                alone.push((id, image.name.clone()));
+                continue;
+            };
+            let inside = field_of.get(&key(&self.fields, &image.captures)).map(|&field| fields[field].path.clone());
+            if inside.is_none() && !self.fields.is_empty() {
+                unframed.push((id, image.name.clone()));
+                continue;
             }
+            found.pair(id, SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone(), inside });
         }
         found.incomplete("images without a mask", alone);
+        found.incomplete("images without a file for `field_of_view`", unframed);
         found.problems.add_names("two samples would have one id (their captures joined by `_`)", &same);
         if found.is_empty() && found.problems.is_empty() {
             let there: Vec<String> = images.iter().map(|image| self.id(image)).collect();
@@ -129,11 +141,11 @@ impl Rules {
         }
     }
 
-    /// Files by what joins them; of two with the same captures the first.
-    fn by_key(&self, files: &[File], found: &mut Found) -> BTreeMap<Vec<String>, usize> {
+    /// Files by the captures of `patterns`, which join them; of two with the same captures the first.
+    fn by_key(&self, files: &[File], patterns: &[Pattern], found: &mut Found) -> BTreeMap<Vec<String>, usize> {
         let (mut keys, mut twice) = (BTreeMap::new(), Vec::new());
         for (at, file) in files.iter().enumerate() {
-            match keys.entry(self.key(&file.captures)) {
+            match keys.entry(key(patterns, &file.captures)) {
                 Entry::Vacant(place) => drop(place.insert(at)),
                 Entry::Occupied(first) => {
                     twice.push((self.id(file), format!("{} and {}", files[*first.get()].name, file.name)));
@@ -142,11 +154,6 @@ impl Rules {
         }
         found.incomplete("two files of the same captures", twice);
         keys
-    }
-
-    /// What joins an image and a mask: the values of the masks' captures.
-    fn key(&self, captures: &Captures) -> Vec<String> {
-        self.masks[0].names.iter().map(|name| captures.get(name).cloned().unwrap_or_default()).collect()
     }
 
     /// The sample's id: its captures in the order of the pattern.
@@ -160,13 +167,20 @@ impl Rules {
     }
 }
 
-/// The files that fit `wanted` and don't fit one of `others` better.
-fn gather(wanted: &[Pattern], others: &[Pattern], root: &Path, what: &str, problems: &mut Problems) -> Vec<File> {
+/// What joins an image to a file of `patterns`: the values of these patterns' captures.
+fn key(patterns: &[Pattern], captures: &Captures) -> Vec<String> {
+    let names = patterns.first().map_or(&[][..], |pattern| &pattern.names);
+    names.iter().map(|name| captures.get(name).cloned().unwrap_or_default()).collect()
+}
+
+/// The files that fit `wanted` and don't fit one of `all` better.
+fn gather(wanted: &[Pattern], all: &[&Vec<Pattern>], root: &Path, what: &str, problems: &mut Problems) -> Vec<File> {
     let mut found = BTreeMap::new();
     for pattern in wanted {
         let (files, wrong) = pattern.files(root);
-        let better =
-            |name: &str| others.iter().any(|other| other.literals > pattern.literals && other.captures(name).is_some());
+        let better = |name: &str| {
+            all.iter().copied().flatten().any(|other| other.literals > pattern.literals && other.captures(name).is_some())
+        };
         let before = found.len();
         for (name, path) in &files {
             if let Some(captures) = pattern.captures(name).filter(|_| !better(name)) {
@@ -243,7 +257,7 @@ mod tests {
         write_rgb(&dir.path().join("7.png"), 4, 4);
         write_grey(&dir.path().join("7_mask.png"), 4, 4);
         let samples = list(json!({"root": dir.path(), "image": "{id}.png", "mask": "{id}_mask.png"})).unwrap();
-        let SampleFiles::Pair { image, mask } = &samples[0].1 else { panic!() };
+        let SampleFiles::Pair { image, mask, .. } = &samples[0].1 else { panic!() };
         assert!(samples.len() == 1 && image.ends_with("7.png") && mask.ends_with("7_mask.png"));
     }
 
@@ -258,6 +272,51 @@ mod tests {
             "root": dir.path(), "image": "{split}/images/{id:[0-9]+}_{split}.tif", "mask": "*/1st_manual/{id}_manual1.gif"
         });
         assert_eq!(ids(given), ["test_01", "training_21"]);
+    }
+
+    #[test]
+    fn a_field_of_view_is_joined_like_a_mask() {
+        let dir = tempdir().unwrap();
+        for number in ["01", "02"] {
+            write_rgb(&dir.path().join(format!("test/images/{number}_test.tif")), 4, 4);
+            write_grey(&dir.path().join(format!("test/1st_manual/{number}_manual1.png")), 4, 4);
+            write_grey(&dir.path().join(format!("test/mask/{number}_test_mask.png")), 4, 4);
+        }
+        // One that no image has.
+        write_grey(&dir.path().join("test/mask/03_test_mask.png"), 4, 4);
+        let given = json!({
+            "root": dir.path().join("test"), "image": "images/{id:[0-9]+}_test.tif", "mask": "1st_manual/{id}_manual1.png",
+            "field_of_view": "mask/{id}_test_mask.png",
+        });
+        let samples = list(given.clone()).unwrap();
+        for ((id, files), expected) in samples.iter().zip(["01", "02"]) {
+            let SampleFiles::Pair { inside: Some(inside), .. } = files else { panic!("{files:?}") };
+            assert!(id == expected && inside.ends_with(format!("mask/{id}_test_mask.png")), "{id}: {files:?}");
+        }
+        let mut without = given.clone();
+        without["field_of_view"] = Value::Null;
+        assert!(list(without).unwrap().iter().all(|(_, files)| matches!(files, SampleFiles::Pair { inside: None, .. })));
+        std::fs::remove_file(dir.path().join("test/mask/02_test_mask.png")).unwrap();
+        let error = list(given.clone()).unwrap_err();
+        assert!(error.message().contains("images without a file for `field_of_view`: images/02_test.tif"), "{error}");
+        let cx = pipeline_contract::BuildContext { skips_broken: true, ..context() };
+        let pipeline_contract::Running::Source(mut source) = build(&kind(), given, &cx).unwrap() else { panic!() };
+        let broken: Vec<String> = source.broken().iter().map(|(id, _)| id.to_string()).collect();
+        assert_eq!((broken, source.samples()), (vec!["02".to_string()], Some(1)));
+    }
+
+    #[test]
+    fn of_three_patterns_the_closest_fits() {
+        let dir = tempdir().unwrap();
+        write_rgb(&dir.path().join("7.png"), 4, 4);
+        write_grey(&dir.path().join("7_mask.png"), 4, 4);
+        write_grey(&dir.path().join("7_mask_fov.png"), 4, 4);
+        let given =
+            json!({"root": dir.path(), "image": "{id}.png", "mask": "{id}_mask*.png", "field_of_view": "{id}_mask_fov.png"});
+        let samples = list(given).unwrap();
+        let SampleFiles::Pair { image, mask, inside: Some(inside) } = &samples[0].1 else { panic!() };
+        assert!(samples.len() == 1 && image.ends_with("7.png") && mask.ends_with("7_mask.png"), "{samples:?}");
+        assert!(inside.ends_with("7_mask_fov.png"), "{samples:?}");
     }
 
     #[test]
@@ -316,6 +375,9 @@ mod tests {
             ("image", json!(["{id}.jpg", "{other}.jpg"])),
             ("mask", json!("{nobody}.png")),
             ("mask", json!("{id}.jpg")),
+            ("field_of_view", json!("*.gif")),
+            ("field_of_view", json!("{nobody}.gif")),
+            ("field_of_view", json!("{id}.png")),
             ("only", json!("child=1")),
             ("except", json!(["id"])),
             ("part", json!("train")),

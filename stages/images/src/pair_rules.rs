@@ -19,6 +19,8 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "texts")]
     pub(crate) mask: Vec<String>,
     #[serde(default, deserialize_with = "texts")]
+    pub(crate) field_of_view: Vec<String>,
+    #[serde(default, deserialize_with = "texts")]
     pub(crate) only: Vec<String>,
     #[serde(default, deserialize_with = "texts")]
     pub(crate) except: Vec<String>,
@@ -35,6 +37,8 @@ pub(crate) struct Options {
 pub(crate) struct Rules {
     pub(crate) images: Vec<Pattern>,
     pub(crate) masks: Vec<Pattern>,
+    /// Of files that say where a photograph shows the eye; empty where there are none.
+    pub(crate) fields: Vec<Pattern>,
     pub(crate) only: Vec<Choice>,
     pub(crate) except: Vec<Choice>,
 }
@@ -55,15 +59,29 @@ impl Rules {
                 })
                 .collect::<Result<Vec<_>, _>>()
         };
-        if let Some(name) = masks[0].names.iter().find(|&name| !known.contains(name)) {
-            return Err(("mask", format!("`mask` captures `{name}`, which `image` doesn't: no image could be joined to it")));
+        let fields = match options.field_of_view.as_slice() {
+            [] => Vec::new(),
+            texts => patterns(texts).map_err(|wrong| ("field_of_view", wrong))?,
+        };
+        for (option, joined) in [("mask", &masks), ("field_of_view", &fields)] {
+            let names = joined.first().map_or(&[][..], |pattern| &pattern.names);
+            if let Some(name) = names.iter().find(|&name| !known.contains(name)) {
+                let wrong = format!("`{option}` captures `{name}`, which `image` doesn't: no image could be joined to it");
+                return Err((option, wrong));
+            }
         }
-        if let Some(both) = images.iter().find(|image| masks.iter().any(|mask| mask.text == image.text)) {
-            return Err(("mask", format!("`{}` is the pattern of images and of masks", both.text)));
+        let same = |left: &[Pattern], right: &[Pattern]| {
+            left.iter().find(|left| right.iter().any(|right| right.text == left.text)).map(|both| both.text.clone())
+        };
+        if let Some(both) = same(&images, &masks) {
+            return Err(("mask", format!("`{both}` is the pattern of images and of masks")));
+        }
+        if let Some(both) = same(&fields, &images).or_else(|| same(&fields, &masks)) {
+            return Err(("field_of_view", format!("`{both}` is already the pattern of images or of masks")));
         }
         let only = choices(&options.only).map_err(|wrong| ("only", wrong))?;
         let except = choices(&options.except).map_err(|wrong| ("except", wrong))?;
-        Ok(Self { images, masks, only, except })
+        Ok(Self { images, masks, fields, only, except })
     }
 }
 

@@ -15,6 +15,9 @@ pub enum SampleFiles {
         image: PathBuf,
         /// Its mask: values that `labels` of `decode` names, otherwise vessel where channel 0 is above half of its range.
         mask: PathBuf,
+        /// A file that is bright, above half of its range, where the photograph shows the eye. Read where the pair is evaluated; without it the
+        /// field of view is found in the photograph.
+        inside: Option<PathBuf>,
     },
     /// A photograph without a mask. Its pair has an empty one.
     Photograph(PathBuf),
@@ -34,7 +37,10 @@ impl Payload for SampleFiles {
 
     fn bytes(&self) -> u64 {
         match self {
-            Self::Pair { image, mask } => (image.as_os_str().len() + mask.as_os_str().len()) as u64,
+            Self::Pair { image, mask, inside } => {
+                let length = |path: &PathBuf| path.as_os_str().len() as u64;
+                length(image) + length(mask) + inside.as_ref().map_or(0, length)
+            }
             Self::Photograph(path) => path.as_os_str().len() as u64,
             Self::Drawn { .. } => 0,
         }
@@ -130,6 +136,16 @@ pub struct ImagePair {
     pub normalization: Normalization,
     /// What an evaluation at the photograph's own size needs. `None` in training, and where the pixels were moved since.
     pub original: Option<Box<Original>>,
+}
+
+impl Original {
+    /// Notes that a stage's `option` moves the pixels of pairs, which lose their originals with that.
+    pub(crate) fn lose(facts: &mut Facts, option: &str) {
+        if facts.get(fact::ORIGINAL).is_some() {
+            facts.forget(fact::ORIGINAL);
+            facts.set(fact::MOVED, 1, option);
+        }
+    }
 }
 
 impl Payload for ImagePair {

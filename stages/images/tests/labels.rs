@@ -81,7 +81,7 @@ fn pair(dir: &Path, name: &str, size: (u32, u32), mask: impl Fn(&Path)) -> Sampl
         .save(&image)
         .unwrap();
     mask(&path);
-    SampleFiles::Pair { image, mask: path }
+    SampleFiles::Pair { image, mask: path, inside: None }
 }
 
 /// FNV-1a.
@@ -159,7 +159,7 @@ fn the_image_and_its_classes_move_together() {
     GrayImage::from_fn(120, 120, |x, y| Luma([number(x, y) as u8])).save(&mask).unwrap();
     let labels = json!({"labels": {"one": 1, "two": 2, "three": 3}});
     let moves = json!({"flip": true, "rotate90": true, "rotate": 25, "scale": 0.1});
-    let (batch, _) = batch(labels, moves, vec![SampleFiles::Pair { image, mask }; 4], Facts::default());
+    let (batch, _) = batch(labels, moves, vec![SampleFiles::Pair { image, mask, inside: None }; 4], Facts::default());
     let pixels = batch.images.chunks_exact(3).zip(&batch.masks);
     let together = pixels.filter(|(pixel, number)| pixel[0].abs_diff(shade(usize::from(**number))) < 10).count();
     assert!(together * 3 > batch.masks.len() * 2, "{together} of {}", batch.masks.len());

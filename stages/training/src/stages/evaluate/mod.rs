@@ -31,7 +31,7 @@ use self::score::{Job, Rules, reduced};
 use self::table::worst_first;
 use super::Step;
 use super::masks::unlike_training;
-use super::prediction::{Tiles, Turn, predict, turns};
+use super::prediction::{Tiles, Turn, lost, predict, turns};
 use crate::micro_batch::{MicroBatch, Pixels, learn};
 use crate::trainee::Shared;
 
@@ -84,6 +84,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
             findings.push(Finding::error(Place::Option("threshold".into()), message).help("remove it"));
         }
     }
+    findings.extend(inputs.get(1).filter(|_| options.at == At::Native).and_then(lost));
     let part = inputs.get(1).and_then(|images| images.get(fact::PART)).map(|part| part.value.clone());
     if options.choose_threshold && part.as_ref().and_then(|part| part.as_str()) == Some("test") {
         let message = "a threshold chosen on the test part makes its figures too good";

@@ -11,12 +11,13 @@ use super::score::{Job, Scored, needed};
 /// What images that are being scored may hold together, in bytes; a single one may hold more.
 pub(super) const MOST_BYTES: u64 = 512 << 20;
 
-/// What images that are being scored hold together at most, in bytes, from what is known of them: by their original masks, two bytes a pixel
-/// with the field of view.
+/// What images that are being scored hold together at most, in bytes, from what is known of them: by their original masks, a byte a pixel
+/// and another one for a field of view.
 pub(super) fn planned(images: &Facts, classes: u64) -> u64 {
     let known = |name| images.integer(name);
+    let maps = 1 + u64::from(images.get(fact::FIELD_OF_VIEW).is_some());
     let own = match images.get(fact::ORIGINAL) {
-        Some(original) => original.value.as_u64().map(|bytes| bytes / 2),
+        Some(original) => original.value.as_u64().map(|bytes| bytes / maps),
         None => known(fact::HEIGHT).zip(known(fact::WIDTH)).map(|(height, width)| height.saturating_mul(width)),
     };
     let Some(pixels) = own else { return MOST_BYTES };

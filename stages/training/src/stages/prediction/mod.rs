@@ -11,7 +11,7 @@ mod turns;
 pub(super) use ensemble::predict;
 pub(crate) use members::predicting;
 pub(super) use members::{Members, cards, channels, device_options};
-pub(super) use native::bring_back;
+pub(super) use native::{bring_back, lost};
 pub(super) use output::NetworkOutput;
 pub(super) use tiles::Tiles;
 pub(super) use turns::{TURNS, TURNS_DOC, Turn, turns};

@@ -1,4 +1,26 @@
-//! Brings probabilities back from the network's size to the photograph's own. Chooses no classes and no threshold.
+//! Brings probabilities back from the network's size to the photograph's own, and says beforehand where that can't be. Chooses no classes and no
+//! threshold.
+
+use pipeline_contract::{Facts, Finding, Place, fact};
+
+/// A warning where test images, of which `images` is known, were kept for an evaluation but have lost their originals: their figures will be at the
+/// network's size.
+pub(in crate::stages) fn lost(images: &Facts) -> Option<Finding> {
+    if images.get(fact::EVALUATED).is_none() || images.get(fact::ORIGINAL).is_some() {
+        return None;
+    }
+    let what = "figures will be at the network's size, not at the photograph's own";
+    Some(match images.get(fact::MOVED) {
+        Some(fact) => {
+            let place = Place::Fact { input: 1, name: fact::MOVED.into() };
+            let (stage, option) = (&fact.stage, &fact.option);
+            Finding::warning(place, format!("{what}: `{option}` of `{stage}` moves the pixels of test images"))
+                .help(format!("take `{stage}` out of the test branch, or set `at: training` of the evaluator"))
+        }
+        None => Finding::warning(Place::Option("at".into()), format!("{what}: no stage before this one keeps that"))
+            .help("`decode` keeps it; or set `at: training`"),
+    })
+}
 
 /// Probabilities `[height, width]` of a photograph, interpolated between the centres of the pixels of the part `shown` (first row and column,
 /// height and width) of a map that is `across` pixels wide. Bilinear, the edges repeated: `torch.nn.functional.interpolate` with

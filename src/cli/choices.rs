@@ -2,9 +2,8 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use pipeline_training::Precision;
 
-use crate::inference::{Choices, Size, Tiles};
+use crate::inference::{Choices, PRECISIONS, Size, Tiles};
 
 /// How photographs are prepared and predicted; by default as the model's file says.
 #[derive(Debug, Clone, Args)]
@@ -34,7 +33,7 @@ pub(super) struct ChoiceOpts {
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// The precision. Default: the one that the model was trained in.
-    #[arg(long = "mixed_precision", value_name = "PRECISION", value_parser = PossibleValuesParser::new(Precision::NAMES))]
+    #[arg(long = "mixed_precision", value_name = "PRECISION", value_parser = PossibleValuesParser::new(PRECISIONS))]
     mixed_precision: Option<String>,
     /// CPU workers that decode. Default: one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=256))]
@@ -53,6 +52,7 @@ impl ChoiceOpts {
             device: self.device.clone(),
             precision: self.mixed_precision.clone(),
             memory_budget: None,
+            whole_image: false,
             workers: self.workers.map(|workers| workers as usize),
         }
     }

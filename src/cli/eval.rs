@@ -10,7 +10,7 @@ use pipeline_contract::{End, Registry, Result, StageError};
 use super::choices::ChoiceOpts;
 use super::{exit, output, signals};
 use crate::engine::Control;
-use crate::inference::{Evaluated, Wanted, evaluate};
+use crate::inference::{Choices, Evaluated, Wanted, evaluate};
 use crate::spec;
 
 /// Measures a trained model on photographs with masks.
@@ -36,6 +36,9 @@ pub struct Opts {
     /// The pattern of masks of the field of view. Default: it is found from the photograph.
     #[arg(long, value_name = "PATTERN", requires = "images")]
     field_of_view: Option<String>,
+    /// Counts all pixels, also those around the photograph's disc.
+    #[arg(long, conflicts_with = "field_of_view")]
+    whole_image: bool,
     #[command(flatten)]
     choices: ChoiceOpts,
     /// A folder for figures.csv and predictions.png. Default: neither is kept.
@@ -66,7 +69,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let asked = signals::listen(&control);
     let measured = in_folder(opts.out.as_deref(), |out| {
         let models: Vec<PathBuf> = std::iter::once(&opts.model).chain(&opts.choices.with).cloned().collect();
-        evaluate(&models, &wanted, &opts.choices.choices(), out, registry, (&control, quiet))
+        let choices = Choices { whole_image: opts.whole_image, ..opts.choices.choices() };
+        evaluate(&models, &wanted, &choices, out, registry, (&control, quiet))
     });
     match measured {
         Ok(measured) => {

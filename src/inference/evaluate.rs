@@ -151,6 +151,9 @@ fn of_file(pipeline: &Pipeline, of: Option<&str>, recipe: &Recipe) -> Result<Val
             stage.options.get("tiles").filter(|tiles| !tiles.is_null()).map(|tiles| ("tiles".to_owned(), tiles.clone())),
         );
     }
+    if recipe.choices.whole_image {
+        options.insert("field_of_view".to_owned(), false.into());
+    }
     if !options.contains_key("threshold")
         && let Some(threshold) = stage.options.get("threshold").filter(|threshold| threshold.is_number())
     {
@@ -200,7 +203,9 @@ fn of_pairs(recipe: &Recipe, images: &str, masks: &str, field_of_view: Option<&s
     }
     let mut stages = vec![json!({"id": "files", "use": "image_pairs", "with": with})];
     stages.extend(recipe.stages(json!({})));
-    stages.push(json!({"id": "eval", "use": "evaluate_model", "with": recipe.options()}));
+    let mut options = recipe.options();
+    options.insert("field_of_view".to_owned(), (!recipe.choices.whole_image).into());
+    stages.push(json!({"id": "eval", "use": "evaluate_model", "with": options}));
     Ok(json!({
         "name": "eval",
         "on_error": {"skip": {"at_most": 1_000_000_000, "share": 1.0}},

@@ -9,4 +9,4 @@ mod record;
 
 pub use evaluate::{Evaluated, Wanted, evaluate};
 pub use predict::{Predicted, Request, predict};
-pub use recipe::{Choices, Size, Tiles, model_file};
+pub use recipe::{Choices, PRECISIONS, Size, Tiles, model_file};

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use pipeline_contract::{Result, StageError};
 use pipeline_images::{Filter, Fit, Resized};
+use pipeline_training::Precision;
 use pipeline_training::model::{Card, Tiling, card_of};
 use serde_json::{Map, Value, json};
+
+/// The names of the precisions.
+pub const PRECISIONS: &[&str] = Precision::NAMES;
 
 /// The size at which a network sees photographs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct Choices {
     pub precision: Option<String>,
     /// Bytes of device memory.
     pub memory_budget: Option<u64>,
+    /// Whether an evaluation counts all pixels, not the field of view alone.
+    pub whole_image: bool,
     /// CPU workers that decode photographs; `None`: one for each core.
     pub workers: Option<usize>,
 }
@@ -67,7 +73,8 @@ pub(super) struct Recipe {
     pub resized: Option<Resized>,
     /// The tiles; `None`: whole.
     pub tiles: Option<Tiling>,
-    choices: Choices,
+    /// What was chosen.
+    pub choices: Choices,
 }
 
 impl Recipe {

@@ -99,19 +99,23 @@ fn holder(lane: &Lane) -> String {
 /// Maximum bytes that a lane holds besides its queues: an input or an output, in all its pieces, for each worker, and as many results that wait for
 /// their turn; on a single thread an input, and an output that waits for room.
 fn held(graph: &Graph, lane: &Lane) -> u64 {
-    let edges = |direction| {
+    let edges = |direction, bound: bool| {
         lane.stages
             .iter()
             .flat_map(move |&node| graph.dag.edges_directed(node, direction))
-            .filter(|edge| edge.weight().bound.is_some())
+            .filter(move |edge| edge.weight().bound.is_some() == bound)
             .filter_map(|edge| item(graph, edge.target(), edge.weight().port))
             .max()
             .unwrap_or(0)
     };
-    let (input, output) = (edges(Direction::Incoming), edges(Direction::Outgoing));
+    let (input, output) = (edges(Direction::Incoming, true), edges(Direction::Outgoing, true));
     match lane.kind {
         LaneKind::Workers => {
-            input.max(output.saturating_mul(pieces(graph, lane))).saturating_mul(2 * lane.workers.max(1) as u64)
+            let workers = lane.workers.max(1) as u64;
+            let passed = input.max(output.saturating_mul(pieces(graph, lane))).saturating_mul(2 * workers);
+            // Between the lane's own stages, where it is larger: a photograph before it is resized.
+            let inside = edges(Direction::Outgoing, false).saturating_sub(output).saturating_mul(workers);
+            passed.saturating_add(inside)
         }
         LaneKind::Source | LaneKind::Sequential | LaneKind::Device => input.saturating_add(output),
     }

@@ -169,6 +169,17 @@ pub fn run(out: &Path, set: &[&str], more: &[&str]) -> Command {
 }
 
 impl Small {
+    /// A command that measures a model as its file does.
+    pub fn eval(&self, model: &Path, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        command.arg("eval").arg(model).arg(&self.file).args(more);
+        for set in &self.set {
+            command.args(["--set", set]);
+        }
+        command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).stderr(Stdio::piped());
+        command
+    }
+
     /// A command that runs it into `out`.
     pub fn run(&self, out: &Path, set: &[&str], more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));

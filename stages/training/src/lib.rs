@@ -11,6 +11,7 @@ pub mod memory;
 pub mod micro_batch;
 pub mod network;
 pub mod networks;
+pub mod onnx;
 pub mod optimizer;
 pub mod parameters;
 mod pass;

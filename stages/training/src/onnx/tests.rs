@@ -1,0 +1,1 @@
+//! The structure of files, and that the checks find what is wrong.

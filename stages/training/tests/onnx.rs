@@ -1,5 +1,6 @@
-//! Every network of the program, and one of a user's own, as ONNX files: what is written computes what the network does. With `PIPELINE_PYTHON`, a Python
-//! that has onnx, onnxruntime and safetensors, onnxruntime says so too. `PIPELINE_ONNX` names a folder that keeps the files.
+//! Every network of the program, and one of a user's own, as ONNX files: what is written computes what the network does. With
+//! `PIPELINE_PYTHON`, a Python that has onnx, onnxruntime and safetensors, onnxruntime says so too. `PIPELINE_ONNX` names a folder
+//! that keeps the files.
 #![allow(clippy::expect_used, clippy::print_stderr, reason = "tests may panic and talk")]
 
 mod common;
@@ -11,6 +12,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use common::cpu;
 use pipeline_contract::stage_rng;
 use pipeline_images::Normalization;
+use pipeline_kernels::Term;
 use pipeline_training::layer::{
     Activation, Convolution, Geometry, Head, MaxPool, MeanLogits, Norm, NormKind, NormOptions, Sum, UpsampleNearest,
 };
@@ -31,7 +33,7 @@ use serde_json::{Map, Value, json};
 
 fn build(name: &str, norm: &str, depth: usize, classes: usize, more: Value) -> Network {
     let mut options = json!({
-        "base": 4, "depth": depth, "norm": norm, "groups": 2, "eps": 1e-4, "momentum": 0.1, "classes": classes,
+        "base": 4, "depth": depth, "norm": norm, "groups": 2, "eps": 1e-4, "momentum": 1.0, "classes": classes,
     });
     if let (Some(options), Value::Object(more)) = (options.as_object_mut(), more) {
         options.extend(more);
@@ -64,8 +66,8 @@ fn all() -> Vec<(String, Network)> {
     all
 }
 
-/// A network with what the program's own don't have: a norm whose groups lie across two maps, which are read once more without it; an activation after a sum of
-/// three; a convolution used twice; a leaky activation in a convolution; a head that nothing reads.
+/// A network with what the program's own don't have: a norm whose groups lie across two maps, which are also read without it; an
+/// activation after a sum of three; a convolution used twice; a leaky activation in a convolution; a head that nothing reads.
 fn own() -> Network {
     let mut b = Builder::default();
     b.block("stem");
@@ -100,10 +102,23 @@ fn own() -> Network {
     b.finish("a network of the user's own".into(), vec![("network".into(), "own".into())], Heads::single(logits, 2), 2)
 }
 
-/// Fresh weights with norms that do something.
-fn state(network: &Network) -> State {
+fn random(
+    network: &Network,
+    (batch, height, width): (usize, usize, usize),
+    seed: u64,
+    normalization: Normalization,
+) -> MicroBatch {
+    let mut rng = stage_rng(seed, 0, "photographs", "test");
+    let pixels = height * width;
+    let values = (0..batch * 3 * pixels).map(|_| rng.random()).collect();
+    let masks = (0..batch * pixels).map(|_| rng.random_range(0..network.classes as u8)).collect();
+    MicroBatch { samples: common::names(0..batch), height, width, pixels: Pixels::Bytes(values, normalization), masks }
+}
+
+/// Norms that do something. Running statistics are those of real maps, or else a deep layer would hardly show in the logits.
+fn state(network: &Network, about: &About) -> State {
     let mut state = State::fresh(&network.layout, &cpu(), |name| stage_rng(1, 0, name, "weights")).expect("small");
-    for spec in network.layout.specs() {
+    for spec in network.layout.of(Role::Trained) {
         let start = match spec.init {
             Init::One => 0.5,
             Init::Zero => -0.5,
@@ -112,14 +127,16 @@ fn state(network: &Network) -> State {
         let mut rng = stage_rng(2, 0, &spec.name, "norms");
         let values: Vec<f32> = (0..spec.elements().expect("small")).map(|_| start + rng.random::<f32>()).collect();
         let shape = [values.len()];
-        let tensor = Tensor::from_data(TensorData::new(values, shape), (&cpu(), DType::F32));
-        match spec.role {
-            Role::Trained => state.trained[spec.slot] = tensor,
-            Role::Statistic => state.statistics[spec.slot] = tensor,
-            Role::Counter => {}
-        }
+        state.trained[spec.slot] = Tensor::from_data(TensorData::new(values, shape), (&cpu(), DType::F32));
     }
-    state
+    let mut trainee = trainee(network, state);
+    trainee.add_or_retry(random(network, (2, 32, 32), 4, about.normalization)).expect("images that fit");
+    trainee.state.clone()
+}
+
+fn trainee(network: &Network, state: State) -> Trainee {
+    let loss = if network.classes == 1 { Loss::default() } else { Loss::of([Term::CrossEntropy]) };
+    Trainee::new(network.clone(), state, loss, Setting::default(), Ledger::default()).expect("no limit")
 }
 
 fn about(network: &Network) -> About {
@@ -136,20 +153,13 @@ fn about(network: &Network) -> About {
 /// Random photographs `[batch, 3, height, width]` of two sizes, and the network's probabilities, as safetensors.
 fn keep(network: &Network, state: &State, about: &About, path: &Path) {
     let mut kept: Vec<(String, Dtype, [usize; 4], Vec<u8>)> = Vec::new();
-    let mut trainee =
-        Trainee::new(network.clone(), state.clone(), Loss::default(), Setting::default(), Ledger::default()).expect("no limit");
+    let mut trainee = trainee(network, state.clone());
     for (at, (batch, height, width)) in [(2, 48, 32), (1, 24, 80)].into_iter().enumerate() {
-        let mut rng = stage_rng(3, at as u64, "photographs", "test");
-        let pixels = height * width;
-        let planes: Vec<u8> = (0..batch * 3 * pixels).map(|_| rng.random()).collect();
-        let value = |at: usize| planes[(at / (3 * pixels) * 3 + at % 3) * pixels + at / 3 % pixels];
-        let images = MicroBatch {
-            samples: common::names(0..batch),
-            height,
-            width,
-            pixels: Pixels::Bytes((0..planes.len()).map(value).collect(), about.normalization),
-            masks: vec![0; batch * pixels],
-        };
+        let (images, pixels) = (random(network, (batch, height, width), 5, about.normalization), height * width);
+        let Pixels::Bytes(bytes, _) = &images.pixels else { panic!("bytes are drawn") };
+        // From colours last to colours first.
+        let plane = |at: usize| bytes[(at / (3 * pixels) * pixels + at % pixels) * 3 + at / pixels % 3];
+        let planes: Vec<u8> = (0..bytes.len()).map(plane).collect();
         let mut values = trainee.predict(&images).expect("images that fit");
         values.chunks_mut(pixels * network.classes).for_each(|image| to_probabilities(image, network.classes));
         let values = values.into_iter().flat_map(f32::to_le_bytes).collect();
@@ -166,7 +176,8 @@ fn onnx_files_give_the_probabilities_of_every_network() {
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = std::env::var_os("PIPELINE_ONNX").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     for (name, network) in all() {
-        let (state, about) = (state(&network), about(&network));
+        let about = about(&network);
+        let state = state(&network, &about);
         let path = folder.join(format!("{name}.onnx"));
         let written = write(&network, &state, &about, &path).expect("a network that can be written");
         eprintln!("{name}: {} operators, probabilities differ by {:.1e}", written.operators, written.difference);
@@ -176,8 +187,12 @@ fn onnx_files_give_the_probabilities_of_every_network() {
         assert!(bytes == std::fs::read(&path).expect("a file"), "{name}: equal networks give equal bytes");
         keep(&network, &state, &about, &path.with_extension("safetensors"));
     }
-    let Some(python) = std::env::var_os("PIPELINE_PYTHON") else {
-        eprintln!("skipped: onnxruntime; PIPELINE_PYTHON names no Python that has it");
+    let found = std::env::var_os("PIPELINE_PYTHON").filter(|python| {
+        let imports = Command::new(python).args(["-c", "import onnx, onnxruntime, safetensors"]).output();
+        imports.is_ok_and(|output| output.status.success())
+    });
+    let Some(python) = found else {
+        eprintln!("skipped: onnxruntime; PIPELINE_PYTHON names no Python that has onnx, onnxruntime and safetensors");
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/pytorch/run_onnx.py");
@@ -198,7 +213,8 @@ fn what_cant_be_an_onnx_file_is_refused_and_leaves_the_old_one() {
         assert!(error.mend().is_some(), "{error}");
         assert_eq!(std::fs::read(&path).expect("the old file"), b"old");
     };
-    let (good, said) = (state(&network), about(&network));
+    let said = about(&network);
+    let good = state(&network, &said);
     let large = networks::build(&json!({"unet": {
         "base": 512, "depth": 5, "norm": "group", "groups": 8, "eps": 1e-5, "momentum": 0.1, "classes": 1, "deep_supervision": false,
     }}));

@@ -1,6 +1,5 @@
-//! Runs a model's graph by plain loops in float64, from the words of ONNX's specification alone: it shares no code with the
-//! network's kernels, so it finds what the translation got wrong. It knows the operators that are written here, not all of ONNX, and
-//! is slow.
+//! Runs a model's graph by plain loops in float64, after ONNX's specification alone. It shares no code with the network's kernels,
+//! so it finds what the translation got wrong. It knows the operators that are written here, not all of ONNX, and is slow.
 
 use std::collections::HashMap;
 
@@ -10,11 +9,25 @@ use super::array::Array;
 use super::maps;
 use super::proto::{Attribute, GraphMessage, Operator};
 
+/// What an operator's results are rounded to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    /// Nothing.
+    Float64,
+    /// float32, as in other programs. Within an operator nothing is rounded.
+    Float32,
+}
+
 /// The value of each name of `wanted`, in order, for the given inputs.
 ///
 /// # Errors
 /// When the graph has an operator or attribute that isn't known, or shapes don't fit.
-pub(super) fn run(graph: &GraphMessage, inputs: Vec<(&str, Array)>, wanted: &[&str]) -> Result<Vec<Array>> {
+pub(super) fn run(
+    graph: &GraphMessage,
+    inputs: Vec<(&str, Array)>,
+    wanted: &[&str],
+    arithmetic: Arithmetic,
+) -> Result<Vec<Array>> {
     let mut values: HashMap<&str, Array> = inputs.into_iter().collect();
     for tensor in &graph.initializer {
         values.insert(&tensor.name, Array::read(tensor)?);
@@ -26,7 +39,10 @@ pub(super) fn run(graph: &GraphMessage, inputs: Vec<(&str, Array)>, wanted: &[&s
     }
     for (at, operator) in graph.node.iter().enumerate() {
         let read = operator.input.iter().map(|name| values.get(name.as_str())).collect::<Vec<_>>();
-        let made = Call { operator, inputs: &read }.run().map_err(|error| error.context(&operator.name))?;
+        let mut made = Call { operator, inputs: &read }.run().map_err(|error| error.context(&operator.name))?;
+        if arithmetic == Arithmetic::Float32 {
+            made.values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        }
         for name in
             operator.input.iter().filter(|name| last.get(name.as_str()) == Some(&at) && !wanted.contains(&name.as_str()))
         {

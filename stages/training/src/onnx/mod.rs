@@ -1,6 +1,6 @@
-//! Trained networks as ONNX files, which other programs run (onnxruntime, OpenVINO, TensorRT, OpenCV). ONNX's specification is at
-//! <https://onnx.ai/onnx>. The network's graph is translated node by node (`translation`, `layers`, `norms`), put between an 8-bit photograph and probabilities
-//! (`model`), and checked by an interpreter (`interpreter`) before it is written. Nothing here reads foreign ONNX files.
+//! Trained networks as ONNX files (<https://onnx.ai/onnx>), which other programs run. The network's graph is translated node by node
+//! (`translation`, `layers`, `norms`), put between an 8-bit photograph and probabilities (`model`), and checked (`structure`,
+//! `numbers`) before it is written. ONNX files of other programs aren't read.
 
 mod about;
 mod array;

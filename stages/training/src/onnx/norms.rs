@@ -31,8 +31,8 @@ impl Translation<'_> {
         Ok(self.graph.operator(name, "BatchNormalization", &[read, &scale, &shift, &mean, &variance], epsilon(norm)))
     }
 
-    /// As an instance norm over the groups, each made one long channel, then scale and shift. ONNX has an operator for group norm,
-    /// but only from opset 18 on, and with a scale per channel only from opset 21 on.
+    /// As an instance norm over the groups, each made one long channel, then scale and shift. ONNX has an operator for group norm
+    /// only from opset 18 on, and with a scale for each channel only from opset 21 on.
     fn group_norm(&mut self, name: &str, norm: &Norm, read: &str) -> String {
         let own = |part: &str| format!("{name}.{part}");
         let groups = norm.groups;

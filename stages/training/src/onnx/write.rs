@@ -11,7 +11,7 @@ use super::model::model;
 use super::numbers;
 use super::proto::Model;
 use super::structure;
-use crate::files::{failed, replace};
+use crate::files::replace;
 use crate::network::Network;
 use crate::parameters::{Role, State, Values};
 use crate::weights::values;
@@ -30,36 +30,42 @@ pub struct Written {
     pub difference: f64,
 }
 
-/// Writes a network as an ONNX file (opset 17): from `image`, uint8 `[batch, 3, height, width]`, to `probabilities`, float32 `[batch,
-/// classes, height, width]`. Batch, height and width may be any that fit the network; height and width are multiples of its stride. The
-/// normalisation and the sigmoid or softmax are inside, norms are in evaluation mode, and everything is float32. Equal networks give equal bytes.
+/// Writes a network as an ONNX file (opset 17): from `image`, uint8 `[batch, 3, height, width]`, red, green and blue, to
+/// `probabilities`, float32 `[batch, classes, height, width]`. Batch, height and width are free; height and width must be multiples
+/// of the network's stride. The normalisation and the sigmoid or softmax are inside, norms are in evaluation mode, and everything is
+/// float32. Equal networks give equal bytes.
 ///
-/// The file is decoded and run by an interpreter first, and compared with the network on the CPU. An existing file is replaced only once
-/// the new one is completely on disk.
+/// The file is decoded and run by an interpreter first, and compared with the network on the CPU. An existing file is replaced only
+/// once the new one is completely on disk.
 ///
 /// # Errors
 /// When a file would be longer than 2 GiB, the network has a structure that isn't translated, `about` doesn't fit the network, the
 /// probabilities of the file differ from the network's, the device can't be read, or the file can't be written.
 pub fn write(network: &Network, state: &State, about: &About, path: &Path) -> Result<Written> {
-    // Copies of the weights and what the check computes aren't the device's.
+    // Copies of the weights, and what the check computes, aren't the device's.
     let _host = enter(Side::Host);
-    let said = |error: StageError| error.context(path.display());
-    about.check(network).map_err(said)?;
-    small_enough(network).map_err(said)?;
-    let values = download(network, state).map_err(said)?;
-    let bytes = model(network, &values, about).map_err(said)?.encode_to_vec();
-    if bytes.len() > MOST {
-        return Err(too_large(bytes.len() as u64)).map_err(said);
-    }
-    // What was written is checked, not what was meant.
-    let read = Model::decode(bytes.as_slice()).map_err(|error| failed(path, error))?;
-    let graph = read.graph.unwrap_or_default();
-    structure::check(&graph).map_err(said)?;
-    let [height, width] = numbers::sizes(network.stride);
-    let compared = numbers::compare(&graph, network, values, about, [1, height, width]);
-    let difference = compared.and_then(numbers::Difference::check).map_err(said)?;
+    let (bytes, written) = checked(network, state, about).map_err(|error| error.context(path.display()))?;
     replace(path, &bytes)?;
-    Ok(Written { bytes: bytes.len() as u64, operators: graph.node.len(), difference: difference.probabilities })
+    Ok(written)
+}
+
+/// The bytes of a file, checked.
+fn checked(network: &Network, state: &State, about: &About) -> Result<(Vec<u8>, Written)> {
+    about.check(network)?;
+    small_enough(network)?;
+    let values = download(network, state)?;
+    let bytes = model(network, &values, about)?.encode_to_vec();
+    if bytes.len() > MOST {
+        return Err(too_large(bytes.len() as u64));
+    }
+    // What would be written is checked, not what was meant.
+    let read = Model::decode(bytes.as_slice()).map_err(|error| StageError::new(format!("the ONNX file is wrong: {error}")))?;
+    let graph = read.graph.unwrap_or_default();
+    structure::check(&graph)?;
+    let [height, width] = numbers::sizes(network.stride);
+    let difference = numbers::check(&graph, network, values, about, [1, height, width])?.probabilities;
+    let written = Written { bytes: bytes.len() as u64, operators: graph.node.len(), difference };
+    Ok((bytes, written))
 }
 
 /// Refuses a network whose weights alone are too large, before they are copied.

@@ -12,6 +12,7 @@ pub mod micro_batch;
 pub mod model;
 pub mod network;
 pub mod networks;
+pub mod onnx;
 pub mod optimizer;
 pub mod parameters;
 mod pass;

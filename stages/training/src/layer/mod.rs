@@ -2,7 +2,8 @@
 //! a backend must implement for it. Each backend implements it in a file of the same name in `backend/cpu`, `backend/graphics`
 //! and `backend/counting`.
 //!
-//! To add a layer: write its file here, list it in `list.rs`, and implement it in each backend.
+//! To add a layer: write its file here, list it in `list.rs`, implement it in each backend, and say in `onnx/layers.rs` what it becomes
+//! in an ONNX file.
 
 mod activation;
 mod convolution;

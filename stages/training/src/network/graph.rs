@@ -92,6 +92,11 @@ impl Network {
         }
     }
 
+    /// True for a node that the prediction depends on: not for one that only another head of the loss needs.
+    pub(crate) fn is_predicting(&self, node: NodeId) -> bool {
+        self.liveness.is_predicting[node]
+    }
+
     /// The block that a node belongs to; `None` for the images.
     pub(super) fn block_of(&self, node: NodeId) -> Option<usize> {
         self.blocks.iter().position(|block| block.nodes.contains(&node))

@@ -3,6 +3,7 @@
 
 usage: curve_and_overlay.py RUN_DIR PHOTO OUT.png        (needs pipeline-segmentation[torch], matplotlib and pillow)
 """
+
 import sys
 
 import matplotlib

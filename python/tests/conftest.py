@@ -3,6 +3,7 @@
 PIPELINE_PROGRAM  the program `pipeline`
 PIPELINE_SHARED   a folder with `parity` and `data`; by default ../shared beside the checkout
 """
+
 import os
 import subprocess
 from pathlib import Path
@@ -54,7 +55,13 @@ def shared() -> Path:
 def train(program, tmp_path):
     """Runs the small pipeline; gives the run's folder."""
 
-    def run(model, classes=1, source="{id: test_eyes, use: synthetic_fundus, with: {pairs: 2, size: 48, split: test, classes: %s}}", resize="", evaluate=""):
+    def run(
+        model,
+        classes=1,
+        source="{id: test_eyes, use: synthetic_fundus, with: {pairs: 2, size: 48, split: test, classes: %s}}",
+        resize="",
+        evaluate="",
+    ):
         several = str(classes > 1).lower()
         text = PIPELINE.format(
             model=model,

@@ -1,4 +1,5 @@
 """What weights files say of their models, of every version of the format. Needs no PyTorch."""
+
 import json
 
 import pytest
@@ -7,7 +8,18 @@ from pipeline_segmentation import FormatError, metadata, pipeline_file, pipeline
 from pipeline_segmentation.metadata import Input, Normalization, Tiles
 
 MODEL = {
-    "network": {"unet": {"base": 8, "depth": 3, "norm": "group", "groups": 8, "eps": 1e-5, "momentum": 0.1, "classes": 1, "deep_supervision": False}},
+    "network": {
+        "unet": {
+            "base": 8,
+            "depth": 3,
+            "norm": "group",
+            "groups": 8,
+            "eps": 1e-5,
+            "momentum": 0.1,
+            "classes": 1,
+            "deep_supervision": False,
+        }
+    },
     "input": {"size": [96, 128], "fit": "pad", "filter": "box"},
     "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]},
     "classes": ["background", "vessel"],
@@ -53,7 +65,16 @@ def test_a_file_may_say_little(tmp_path):
 def test_early_files_describe_their_networks(tmp_path):
     about = metadata.read(file_with(tmp_path, {"base": "8", "depth": "3", "norm": "group"}))
     assert about == metadata.Metadata("unet", {"base": 8, "depth": 3, "norm": "group"})
-    entries = {"network": "wnet", "base": "8", "depth": "3", "norm": "batch", "classes": "3", "groups": "4", "eps": "0.001", "momentum": "0.2"}
+    entries = {
+        "network": "wnet",
+        "base": "8",
+        "depth": "3",
+        "norm": "batch",
+        "classes": "3",
+        "groups": "4",
+        "eps": "0.001",
+        "momentum": "0.2",
+    }
     about = metadata.read(file_with(tmp_path, {**entries, "feed": "logits", "deep_supervision": "true"}))
     options = {"base": 8, "depth": 3, "norm": "batch", "classes": 3, "groups": 4, "eps": 0.001, "momentum": 0.2}
     assert (about.kind, about.options) == ("wnet", {**options, "feed": "logits", "deep_supervision": True})
@@ -63,7 +84,14 @@ def test_other_files_are_refused(tmp_path):
     for version in ("2", "x", ""):
         with pytest.raises(FormatError, match="up to 1.*pip install --upgrade"):
             metadata.read(file_with(tmp_path, {"format_version": version}))
-    for entries in ({}, {"base": "8"}, {"base": "x", "depth": "3", "norm": "group"}, {"model": "{"}, {"model": "{}"}, {"model": "[]"}):
+    for entries in (
+        {},
+        {"base": "8"},
+        {"base": "x", "depth": "3", "norm": "group"},
+        {"model": "{"},
+        {"model": "{}"},
+        {"model": "[]"},
+    ):
         with pytest.raises(FormatError, match="doesn't describe a model"):
             metadata.read(file_with(tmp_path, entries))
     for entries in ({"input": {}}, {"tiles": 3}, {"network": {}}, {"normalization": {"mean": 1}}):

@@ -1,4 +1,5 @@
 """Models against the program: its own predictions, the pictures that its networks see, and its figures at the photographs' own size."""
+
 import dataclasses
 
 import pytest
@@ -61,7 +62,14 @@ def test_predictions_are_the_programs(train, network):
         assert classes.dtype == np.uint8 and set(np.unique(classes)) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("network, tiles", [("unet: {base: 4, depth: 3}", Tiles((32, 24), 0.5)), ("unet: {base: 4, depth: 3}", Tiles((64, 96), 0.25)), ("wnet: {base: 4, depth: 3, classes: 3}", Tiles((20, 20), 0.3))])
+@pytest.mark.parametrize(
+    "network, tiles",
+    [
+        ("unet: {base: 4, depth: 3}", Tiles((32, 24), 0.5)),
+        ("unet: {base: 4, depth: 3}", Tiles((64, 96), 0.25)),
+        ("wnet: {base: 4, depth: 3, classes: 3}", Tiles((20, 20), 0.3)),
+    ],
+)
 def test_tiles_are_the_programs(train, network, tiles):
     classes = 3 if "classes" in network else 1
     run = train(network, classes, evaluate=f"tiles: {{size: {list(tiles.size)}, overlap: {tiles.overlap}}}")
@@ -132,7 +140,9 @@ def test_photographs_are_resized_and_brought_back_as_by_the_program(shared, trai
         segmented = model.segment(photograph)
         dice = 2 * (segmented & truth).sum() / (segmented.sum() + truth.sum())
         there = figures[name]["dice"]
-        print(f"{fit} {size} {filter}: pixels off by at most {off.max()}, {(off > 0).mean():.3%} of them; Dice {dice:.7f} and {there:.7f}")
+        print(
+            f"{fit} {size} {filter}: pixels off by at most {off.max()}, {(off > 0).mean():.3%} of them; Dice {dice:.7f} and {there:.7f}"
+        )
         assert off.max() == 0
         assert segmented.shape == photograph.shape[:2]
         assert dice == pytest.approx(there, abs=1e-5)
@@ -151,6 +161,48 @@ def test_an_image_of_any_size_is_predicted_whole():
             model.predict(wrong)
 
 
+def test_a_file_says_how_photographs_are_predicted(tmp_path):
+    import json
+
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    network, path = UNet(base=2, depth=2), tmp_path / "model.safetensors"
+    about = {
+        "network": {
+            "unet": {
+                "base": 2,
+                "depth": 2,
+                "norm": "group",
+                "groups": 8,
+                "eps": 1e-5,
+                "momentum": 0.1,
+                "classes": 1,
+                "deep_supervision": False,
+            }
+        },
+        "input": {"size": [40, 48], "fit": "pad", "filter": "bilinear"},
+        "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]},
+        "classes": ["background", "vessel"],
+        "threshold": 0.25,
+        "tiles": {"size": [16, 16], "overlap": 0.5},
+        "epoch": 3,
+    }
+    save_file(network.state_dict(), path, {"format": "pipeline model", "format_version": "1", "model": json.dumps(about)})
+    model, image = load(path), np.random.default_rng(0).integers(0, 256, (60, 50, 3), np.uint8)
+    assert (model.classes, model.threshold, model.epoch, model.figures) == (["background", "vessel"], 0.25, 3, {})
+    normalization = Normalization((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    said = metadata.Metadata(
+        "unet", {}, normalization=normalization, input=Input((40, 48), "pad", "bilinear"), tiles=Tiles((16, 16), 0.5)
+    )
+    found = model.predict(image)
+    assert np.array_equal(found, Model(network, said).predict(image)) and found.shape == (60, 50)
+    assert np.array_equal(model.segment(image), found > 0.25)
+    for left_out in ("input", "normalization", "tiles"):
+        other = Model(network, dataclasses.replace(said, **{left_out: None}))
+        assert np.abs(other.predict(image) - found).max() > 1e-3, left_out
+
+
 def test_files_of_other_networks_are_refused(tmp_path):
     from safetensors.torch import save_file
 
@@ -159,7 +211,12 @@ def test_files_of_other_networks_are_refused(tmp_path):
     tensors = UNet(base=2, depth=2).state_dict()
     save_file(tensors, path, about)
     assert load(path).threshold == 0.5 and load(str(path)).normalization == Normalization()
-    for wrong, match in [({"depth": "3"}, "Missing key"), ({"base": "4"}, "size mismatch"), ({"network": "vnet"}, "no network is named 'vnet'"), ({"feed": "logits"}, "feed")]:
+    for wrong, match in [
+        ({"depth": "3"}, "Missing key"),
+        ({"base": "4"}, "size mismatch"),
+        ({"network": "vnet"}, "no network is named 'vnet'"),
+        ({"feed": "logits"}, "feed"),
+    ]:
         save_file(tensors, path, {**about, **wrong})
         with pytest.raises(FormatError, match=match):
             load(path)

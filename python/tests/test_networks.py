@@ -1,4 +1,5 @@
 """The networks against references in float64 (`shared/parity`), whose README says how far float32 may be off."""
+
 import json
 
 import pytest
@@ -76,7 +77,9 @@ def test_a_network_has_the_options_of_files(kind):
         assert network.supervised.keys() <= network.outputs(images).keys()
     for depth in (1, 2):
         assert build(kind, base=3, depth=depth, groups=1).eval()(images).shape == (2, 1, 16, 24)
-    assert [norm.eps for norm in build(kind, base=4, depth=1, norm="group", eps=0.5).modules() if isinstance(norm, torch.nn.GroupNorm)][0] == 0.5
+    assert [
+        norm.eps for norm in build(kind, base=4, depth=1, norm="group", eps=0.5).modules() if isinstance(norm, torch.nn.GroupNorm)
+    ][0] == 0.5
     with pytest.raises(ValueError, match="group, batch, instance"):
         build(kind, norm="none")
     with pytest.raises(TypeError, match="bases"):
@@ -86,6 +89,8 @@ def test_a_network_has_the_options_of_files(kind):
 
 
 def test_the_papers_sizes():
-    weights = lambda network: sum(parameter.numel() for parameter in network.parameters())
+    def weights(network):
+        return sum(parameter.numel() for parameter in network.parameters())
+
     assert weights(build("wnet")) == 68_482
     assert round(weights(build("frunet")) / 1e6, 2) == 5.72

@@ -1,4 +1,5 @@
 """Runs read from their folders. Needs neither PyTorch nor pandas."""
+
 import json
 import sys
 

@@ -5,6 +5,7 @@
 
 `networks` has the networks as PyTorch modules. `python -m pipeline_segmentation quickstart` prints where a shipped pipeline file is.
 """
+
 from __future__ import annotations
 
 from pathlib import Path

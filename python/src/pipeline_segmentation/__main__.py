@@ -1,4 +1,5 @@
 """`python -m pipeline_segmentation` lists the shipped pipeline files; with a name it prints that file's path."""
+
 import sys
 
 from . import pipeline_file, pipeline_files

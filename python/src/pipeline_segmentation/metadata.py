@@ -1,4 +1,5 @@
 """What a weights file says about its model. Needs neither PyTorch nor NumPy, and reads no tensors."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,5 @@
 """Trained models: a network with what its weights file says about its use. Doesn't read image files."""
+
 from __future__ import annotations
 
 import os
@@ -80,7 +81,9 @@ class Model(nn.Module):
     def _probabilities(self, image: np.ndarray) -> torch.Tensor:
         """Probabilities of an image whose sides the stride divides, on the CPU."""
         weight = next(self.network.parameters())
-        mean, std = (torch.tensor(of, device=weight.device)[:, None, None] for of in (self.normalization.mean, self.normalization.std))
+        mean, std = (
+            torch.tensor(of, device=weight.device)[:, None, None] for of in (self.normalization.mean, self.normalization.std)
+        )
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(weight.device).permute(2, 0, 1)
         logits = self.network((((pixels / 255) - mean) / std)[None].to(weight.dtype))
         return probabilities(logits.float())[0].cpu()

@@ -1,5 +1,6 @@
 """From a photograph's size to the network's and back, as the stages `resize` and `evaluate` of `pipeline` do it. An image comes out the same, to the bit: the
 filters of Pillow or PyTorch round otherwise in up to a sixth of the pixels."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -27,7 +28,9 @@ def to_network(image: np.ndarray, wanted: Input) -> tuple[np.ndarray, tuple[slic
     """The image, uint8 `[height, width, 3]`, at the network's size, and where it lies in it: rows and columns. With `pad` the rest is black."""
     (height, width), size = image.shape[:2], tuple(wanted.size)
     if wanted.fit not in ("stretch", "pad") or wanted.filter not in FILTERS:
-        raise ValueError(f"this package can't resize with fit {wanted.fit} and filter {wanted.filter}: pip install --upgrade pipeline-segmentation")
+        raise ValueError(
+            f"this package can't resize with fit {wanted.fit} and filter {wanted.filter}: pip install --upgrade pipeline-segmentation"
+        )
     if (height, width) == size:
         return image, (slice(0, height), slice(0, width))
     tall, wide = inside((height, width), size) if wanted.fit == "pad" else size

@@ -2,6 +2,7 @@
 
 docs/metrics.md describes the events and their fields.
 """
+
 from __future__ import annotations
 
 import csv

@@ -1,5 +1,6 @@
 """Prediction tile by tile: where tiles lie on an image and what a pixel's place in one weighs. As MONAI's `sliding_window_inference(mode="gaussian")`, but an
 image that is smaller than a tile is reflected at its edges, and probabilities are averaged."""
+
 from __future__ import annotations
 
 from typing import Callable

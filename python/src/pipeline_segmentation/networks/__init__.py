@@ -4,6 +4,7 @@ Every network takes images `[batch, 3, height, width]`, normalised, whose sides 
 height, width]`; `outputs` gives those of all heads by name, `logits` first; `supervised` has the weight of each head in the loss.
 Options and defaults are those of `pipeline stages train_step`.
 """
+
 from .frunet import FRUNet
 from .resunet import ResUNet
 from .unet import Level, UNet

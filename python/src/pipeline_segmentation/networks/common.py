@@ -1,4 +1,5 @@
 """What the networks share: their norms, convolutions and the base class."""
+
 from __future__ import annotations
 
 from typing import Callable

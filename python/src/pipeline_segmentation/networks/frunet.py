@@ -1,4 +1,5 @@
 """FR-UNet (Liu et al., "Full-Resolution Network and Dual-Threshold Iteration for Retinal Vessel and Coronary Angiograph Segmentation", IEEE JBHI 26(9), 2022)."""
+
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,5 @@
 """The deep residual U-Net (Zhang, Liu and Wang, "Road Extraction by Deep Residual U-Net", IEEE GRSL 15(5), 2018)."""
+
 from __future__ import annotations
 
 import torch

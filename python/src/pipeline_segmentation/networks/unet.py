@@ -1,4 +1,5 @@
 """The U-Net (Ronneberger, Fischer and Brox, 2015) with norms, and deep supervision as in nnU-Net (Isensee et al., Nature Methods 18, 2021)."""
+
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,5 @@
 """W-Net (Galdran et al., "State-of-the-art retinal vessel segmentation with minimalistic models", Scientific Reports 12, 6174, 2022)."""
+
 from __future__ import annotations
 
 import torch

@@ -1,11 +1,14 @@
 """What weights files say of their models, of every version of the format. Needs no PyTorch."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from pipeline_segmentation import FormatError, metadata, pipeline_file, pipeline_files
 from pipeline_segmentation.metadata import Input, Normalization, Tiles
+
+PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 
 MODEL = {
     "network": {
@@ -105,6 +108,9 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_pipeline_files_are_shipped():
+    # In a checkout they are links: a new file needs one, too.
+    if PIPELINES.exists():
+        assert [path.name for path in sorted(PIPELINES.glob("*.yml"))] == [f"{name}.yml" for name in pipeline_files()]
     assert {"quickstart", "fives", "chase_db1"} <= pipeline_files().keys()
     assert pipeline_file("quickstart").read_text().startswith("# Trains a small U-Net")
     with pytest.raises(KeyError, match="there are .*quickstart"):

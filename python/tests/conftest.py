@@ -20,6 +20,7 @@ trainer: {{device: cpu, num_epochs: 1}}
 stages:
   - {{id: eyes, use: synthetic_fundus, with: {{pairs: 4, size: 48, split: train, classes: {several}}}}}
   - {{id: decode, use: decode, with: {{labels: {labels}}}}}
+  {train_resize}
   - {{id: normalize, use: normalize}}
   - {{id: batch, use: batch, with: {{size: 2}}}}
   - {{id: train, use: train_step, with: {{model: {{{model}}}, loss: {loss}}}}}
@@ -61,6 +62,7 @@ def train(program, tmp_path):
         source="{id: test_eyes, use: synthetic_fundus, with: {pairs: 2, size: 48, split: test, classes: %s}}",
         resize="",
         evaluate="",
+        train_resize="",
     ):
         several = str(classes > 1).lower()
         text = PIPELINE.format(
@@ -70,6 +72,7 @@ def train(program, tmp_path):
             loss="ce_dice" if classes > 1 else "bce_dice",
             source=source % several if "%s" in source else source,
             resize=resize,
+            train_resize=train_resize,
             evaluate=evaluate,
         ).replace(", with: {labels: {}}", "")
         file, out = tmp_path / "small.yml", tmp_path / "run"

@@ -23,6 +23,7 @@ MODEL = {
             "deep_supervision": False,
         }
     },
+    "trained_size": [96, 128],
     "input": {"size": [96, 128], "fit": "pad", "filter": "box"},
     "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]},
     "classes": ["background", "vessel"],
@@ -51,7 +52,7 @@ def test_a_file_says_everything(tmp_path):
     about = metadata.read(described(tmp_path, later="unknown", input={**MODEL["input"], "later": 1}))
     assert (about.kind, about.options) == ("unet", MODEL["network"]["unet"])
     assert about.input == Input((96, 128), "pad", "box")
-    assert about.tiles == Tiles((64, 32), 0.25)
+    assert about.tiles == Tiles((64, 32), 0.25) and about.trained_size == (96, 128)
     assert about.normalization == Normalization((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
     assert (about.classes, about.threshold, about.epoch) == (["background", "vessel"], 0.4, 7)
     assert (about.precision, about.weights) == ("bf16", "average")
@@ -59,8 +60,8 @@ def test_a_file_says_everything(tmp_path):
 
 
 def test_a_file_may_say_little(tmp_path):
-    about = metadata.read(described(tmp_path, input=None, tiles=None, epoch=None))
-    assert (about.input, about.tiles, about.epoch) == (None, None, None)
+    about = metadata.read(described(tmp_path, input=None, tiles=None, epoch=None, run=None, trained_size=None, classes=[]))
+    assert (about.input, about.tiles, about.epoch, about.trained_size, about.classes, about.run) == (None,) * 5 + ({},)
     path = file_with(tmp_path, {"format_version": "1", "model": json.dumps({"network": {"wnet": {}}})})
     assert metadata.read(path) == metadata.Metadata("wnet", {})
 

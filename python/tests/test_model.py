@@ -1,6 +1,7 @@
 """Models against the program: its own predictions, the pictures that its networks see, and its figures at the photographs' own size."""
 
 import dataclasses
+import subprocess
 
 import pytest
 
@@ -9,6 +10,7 @@ np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 safetensors = pytest.importorskip("safetensors.numpy")
 
+from conftest import skip  # noqa: E402
 from pipeline_segmentation import FormatError, load, metadata, runs  # noqa: E402
 from pipeline_segmentation.metadata import Input, Normalization, Tiles  # noqa: E402
 from pipeline_segmentation.model import Model  # noqa: E402
@@ -36,7 +38,9 @@ NETWORKS = {
 def loaded(run, **about):
     """The run's model. Early files don't say what is done with a photograph, so the tests do."""
     model = load(run / "model.safetensors")
-    said = dataclasses.replace(metadata.read(run / "model.safetensors"), **{"normalization": IMAGENET, **about})
+    said = dataclasses.replace(
+        metadata.read(run / "model.safetensors"), **{"normalization": IMAGENET, "trained_size": None, **about}
+    )
     return Model(model.network, said)
 
 
@@ -78,6 +82,40 @@ def test_tiles_are_the_programs(train, network, tiles):
         error = np.abs(model.predict(image) - expected).max()
         print(f"{network} in tiles of {tiles.size}: {error:.1e}")
         assert error < 1e-5
+
+
+@pytest.mark.parametrize(
+    "network, resize",
+    [
+        ("unet: {base: 4, depth: 3}", None),
+        ("wnet: {base: 4, depth: 3}", "{size: [64, 48], fit: pad, filter: lanczos3}"),
+        ("unet: {base: 4, depth: 2, classes: 3}", "{size: 32}"),
+    ],
+)
+def test_the_file_says_what_pipeline_predict_does(program, train, tmp_path, network, resize):
+    if subprocess.run([program, "predict", "--help"], capture_output=True).returncode != 0:
+        skip("this program has no `predict`")
+    classes = 3 if "classes" in network else 1
+    stages = [f"- {{id: {name}, use: resize, with: {resize}}}" if resize else "" for name in ("resize", "test_resize")]
+    run, photograph = train(network, classes, train_resize=stages[0], resize=stages[1]), tmp_path / "photographs" / "a.png"
+    photograph.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    image = np.asarray(Image.fromarray(pixels).resize((107, 121), Image.Resampling.BICUBIC))
+    Image.fromarray(image).save(photograph)
+    done = subprocess.run([program, "predict", run, photograph, "--out", tmp_path / "out"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    model = load(run / "model.safetensors")
+    found = model.predict(image)
+    assert model.classes == (["background", "artery", "vein"] if classes == 3 else ["background", "vessel"])
+    assert model.epoch == 1 and model.figures["evaluate"]["part"] == "test" and model.run["name"] == "small"
+    written = sorted((tmp_path / "out" / "probabilities").rglob("*.png"))
+    assert len(written) in (1, classes, classes - 1), written
+    for path in written:
+        of = next((at for at, name in enumerate(model.classes) if name in str(path.relative_to(tmp_path / "out"))), None)
+        expected = np.asarray(Image.open(path)) / 65535
+        error = np.abs((found if classes == 1 else found[of]) - expected).max()
+        print(f"{network} {path.name}: {error:.1e}")
+        assert error < 1e-5 + 0.5 / 65535
 
 
 def test_tiles_are_monai_s(shared):

@@ -52,7 +52,8 @@ class Metadata:
     threshold: Optional[float] = None  #: with one output channel, a pixel is the second class where its probability exceeds this
     normalization: Optional[Normalization] = None
     input: Optional[Input] = None  #: `None`: photographs are predicted at their own size
-    tiles: Optional[Tiles] = None  #: `None`: predicted whole
+    trained_size: Optional[tuple[int, int]] = None  #: height and width in pixels of what the network was trained on
+    tiles: Optional[Tiles] = None  #: `None`: predicted whole, or, at its own size, in tiles of `trained_size`
     precision: Optional[str] = None  #: `no`, `fp16` or `bf16`: what it was trained in
     weights: Optional[str] = None  #: `trained`, or `average` for an exponential moving average
     epoch: Optional[int] = None  #: after which epoch, from 1
@@ -99,13 +100,15 @@ def header(path: Union[str, os.PathLike]) -> dict[str, Any]:
 def _described(model: dict[str, Any]) -> Metadata:
     """From the entry `model`."""
     ((kind, options),) = model["network"].items()
+    trained_size = model.get("trained_size")
     return Metadata(
         kind=kind,
         options=dict(options),
-        classes=model.get("classes"),
+        classes=model.get("classes") or None,
         threshold=model.get("threshold"),
         normalization=_entries(Normalization, model.get("normalization"), "mean", "std"),
         input=_entries(Input, model.get("input"), "size"),
+        trained_size=None if trained_size is None else tuple(trained_size),
         tiles=_entries(Tiles, model.get("tiles"), "size"),
         precision=model.get("precision"),
         weights=model.get("weights"),

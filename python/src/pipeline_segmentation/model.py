@@ -12,7 +12,7 @@ from torch import nn
 
 from . import metadata, tiles
 from .errors import FormatError
-from .metadata import Metadata, Normalization
+from .metadata import Metadata, Normalization, Tiles
 from .networks import build
 from .networks.common import Network, probabilities
 from .resize import to_network, to_photograph
@@ -22,7 +22,7 @@ class Model(nn.Module):
     """A network and how it is used.
 
     `predict` takes a photograph; calling the model is calling its `network`: logits of normalised images. It is in evaluation mode. The attributes are
-    those of `metadata.Metadata`: `kind`, `options`, `classes`, `threshold`, `normalization`, `input`, `tiles`, `precision`, `weights`, `epoch`, `figures`,
+    those of `metadata.Metadata`: `kind`, `options`, `classes`, `threshold`, `normalization`, `input`, `trained_size`, `tiles`, `precision`, `weights`, `epoch`, `figures`,
     `run`. Where the file doesn't say, `threshold` is 0.5 and `normalization` only scales to 0..1.
     """
 
@@ -32,7 +32,7 @@ class Model(nn.Module):
         self.kind, self.options, self.classes = about.kind, about.options, about.classes
         self.threshold = 0.5 if about.threshold is None else about.threshold
         self.normalization = about.normalization or Normalization()
-        self.input, self.tiles = about.input, about.tiles
+        self.input, self.trained_size, self.tiles = about.input, about.trained_size, about.tiles
         self.precision, self.weights, self.epoch = about.precision, about.weights, about.epoch
         self.figures, self.run = about.figures, about.run
         self.eval()
@@ -46,8 +46,10 @@ class Model(nn.Module):
         """Probabilities of a photograph, uint8 RGB `[height, width, 3]`, at its own size: float32 `[height, width]` of the one class, or `[classes, height,
         width]` of several.
 
-        As in training the photograph is resized and normalised, then predicted, whole or tile by tile, and the probabilities are brought back. Without a size for the
-        network a photograph is predicted at its own; whole, with its edges reflected until the network's stride divides its sides.
+        As in training the photograph is resized and normalised, then predicted, whole or tile by tile, and the probabilities are
+        brought back. Where the network has no size for photographs they are predicted at their own, in tiles of the size that it
+        was trained on. If the file doesn't say that either, they are predicted whole, with their edges reflected until the
+        network's stride divides their sides.
 
         Raises ValueError when the image isn't such a photograph.
         """
@@ -57,8 +59,11 @@ class Model(nn.Module):
         shown = slice(0, size[0]), slice(0, size[1])
         if self.input is not None:
             image, shown = to_network(image, self.input)
-        if self.tiles is not None:
-            values = tiles.predict(image, self.tiles, self._probabilities)
+        divided = self.tiles
+        if divided is None and self.input is None and self.trained_size is not None:
+            divided = Tiles(self.trained_size)
+        if divided is not None:
+            values = tiles.predict(image, divided, self._probabilities)
         else:
             values = self._whole(image)
         values = to_photograph(values, shown, size)

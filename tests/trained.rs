@@ -86,7 +86,10 @@ fn masks_probabilities_and_overlays_have_the_photographs_size_and_agree() {
         let read = |part: &str| image::open(out.join(part).join(format!("{number}.png"))).unwrap();
         let size = image::image_dimensions(input.join(format!("{number}.png"))).unwrap();
         let (mask, probabilities, overlay) = (read("masks"), read("probabilities"), read("overlays"));
-        assert_eq!((mask.dimensions(), probabilities.dimensions(), overlay.dimensions().0), (size, size, size.0.max(overlay.width())));
+        assert_eq!(
+            (mask.dimensions(), probabilities.dimensions(), overlay.dimensions().0),
+            (size, size, size.0.max(overlay.width()))
+        );
         assert!(overlay.height() > size.1, "a legend below");
         let (mask, probabilities) = (mask.into_luma8(), probabilities.into_luma16());
         let mut found = 0;
@@ -118,7 +121,11 @@ fn a_killed_prediction_goes_on_to_the_same_bytes_whatever_the_workers() {
         let masks = killed.join("masks");
         let there = || fs::read_dir(&masks).map_or(0, |entries| entries.count());
         let mut child = support::started(command_mut(&mut command), &killed, |_| there() >= 4 * kill);
-        if kill == 2 { signal(&child, "TERM") } else { child.kill().unwrap() }
+        if kill == 2 {
+            signal(&child, "TERM")
+        } else {
+            child.kill().unwrap()
+        }
         child.wait().unwrap();
     }
     let before: BTreeMap<String, _> = files(&killed).keys().map(|name| (name.clone(), modified(&killed, name))).collect();
@@ -152,7 +159,10 @@ fn a_broken_file_is_named_and_skipped() {
     let output = predict(&model, &[text(&input)], &out, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let told = said(&output);
-    assert!(told.contains("1 is skipped") && told.contains("3 is skipped") && told.contains("2 photographs predicted"), "{told}");
+    assert!(
+        told.contains("1 is skipped") && told.contains("3 is skipped") && told.contains("2 photographs predicted"),
+        "{told}"
+    );
     assert!(out.join("masks/0.png").exists() && !out.join("masks/1.png").exists());
     fs::write(input.join("0.png"), "").unwrap();
     fs::write(input.join("2.png"), "").unwrap();
@@ -197,7 +207,10 @@ fn two_models_or_thresholds_never_share_a_folder_but_an_ensemble_is_one() {
         assert!(((u32::from(*one) + u32::from(*two)) / 2).abs_diff(u32::from(*both)) <= 1);
     }
     let turned = probabilities("turned", &model, &["--turns", "all"]);
-    assert!(turned != one && turned.iter().zip(&one).filter(|(turned, one)| turned.abs_diff(**one) < 20_000).count() > one.len() / 2);
+    assert!(
+        turned != one
+            && turned.iter().zip(&one).filter(|(turned, one)| turned.abs_diff(**one) < 20_000).count() > one.len() / 2
+    );
     // The plan makes nothing.
     let output = predict(&model, &inputs, &folder.path().join("planned"), &["--plan"]);
     assert!(output.status.success() && said(&output).contains("host: at most") && !folder.path().join("planned").exists());
@@ -242,7 +255,10 @@ fn patterns_give_the_figures_of_the_masks_that_a_prediction_writes() {
     let test = folder.path().join("data/test");
     let (images, masks) = (test.join("Original/{id}.png"), test.join("Ground truth/{id}.png"));
     let eval = |more: &[&str]| {
-        let output = program(&["eval", text(&model), "--images", text(&images), "--masks", text(&masks), "--json"]).args(more).output().unwrap();
+        let output = program(&["eval", text(&model), "--images", text(&images), "--masks", text(&masks), "--json"])
+            .args(more)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", said(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
@@ -288,7 +304,10 @@ fn the_model_is_the_best_epoch_s_and_starts_another_training() {
     };
     let from_model = first(&model, "model");
     assert_eq!(from_model, first(&out.join("checkpoint/best.safetensors"), "checkpoint"));
-    assert_ne!(from_model, metrics(&out).iter().find(|line| line.event.name() == "step").unwrap().event.fields().get("loss").cloned());
+    assert_ne!(
+        from_model,
+        metrics(&out).iter().find(|line| line.event.name() == "step").unwrap().event.fields().get("loss").cloned()
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod devices;
 mod dot;
 mod eval;
 mod exit;
+mod export;
 mod folds;
 mod log;
 mod output;
@@ -61,6 +62,8 @@ enum Command {
     Predict(predict::Opts),
     /// Measures a trained model on photographs with masks.
     Eval(eval::Opts),
+    /// Writes a trained model as an ONNX file, for other programs.
+    Export(export::Opts),
     /// Reports all problems of pipeline files at once; runs nothing.
     Validate(validate::Opts),
     /// Shows how much memory a run will need; with a budget, which settings fit.
@@ -90,6 +93,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(opts) => folds::cmd(opts, &registry, err, common.quiet),
         Command::Predict(opts) => predict::cmd(opts, &registry, common.quiet),
         Command::Eval(opts) => eval::cmd(opts, &registry, err, common.quiet),
+        Command::Export(opts) => export::cmd(opts),
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
         Command::Plan(opts) => plan::cmd(opts, &registry, err),
         Command::Dot(opts) => dot::cmd(opts, &registry, err),

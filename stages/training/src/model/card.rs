@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::network::Network;
 use crate::networks;
+use crate::onnx;
 
 /// The metadata key of the card.
 const KEY: &str = "model";
@@ -164,6 +165,17 @@ impl Card {
     /// When this program has no such network.
     pub fn build(&self) -> Result<Network> {
         networks::build(&self.network)
+    }
+
+    /// What an ONNX file says of the model.
+    pub fn about(&self) -> onnx::About {
+        onnx::About {
+            normalization: self.normalization,
+            classes: self.classes.clone(),
+            threshold: Some(self.threshold),
+            input: self.input.map(|input| input.size),
+            model: serde_json::to_string(self).ok(),
+        }
     }
 
     /// The card as metadata.

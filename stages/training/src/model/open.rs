@@ -12,6 +12,7 @@ use safetensors::SafeTensors;
 use super::Card;
 use super::checkpoint::{Contents, is_checkpoint};
 use crate::network::Network;
+use crate::onnx;
 use crate::parameters::State;
 use crate::weights::{self, parse_within, read_file};
 
@@ -67,6 +68,16 @@ impl Model {
     /// When the device can't be read or the file can't be written.
     pub fn save(&self, path: &Path) -> Result<weights::Saved> {
         weights::save(&self.network, &self.state, self.card.metadata(), path)
+    }
+}
+
+impl Model {
+    /// Writes it as an ONNX file: see [`onnx::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_onnx(&self, path: &Path) -> Result<onnx::Written> {
+        onnx::write(&self.network, &self.state, &self.card.about(), path)
     }
 }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::Step;
 use crate::device;
 use crate::model::{Card, Model};
+use crate::onnx;
 use crate::trainee::Shared;
 use crate::weights;
 
@@ -22,6 +23,7 @@ use crate::weights;
 struct Options {
     file: PathBuf,
     last: PathBuf,
+    onnx: bool,
 }
 
 pub(super) fn kind() -> StageKind {
@@ -31,7 +33,7 @@ pub(super) fn kind() -> StageKind {
         "writes the trained weights, or their average (`ema`), as safetensors, under PyTorch's names: the best epoch's and the last",
         |o: Options, cx: &BuildContext| {
             let files = [cx.out.join(o.file), cx.out.join(o.last)];
-            Ok(Export { files, events: cx.events.clone(), network: None, epoch: 0 })
+            Ok(Export { files, onnx: o.onnx, events: cx.events.clone(), network: None, epoch: 0 })
         },
     )
     .option(file(
@@ -40,7 +42,10 @@ pub(super) fn kind() -> StageKind {
         "where the model of the best epoch goes, by the evaluation that chooses, a .safetensors in the run's folder; where none is chosen, the last",
     ))
     .option(file("last", "last.safetensors", "where the model goes as it is when the run ends"))
-    .on_best(|options: Options, cx, found| best(&cx.out.join(options.file), &*cx.events, found))
+    .option(
+        OptionSpec::new("onnx", OptionType::Bool, false, "also writes the first of them as an ONNX file beside it, for other programs").harmless(),
+    )
+    .on_best(|options: Options, cx, found| best(&cx.out.join(options.file), options.onnx, &*cx.events, found))
     .check(|options: &Options, _: &[Facts]| {
         // Requiring the extension keeps it from overwriting the run's own files.
         let wrong = |path: &Path| {
@@ -64,11 +69,14 @@ pub(super) fn kind() -> StageKind {
 }
 
 /// Writes the network of the best checkpoint, with what was measured in its epoch.
-fn best(path: &Path, events: &dyn Events, found: &BestCheckpoint) -> Result<()> {
+fn best(path: &Path, onnx: bool, events: &dyn Events, found: &BestCheckpoint) -> Result<()> {
     let mut model = Model::open(&found.path, &device::open("cpu")?.device)?;
     model.card.figures.clear();
     found.evaluations.iter().for_each(|evaluation| model.card.note(evaluation));
     let saved = model.save(path)?;
+    if onnx {
+        model.write_onnx(&path.with_extension("onnx"))?;
+    }
     events.summarize(summary::MODEL_SHA256, saved.sha256.into());
     events.summarize(summary::MODEL_EPOCH, model.card.epoch.into());
     Ok(())
@@ -77,6 +85,8 @@ fn best(path: &Path, events: &dyn Events, found: &BestCheckpoint) -> Result<()> 
 struct Export {
     /// Where the best weights go, and the last.
     files: [PathBuf; 2],
+    /// Whether an ONNX file is written beside the first.
+    onnx: bool,
     events: Arc<dyn Events>,
     network: Option<Shared>,
     /// The epoch of the last step, from 1.
@@ -107,9 +117,12 @@ impl Sequential for Export {
             weights: if trainee.average().is_some() { "average".to_owned() } else { card.weights },
             ..card
         });
-        let metadata = card.map(|card| card.metadata()).unwrap_or_default();
+        let metadata = card.as_ref().map(Card::metadata).unwrap_or_default();
         let saved = weights::save(&trainee.network, &trainee.averaged(), metadata.clone(), last)?;
         weights::save(&trainee.network, &trainee.averaged(), metadata, best)?;
+        if let (true, Some(card)) = (self.onnx, card) {
+            onnx::write(&trainee.network, &trainee.averaged(), &card.about(), &best.with_extension("onnx"))?;
+        }
         self.events.summarize(summary::WEIGHTS_SHA256, saved.sha256.into());
         self.events.summarize(summary::PARAMETERS, saved.parameters.into());
         Ok(())

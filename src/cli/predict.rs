@@ -30,6 +30,9 @@ pub struct Opts {
     /// Writes no overlays.
     #[arg(long)]
     no_overlays: bool,
+    /// Nothing is vessel outside of the photograph's disc, where it has a dark surround.
+    #[arg(long)]
+    field_of_view: bool,
     /// Makes pictures again that are there.
     #[arg(long)]
     overwrite: bool,
@@ -47,6 +50,7 @@ pub fn cmd(opts: &Opts, registry: &Registry, quiet: bool) -> ExitCode {
         choices: opts.choices.choices(),
         probabilities: !opts.no_probabilities,
         overlays: !opts.no_overlays,
+        field_of_view: opts.field_of_view,
         overwrite: opts.overwrite,
         only_plan: opts.plan,
     };

@@ -31,6 +31,8 @@ pub struct Request {
     pub probabilities: bool,
     /// Whether overlays are written.
     pub overlays: bool,
+    /// Whether probabilities outside of the photograph's disc are 0.
+    pub field_of_view: bool,
     /// Whether pictures that are there are made again.
     pub overwrite: bool,
     /// Says what it will take, and ends.
@@ -59,11 +61,12 @@ const MOST_PIXELS: u64 = 100_000_000;
 /// When a model or the list of photographs can't be read, or a picture can't be written. A photograph that can't be read is skipped and named in the
 /// result.
 pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet: bool) -> Result<Predicted> {
-    let Request { models, inputs, out, choices, probabilities, overlays, overwrite, only_plan } = request;
+    let Request { models, inputs, out, choices, probabilities, overlays, field_of_view, overwrite, only_plan } = request;
     let recipe = Recipe::of(models, choices)?;
     let mut options = recipe.options();
     options.insert("probabilities".to_owned(), json!(probabilities));
     options.insert("overlays".to_owned(), json!(overlays));
+    options.insert("field_of_view".to_owned(), json!(field_of_view));
     let photographs = list_photographs(inputs)?;
     let all = photographs.len();
     if !only_plan {

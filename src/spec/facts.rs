@@ -80,7 +80,7 @@ fn evaluated(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<Measur
     Some(Measured { every, field_of_view })
 }
 
-/// Whether a predictor that draws on photographs takes a stage's items, directly or by way of others; `None` where no predictor takes them.
+/// Whether a predictor that needs the photographs at their own size takes a stage's items, directly or by way of others; `None` where no predictor takes them.
 fn predicted(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<bool> {
     let (mut found, mut seen, mut next) = (None, vec![false; entries.len()], vec![at]);
     while let Some(from) = next.pop() {
@@ -90,8 +90,9 @@ fn predicted(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<bool> 
         let by = (0..entries.len()).filter(|&by| needs[by].iter().any(|need| need.stage == Some(from)));
         for by in by {
             if entries[by].kind.as_ref().is_some_and(|kind| kind.role == Some(Role::Predictor)) {
-                let draws = entries[by].options.as_ref().and_then(|options| options.get("overlays")?.as_bool()).unwrap_or(true);
-                found = Some(found.unwrap_or(false) || draws);
+                let set = |option: &str| entries[by].options.as_ref().and_then(|options| options.get(option)?.as_bool());
+                let needs = set("overlays").unwrap_or(true) || set("field_of_view").unwrap_or(false);
+                found = Some(found.unwrap_or(false) || needs);
             }
             next.push(by);
         }

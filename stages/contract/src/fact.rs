@@ -41,7 +41,7 @@ pub const CROPPED: &str = "cropped";
 /// sources that feed nothing else rest in between ([`is_due`](crate::is_due)).
 pub const EVALUATED: &str = "evaluated";
 
-/// Set where items end in a stage that predicts without a mask to compare with, true where it draws on them: `decode` then
+/// Set where items end in a stage that predicts without a mask to compare with, true where it needs the photographs themselves: `decode` then
 /// has the photograph itself kept, for pictures at its own size. Set by the validation of a file, as [`EVALUATED`].
 pub const PREDICTED: &str = "predicted";
 

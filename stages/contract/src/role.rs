@@ -16,8 +16,8 @@ pub enum Role {
     /// Measures the network at the end of every epoch and reports the kind's [metrics](crate::Metric). Its last input takes the test
     /// batches. Where it measures less often, its option `every` says after how many epochs; the sources of its batches rest in between.
     Evaluator,
-    /// Uses a network that was trained before, on the items of its first input. Nothing is trained or compared. Where it draws on photographs, its
-    /// option `overlays` says so (true by default).
+    /// Uses a network that was trained before, on the items of its first input. Nothing is trained or compared. Its option
+    /// `overlays` says whether it draws on photographs (true by default), `field_of_view` whether it looks for their discs (false).
     Predictor,
 }
 

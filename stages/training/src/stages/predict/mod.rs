@@ -33,6 +33,7 @@ struct Options {
     threshold: Option<f32>,
     probabilities: bool,
     overlays: bool,
+    field_of_view: bool,
 }
 
 pub(super) fn kind() -> StageKind {
@@ -57,6 +58,12 @@ pub(super) fn kind() -> StageKind {
             OptionType::Bool,
             true,
             "writes overlays/ID.png, the photograph with what was predicted drawn in",
+        ))
+        .option(OptionSpec::new(
+            "field_of_view",
+            OptionType::Bool,
+            false,
+            "sets probabilities outside of the photograph's disc to 0, where it has a dark surround",
         ))
         .role(Role::Predictor)
         .holds(|options, inputs| inputs.first().map_or(MOST_BYTES, |images| held(options, images)))
@@ -154,7 +161,7 @@ impl Predict {
             threshold: options.threshold.unwrap_or(threshold),
             names: Arc::new(names),
             channels,
-            wanted: Wanted { probabilities: options.probabilities, overlays: options.overlays },
+            wanted: Wanted { probabilities: options.probabilities, overlays: options.overlays, field_of_view: options.field_of_view },
             out: cx.out.clone(),
             events: cx.events.clone(),
             pictures: Background::new(MOST_BYTES),
@@ -184,7 +191,7 @@ impl Sequential for Predict {
         for (output, image) in outputs.into_iter().zip(images) {
             let original = originals.next().flatten().map_or_else(|| of_pair(size), |original| *original);
             let photograph = match &original.pixels {
-                _ if !self.wanted.overlays => Vec::new(),
+                _ if !self.wanted.overlays && !self.wanted.field_of_view => Vec::new(),
                 OwnPixels::Kept(_) => Vec::new(),
                 OwnPixels::OfPair | OwnPixels::Dropped => image.to_vec(),
             };

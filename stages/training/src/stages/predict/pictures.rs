@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_contract::{Result, StageError, stays_inside};
-use pipeline_images::{Classes, Original, OwnPixels, class_colour, overlay};
+use pipeline_images::{Classes, Original, OwnPixels, class_colour, field_of_view, overlay};
 use pipeline_metrics::argmax;
 use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 
 use crate::files::{failed, replace};
 use crate::stages::prediction::{NetworkOutput, bring_back};
 
-/// Which files are written beside the masks.
+/// Which files are written beside the masks, and of which pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub probabilities: bool,
     pub overlays: bool,
+    /// Whether nothing is vessel outside of the photograph's disc.
+    pub field_of_view: bool,
 }
 
 /// A prediction to write.
@@ -70,9 +72,18 @@ impl Job {
         let size = [original.height, original.width];
         let probabilities = output.probabilities(channels);
         let area = (probabilities.len() / channels.max(1)).max(1);
-        let maps: Vec<f32> =
+        let mut maps: Vec<f32> =
             probabilities.chunks_exact(area).flat_map(|map| bring_back(map, across, original.shown, size)).collect();
         drop(probabilities);
+        let photograph = match original.pixels {
+            OwnPixels::Kept(pixels) => pixels,
+            OwnPixels::OfPair | OwnPixels::Dropped => photograph,
+        };
+        if wanted.field_of_view
+            && let Some(inside) = field_of_view(&photograph, size[0], size[1])
+        {
+            blank(&mut maps, channels, &inside);
+        }
         let predicted: Vec<u8> = match channels {
             1 => maps.iter().map(|&probability| u8::from(probability > threshold)).collect(),
             _ => argmax(&maps, channels),
@@ -87,10 +98,6 @@ impl Job {
         }
         drop(maps);
         if wanted.overlays {
-            let photograph = match original.pixels {
-                OwnPixels::Kept(pixels) => pixels,
-                OwnPixels::OfPair | OwnPixels::Dropped => photograph,
-            };
             let picture = overlay(photograph, &predicted, &names, size[1]);
             let size = [picture.height() as usize, picture.width() as usize];
             write(&file("overlays", ""), picture.as_raw(), size, (ColorType::Rgb, BitDepth::Eight), None)?;
@@ -105,6 +112,14 @@ impl Job {
                 write(&file("masks", ""), &predicted, size, (ColorType::Indexed, BitDepth::Eight), Some(palette))
             }
         }
+    }
+}
+
+/// Makes the background certain outside of a field of view.
+fn blank(maps: &mut [f32], channels: usize, inside: &[u8]) {
+    for (class, map) in maps.chunks_exact_mut(inside.len().max(1)).enumerate() {
+        let outside = f32::from(channels > 1 && class == 0);
+        map.iter_mut().zip(inside).filter(|(_, inside)| **inside == 0).for_each(|(value, _)| *value = outside);
     }
 }
 

@@ -58,11 +58,14 @@ impl Graph {
         name
     }
 
-    /// Adds a list of 64-bit integers and returns its name.
-    pub fn integers(&mut self, wanted: &str, values: &[i64]) -> String {
-        let name = self.fresh(wanted);
-        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.push(name.clone(), &[values.len()], element::INT64, raw_data);
+    /// Adds a shape, as a list of 64-bit integers, unless it is there already. Returns its name.
+    pub fn shape(&mut self, lengths: &[usize]) -> String {
+        let name = format!("shape_{}", lengths.iter().map(usize::to_string).collect::<Vec<_>>().join("x"));
+        if !self.tensors.iter().any(|tensor| tensor.name == name) {
+            let raw_data = lengths.iter().flat_map(|&length| (length as i64).to_le_bytes()).collect();
+            self.reserve(&name);
+            self.push(name.clone(), &[lengths.len()], element::INT64, raw_data);
+        }
         name
     }
 

@@ -78,14 +78,15 @@ impl<'a> Call<'a> {
                 let alpha = self.float("alpha", 0.01);
                 Ok(x.map(|value| if value < 0.0 { alpha * value } else { value }))
             }
+            "Sqrt" => Ok(x.map(f64::sqrt)),
             "Sigmoid" => Ok(x.map(|value| 1.0 / (1.0 + (-value).exp()))),
             "Softmax" if self.int("axis", -1) == 1 => maps::softmax(x),
             "Concat" if self.int("axis", 0) == 1 => {
                 maps::concat(&(0..self.inputs.len()).map(|at| self.input(at)).collect::<Result<Vec<_>>>()?)
             }
-            "Shape" => Array::new(&[x.shape.len()], x.shape.iter().map(|&length| length as f64).collect()),
             "Reshape" => self.reshape(x),
-            "InstanceNormalization" => maps::instance_norm(x, self.input(1)?, self.input(2)?, self.float("epsilon", 1e-5)),
+            "Expand" => x.zip(&Array::filled(&lengths(self.input(1)?), 0.0), |value, _| value),
+            "ReduceMean" => maps::mean(x, &self.ints("axes")),
             "BatchNormalization" => {
                 let [scale, shift, mean, variance] = [self.input(1)?, self.input(2)?, self.input(3)?, self.input(4)?];
                 maps::batch_norm(x, [scale, shift, mean, variance], self.float("epsilon", 1e-5))
@@ -146,15 +147,11 @@ impl<'a> Call<'a> {
         Ok(sum.map(|value| value / count))
     }
 
-    /// A length of 0 is the input's own, one of -1 is what remains.
+    /// A length of 0 is the input's own.
     fn reshape(&self, x: &Array) -> Result<Array> {
-        let wanted = &self.input(1)?.values;
-        let own =
-            |(at, &length): (usize, &f64)| if length == 0.0 { x.shape.get(at).copied().unwrap_or(0) } else { length as usize };
-        let fixed: usize = wanted.iter().enumerate().filter(|(_, length)| **length >= 0.0).map(own).product();
-        let rest = x.values.len() / fixed.max(1);
-        let shape: Vec<usize> =
-            wanted.iter().enumerate().map(|(at, length)| if *length < 0.0 { rest } else { own((at, length)) }).collect();
+        let wanted = lengths(self.input(1)?).into_iter().enumerate();
+        let own = |at: usize| x.shape.get(at).copied().unwrap_or(0);
+        let shape: Vec<usize> = wanted.map(|(at, length)| if length == 0 { own(at) } else { length }).collect();
         Array::new(&shape, x.values.clone())
     }
 
@@ -168,4 +165,9 @@ impl<'a> Call<'a> {
             (_, scales) => Err(StageError::new(format!("a Resize by {scales:?}, with these attributes, isn't known"))),
         }
     }
+}
+
+/// A shape that is given as an array.
+fn lengths(array: &Array) -> Vec<usize> {
+    array.values.iter().map(|&length| length as usize).collect()
 }

@@ -53,21 +53,21 @@ pub(super) fn softmax(x: &Array) -> Result<Array> {
     Ok(result)
 }
 
-/// Each channel of each sample by its own mean and biased variance. Dimensions after the channels are of any number.
-pub(super) fn instance_norm(x: &Array, scale: &Array, shift: &Array, epsilon: f64) -> Result<Array> {
-    let channels = x.shape.get(1).copied().unwrap_or(0);
-    let planes = x.shape.first().copied().unwrap_or(0) * channels;
-    if planes == 0 || scale.shape != [channels] || shift.shape != [channels] {
-        return Err(unfit("an instance norm", &[x, scale, shift]));
+/// The mean over one dimension, which stays with length 1.
+pub(super) fn mean(x: &Array, axes: &[usize]) -> Result<Array> {
+    let length = axes.first().and_then(|&axis| x.shape.get(axis)).copied().unwrap_or(0);
+    let &[axis] = axes else { return Err(unfit("a mean over several dimensions", &[x])) };
+    if length == 0 {
+        return Err(unfit("a mean", &[x]));
     }
-    let (mut result, count) = (x.clone(), x.values.len() / planes);
-    for (at, plane) in result.values.chunks_mut(count.max(1)).enumerate() {
-        let mean = plane.iter().sum::<f64>() / count as f64;
-        let variance = plane.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count as f64;
-        let factor = scale.values[at % channels] / (variance + epsilon).sqrt();
-        plane.iter_mut().for_each(|value| *value = (*value - mean) * factor + shift.values[at % channels]);
+    let inner: usize = x.shape[axis + 1..].iter().product();
+    let mut shape = x.shape.clone();
+    shape[axis] = 1;
+    let mut values = Vec::with_capacity(x.values.len() / length);
+    for block in x.values.chunks((length * inner).max(1)) {
+        values.extend((0..inner).map(|at| block[at..].iter().step_by(inner).sum::<f64>() / length as f64));
     }
-    Ok(result)
+    Array::new(&shape, values)
 }
 
 /// By the given statistics: scale, shift, mean and variance.

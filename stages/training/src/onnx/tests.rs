@@ -14,7 +14,8 @@ use super::numbers::{self, Difference};
 use super::proto::{Attribute, GraphMessage, Length, Model, Operator, element};
 use super::structure;
 use crate::device;
-use crate::network::Network;
+use crate::layer::{Activation, Convolution, Head, Norm, NormKind, NormOptions, Sum};
+use crate::network::{Builder, Heads, Network};
 use crate::networks::{self, UNetConfig};
 use crate::parameters::{Init, Role, State, Values};
 use crate::weights;
@@ -194,8 +195,13 @@ fn a_graph_that_computes_something_else_is_found() {
             let names = [1, 0].map(|next| graph.node[at + next].input[1].clone());
             [0, 1].into_iter().for_each(|next| graph.node[at + next].input[1].clone_from(&names[next]));
         });
-        let normed = if norm == "batch" { "BatchNormalization" } else { "InstanceNormalization" };
-        breaks("another epsilon", &|graph| set(&mut graph.node[find(normed)], Attribute::float("epsilon", 1e-2)));
+        breaks("another epsilon", &|graph| match norm {
+            "batch" => set(&mut graph.node[find("BatchNormalization")], Attribute::float("epsilon", 1e-2)),
+            _ => {
+                let epsilon = graph.initializer.iter_mut().find(|tensor| tensor.name.ends_with("epsilon")).expect("one");
+                epsilon.raw_data = 1e-2f32.to_le_bytes().to_vec();
+            }
+        });
         breaks("a kernel turned around", &|graph| {
             let raw = &mut graph.initializer.iter_mut().find(|tensor| tensor.name == "up.0.weight").expect("a weight").raw_data;
             raw.as_chunks_mut::<4>().0.reverse();
@@ -249,14 +255,18 @@ fn the_interpreter_computes_what_onnx_says() {
     assert_eq!(raised, (vec![1, 1, 2, 4], vec![8.0, 10.0, 12.0, 16.0, 12.0, 14.0, 20.0, 24.0]));
     let pooled = run("MaxPool", double(), &[counted(&[1, 1, 2, 4])]);
     assert_eq!(pooled, (vec![1, 1, 1, 2], vec![5.0, 7.0]));
-    let normed = run(
-        "InstanceNormalization",
-        vec![Attribute::float("epsilon", 3.0)],
-        &[array(&[1, 2, 2], &[0.0, 2.0, 5.0, 5.0]), array(&[2], &[2.0, 1.0]), array(&[2], &[0.0, 7.0])],
-    );
-    assert_eq!(normed, (vec![1, 2, 2], vec![-1.0, 1.0, 7.0, 7.0]));
-    let reshaped = run("Reshape", Vec::new(), &[counted(&[2, 4, 1, 3]), array(&[3], &[0.0, 2.0, -1.0])]);
-    assert_eq!(reshaped.0, [2, 2, 6]);
+    let mean = |axis| run("ReduceMean", vec![Attribute::ints("axes", &[axis])], &[counted(&[2, 1, 2, 3])]);
+    assert_eq!(mean(3), (vec![2, 1, 2, 1], vec![1.0, 4.0, 7.0, 10.0]));
+    assert_eq!(mean(2), (vec![2, 1, 1, 3], vec![1.5, 2.5, 3.5, 7.5, 8.5, 9.5]));
+    let statistics = [[2.0, 1.0], [0.5, 7.0], [1.0, 5.0], [1.0, 1.0]].map(|values| array(&[2], &values));
+    let maps = array(&[1, 2, 1, 2], &[0.0, 2.0, 5.0, 7.0]);
+    let inputs = [&[maps], &statistics[..]].concat();
+    let normed = run("BatchNormalization", vec![Attribute::float("epsilon", 3.0)], &inputs);
+    assert_eq!(normed, (vec![1, 2, 1, 2], vec![-0.5, 1.5, 7.0, 8.0]));
+    let reshaped = run("Reshape", Vec::new(), &[counted(&[2, 4, 1, 1]), array(&[4], &[0.0, 2.0, 2.0, 1.0])]);
+    assert_eq!(reshaped.0, [2, 2, 2, 1]);
+    let repeated = run("Expand", Vec::new(), &[counted(&[1, 2, 1, 1]), array(&[4], &[1.0, 1.0, 2.0, 1.0])]);
+    assert_eq!(repeated, (vec![1, 2, 2, 1], vec![0.0, 0.0, 1.0, 1.0]));
     let joined = run("Concat", vec![Attribute::int("axis", 1)], &[counted(&[2, 1, 1, 1]), ones(&[2, 2, 1, 1])]);
     assert_eq!(joined, (vec![2, 3, 1, 1], vec![0.0, 1.0, 1.0, 1.0, 1.0, 1.0]));
     let scaled = run("Mul", Vec::new(), &[counted(&[1, 2, 1, 2]), array(&[2, 1, 1], &[1.0, 10.0])]);
@@ -274,4 +284,21 @@ fn metadata_is_json_that_can_be_read() {
     let normalization = model.metadata_props.iter().find(|entry| entry.key == "normalization").expect("an entry");
     let value: Value = serde_json::from_str(&normalization.value).expect("JSON");
     assert_eq!(value["mean"], json!([0.4, 0.5, 0.6]));
+}
+
+#[test]
+fn a_structure_that_onnx_cant_say_is_refused_by_its_block() {
+    let mut b = Builder::default();
+    b.block("joint");
+    let convolutions = ["a", "b"].map(|name| Convolution::new(&mut b.layout, name, 3, 2));
+    let maps = convolutions.map(|layer| b.layer(layer, &[Builder::IMAGES]));
+    let norm = Norm::new(&mut b.layout, "norm", 4, NormOptions::new(NormKind::Group), Activation::Relu);
+    let both = b.norm(norm, &maps);
+    // A sum would add the two maps of the norm to each other.
+    let sum = b.layer(Sum { activation: Activation::Identity }, &[both]);
+    let head = Head::new(&mut b.layout, "head", 2, 1);
+    let logits = b.layer(head, &[sum]);
+    let network = b.finish("a network".into(), Vec::new(), Heads::single(logits, 1), 1);
+    let error = model(&network, &values(&network), &about()).expect_err("no translation");
+    assert!(error.message().contains("joint can't be written as ONNX") && error.mend().is_some(), "{error}");
 }

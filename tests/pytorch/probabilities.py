@@ -18,4 +18,4 @@ for name in sorted(key[:-6] for key in kept if key.endswith(".image")):
     error = abs(p - kept[f"{name}.probability"]).max()
     worst = max(worst, error)
     print(f"{name} {p.shape} largest difference {error:.2e}")
-sys.exit(worst > 1e-4)
+sys.exit(int(worst > 1e-4))

@@ -41,11 +41,7 @@ impl Events for Heard {
     fn record(&self, event: Event) {
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Own(own) if own.name() == "predicted" => {
-                let sample = own.fields().get("sample").and_then(Value::as_str).unwrap_or_default().to_owned();
-                drop(figures);
-                self.counter.count(&sample);
-            }
+            Event::Predicted(predicted) => self.counter.count(&predicted.sample),
             Event::Eval(eval) => figures.eval = Some(eval),
             Event::Image(image) => figures.images.push(image),
             _ => {}

@@ -7,8 +7,7 @@ mod listing;
 
 pub use file::{Damage, read};
 pub(super) use keeper::CheckpointKeeper;
-pub(super) use listing::best_of;
-pub use listing::{Found, newest};
+pub use listing::{Found, best_of, newest};
 
 use serde_json::Value;
 

@@ -17,8 +17,8 @@ pub use run::{
     CheckpointEvent, EndEvent, Leak, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status,
 };
 pub use training::{
-    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, RetryEvent, RetrySetting,
-    StepEvent,
+    BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, PredictedEvent, RetryEvent,
+    RetrySetting, StepEvent,
 };
 
 use serde_json::Value;

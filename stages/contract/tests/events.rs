@@ -7,7 +7,7 @@ use pipeline_contract::events::{EvalEvent, Fields, Line, OwnEvent, ResumeEvent, 
 use serde_json::json;
 
 /// A line of each event, as runs have written them.
-const LINES: [&str; 15] = [
+const LINES: [&str; 16] = [
     r#"{"event":"start","seconds":0.001,"format":1,"name":"quickstart","version":"0.1.0"}"#,
     r#"{"event":"resume","seconds":3.5,"step":12,"resumes":1,"format":1}"#,
     r#"{"event":"plan","seconds":0.005629,"device_planned_peak":16653200,"device_peak_place":"head backward","device_peak_by_cause":{"weights":118500,"saved_activations":13721600},"host_planned_peak":3993600,"host_by_cause":{"queue augment -> batch (4 items)":409600,"window":0}}"#,
@@ -16,6 +16,7 @@ const LINES: [&str; 15] = [
     r#"{"event":"eval","seconds":1.300942,"epoch":1,"dice":0.5,"dice_pooled":0.25,"iou":0.75,"sensitivity":0.875,"specificity":null,"accuracy":0.125,"auc":0.9375,"images":8,"device_bytes_peak":16666624}"#,
     r#"{"event":"image","seconds":1.300001,"epoch":1,"stage":"test","sample":"test/3_G","height":2048,"width":2048,"field_of_view":true,"metrics":{"dice":0.5,"hausdorff95":null}}"#,
     r#"{"event":"retry","seconds":0.145701,"epoch":1,"what":"out of device memory","place":"down.1 backward","device_bytes":1449416,"asked":131072,"samples":2,"from":{"micro_batch":2,"mixed_precision":"no","gradient_checkpointing":"none"},"to":{"micro_batch":2,"mixed_precision":"no","gradient_checkpointing":"full"},"device_planned_peak":2599824}"#,
+    r#"{"event":"predicted","seconds":2.5,"sample":"17_A","height":2048,"width":2048}"#,
     r#"{"event":"not_finite","seconds":0.2,"epoch":1,"step":2,"samples":["a","b"],"losses":[1.5,null],"not_finite":["b"],"blocks":[{"name":"images","rms":0.5},{"name":"down.0","rms":null}]}"#,
     r#"{"event":"cleanup","seconds":1.227949,"when":"epoch_end","returned_bytes":3141632,"held_bytes":null}"#,
     r#"{"event":"checkpoint","seconds":1.344505,"file":"000001-step-16.safetensors","step":16,"bytes":378452,"copy_seconds":0.25,"write_seconds":0.5}"#,

@@ -103,8 +103,9 @@ fn weights_are_only_written_inside_the_runs_folder() {
         (".safetensors", 1),
         ("..", 1),
     ] {
-        let checked =
-            export.run_check(&json!({"file": file, "last": "last.safetensors", "onnx": false}), &[Facts::default()]).expect("it checks");
+        let checked = export
+            .run_check(&json!({"file": file, "last": "last.safetensors", "onnx": false}), &[Facts::default()])
+            .expect("it checks");
         assert_eq!(checked.findings.len(), refused, "{file}");
     }
 }

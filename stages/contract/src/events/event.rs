@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::run::{CheckpointEvent, EndEvent, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
-use super::training::{CleanupEvent, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, RetryEvent, StepEvent};
+use super::training::{CleanupEvent, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, PredictedEvent, RetryEvent, StepEvent};
 use crate::{Result, StageError};
 
 /// An event of a stage of your own: a name and any fields.
@@ -127,6 +127,8 @@ events! {
     "eval" => Eval(EvalEvent),
     /// The figures of one of these images.
     "image" => Image(ImageEvent),
+    /// A photograph was predicted.
+    "predicted" => Predicted(PredictedEvent),
     /// Memory was refused, and a smaller setting is used.
     "retry" => Retry(RetryEvent),
     /// Losses or gradients aren't finite.

@@ -199,6 +199,17 @@ pub struct ImageEvent {
     pub classes: Named<Named<Option<f64>>>,
 }
 
+/// All files of a photograph's prediction are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictedEvent {
+    /// The photograph's id.
+    pub sample: String,
+    /// Its height in pixels.
+    pub height: u64,
+    /// Its width in pixels.
+    pub width: u64,
+}
+
 /// Memory was refused, and the same samples are processed again with less.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetryEvent {

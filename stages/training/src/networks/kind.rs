@@ -6,7 +6,8 @@ use std::sync::Arc;
 use pipeline_contract::{OptionSpec, Result, Variant};
 use serde_json::Value;
 
-use crate::network::Network;
+use crate::layer::NormOptions;
+use crate::network::{Network, Node};
 
 type Build = dyn Fn(&Value) -> Result<Network> + Send + Sync;
 
@@ -44,8 +45,14 @@ impl NetworkKind {
         self.options.iter().cloned().fold(variant, Variant::option)
     }
 
-    /// Builds the network from checked options.
+    /// Builds the network from checked options, whose norms must divide its channels: also those over several maps, whose channels no option names.
     pub(super) fn build(&self, options: &Value) -> Result<Network> {
-        (self.build)(options)
+        let network = (self.build)(options)?;
+        for node in &network.nodes {
+            if let Node::Norm { norm, .. } = node {
+                NormOptions { groups: norm.groups, ..NormOptions::new(norm.kind) }.divides(norm.channels)?;
+            }
+        }
+        Ok(network)
     }
 }

@@ -92,3 +92,22 @@ pub fn build(model: &Value) -> Result<Network> {
     let (name, options) = given.ok_or_else(|| StageError::new("a model is a name with options"))?;
     find(name)?.build(options)
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "tests may panic")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_norm_over_several_maps_must_divide_their_channels() {
+        let build = |base: u64| {
+            build_with("resunet", Map::from_iter([("base".to_owned(), json!(base)), ("depth".to_owned(), json!(3))]))
+        };
+        // A decoder's first norm is over 4 + 8 channels.
+        let error = build(4).expect_err("8 groups of 12 channels");
+        assert!(error.message().contains("12 channels into 8 groups"), "{error}");
+        build(8).expect("8 groups of 24 channels");
+    }
+}

@@ -6,7 +6,7 @@ mod pictures;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pipeline_contract::events::{Fields, OwnEvent, summary};
+use pipeline_contract::events::{PredictedEvent, summary};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
     BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result,
@@ -161,7 +161,11 @@ impl Predict {
             threshold: options.threshold.unwrap_or(threshold),
             names: Arc::new(names),
             channels,
-            wanted: Wanted { probabilities: options.probabilities, overlays: options.overlays, field_of_view: options.field_of_view },
+            wanted: Wanted {
+                probabilities: options.probabilities,
+                overlays: options.overlays,
+                field_of_view: options.field_of_view,
+            },
             out: cx.out.clone(),
             events: cx.events.clone(),
             pictures: Background::new(MOST_BYTES),
@@ -213,7 +217,7 @@ impl Sequential for Predict {
                 let _host = memory::enter(Side::Host);
                 let (sample, size) = (job.sample.to_string(), [job.original.height, job.original.width]);
                 match job.write() {
-                    Ok(()) => say(&*events, &sample, size),
+                    Ok(()) => events.record(PredictedEvent { sample, height: size[0] as u64, width: size[1] as u64 }.into()),
                     Err(error) => drop(failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error)),
                 }
             };
@@ -237,13 +241,4 @@ fn of_pair([height, width]: [usize; 2]) -> Original {
 
 fn panicked(words: String) -> StageError {
     StageError::new(format!("the pictures of a prediction can't be made: {words}")).help("this is a bug of the program")
-}
-
-/// Records that all files of a photograph are written.
-fn say(events: &dyn Events, sample: &str, [height, width]: [usize; 2]) {
-    let fields =
-        [("sample".to_owned(), sample.into()), ("height".to_owned(), height.into()), ("width".to_owned(), width.into())];
-    if let Ok(event) = OwnEvent::new("predicted", Fields::from_iter(fields)) {
-        events.record(event.into());
-    }
 }

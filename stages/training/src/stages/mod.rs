@@ -13,6 +13,7 @@ mod rules;
 mod step;
 mod train_step;
 
+pub use evaluate::Tiling;
 pub(crate) use evaluate::tiles;
 pub use kinds::kinds;
 pub(crate) use optimizer_step::optimizer_keeps;

@@ -32,6 +32,7 @@ use self::predictions::{Predicted, Tensors, write_tensors};
 use self::score::{Job, Rules, reduced};
 use self::table::worst_first;
 use self::tiles::Tiles;
+pub use self::tiles::Tiling;
 use super::Step;
 use super::masks::unlike_training;
 use crate::micro_batch::{MicroBatch, Pixels, learn};
@@ -149,7 +150,8 @@ pub(super) fn kind() -> StageKind {
                 let classes = steps.integer(fact::MODEL_CLASSES).unwrap_or(1);
                 let side = |name| images.integer(name).unwrap_or(0);
                 let pixels = side(fact::HEIGHT).saturating_mul(side(fact::WIDTH));
-                pool::planned(images, classes).saturating_add(Tiles::bytes(options, pixels, classes))
+                let tiles = Tiles::planned(options, inputs).map_or(0, |tiles| tiles.bytes(pixels, classes));
+                pool::planned(images, classes).saturating_add(tiles)
             }
             _ => MOST_BYTES,
         })
@@ -169,7 +171,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     };
     let sizes = [size(fact::HEIGHT), size(fact::WIDTH)].into_iter().flatten();
     let mut findings: Vec<Finding> = match &options.tiles {
-        Some(tiles) => tiles.findings(stride),
+        Some(tiles) => tiles.findings(inputs.first(), stride).into_iter().collect(),
         None => sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect(),
     };
     if let [steps, images] = inputs
@@ -195,6 +197,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
 
 struct Evaluate {
     options: Options,
+    tiles: Option<Tiling>,
     own: Evaluator,
     seed: u64,
     epochs: u64,
@@ -216,6 +219,7 @@ impl Evaluate {
         let _host = memory::enter(Side::Host);
         Ok(Self {
             native: options.at == At::Native && cx.facts.get(1).is_some_and(|images| images.get(fact::ORIGINAL).is_some()),
+            tiles: options.tiles.as_ref().map(|tiles| Tiling::of(tiles, cx.facts.first())).transpose()?,
             options,
             own: Evaluator::of(cx),
             seed: cx.seed,
@@ -237,7 +241,7 @@ impl Evaluate {
             let classes = trainee.network.classes;
             let batch = MicroBatch::of(batch, classes);
             batch.check_labels(0..batch.samples.len(), classes)?;
-            let predicted = match &self.options.tiles {
+            let predicted = match &self.tiles {
                 Some(tiles) => {
                     tiles.predict(&mut trainee, &batch).map(|maps| maps.into_iter().map(NetworkOutput::Probabilities).collect())
                 }
@@ -394,7 +398,7 @@ impl Sequential for Evaluate {
     }
 }
 
-/// The tiles in which an evaluator with these options predicts: how many at a time, their height and width in pixels; `None` where it predicts whole images.
-pub(crate) fn tiles(options: &serde_json::Value) -> Option<(usize, usize, usize)> {
-    Tiles::planned(options)
+/// The tiles in which an evaluator with these options and inputs predicts; `None` where it predicts whole images.
+pub(crate) fn tiles(options: &serde_json::Value, inputs: &[Facts]) -> Option<Tiling> {
+    Tiles::planned(options, inputs)
 }

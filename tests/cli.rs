@@ -227,6 +227,36 @@ fn a_plan_names_causes_and_follows_the_policies() {
 }
 
 #[test]
+fn a_plan_says_that_evaluation_is_tiled() {
+    let plan = |more: &[&str]| {
+        let fixed = [
+            "plan",
+            "pipelines/fives_patches.yml",
+            "--quiet",
+            "--set",
+            "trainer.device=cpu",
+            "--set",
+            "trainer.mixed_precision='no'",
+        ];
+        let small = ["--set", "trainer.memory_budget=0", "--set", "dataset.FIVES.patch_size=64"];
+        answer(&fixed.iter().chain(&small).chain(more).copied().collect::<Vec<_>>(), 0)
+    };
+    let text = plan(&[]);
+    assert_eq!(text.matches("evaluation tile by tile: 64 x 64, overlap 0.5, 4 at a time\n").count(), 1, "{text}");
+    let other = ["--set", "stages.evaluate.with.tiles={size: auto, overlap: 0.25}"];
+    let text = plan(&other);
+    for line in
+        ["in `validate`: 64 x 64, overlap 0.5, 4 at a time\n", "in `evaluate`: 64 x 64 (auto), overlap 0.25, 1 at a time\n"]
+    {
+        assert!(text.contains(&format!("evaluation tile by tile {line}")), "{text}");
+    }
+    let plan: serde_json::Value = serde_json::from_str(&plan(&[&other[..], &["--json"]].concat())).unwrap();
+    let tiles = &plan["settings"]["evaluation_tiles"];
+    assert_eq!(tiles[1], serde_json::json!({"stage": "evaluate", "height": 64, "width": 64, "overlap": 0.25, "batch": 1}));
+    assert!(!answer(&["plan", GOOD], 0).contains("tile by tile"));
+}
+
+#[test]
 fn a_fit_keeps_the_window_and_names_what_would_fit() {
     let plan = planned(&["--budget", "1GiB"]);
     let candidates = plan["fit"]["candidates"].as_array().unwrap();

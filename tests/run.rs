@@ -361,6 +361,87 @@ fn patches_and_tiles_take_what_was_planned() {
     assert_eq!(workers, Some(2 * 4 * 5 * 64 * 64 * 4), "{held:?}");
 }
 
+/// Tiles that a file leaves open are chosen for its budget, and the run takes what was planned for them. Its resolved file has them in
+/// numbers, and chooses nothing again.
+#[test]
+fn open_tiles_are_chosen_for_a_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let drawn = pipeline(&["sample", data.to_str().unwrap(), "--pairs", "4", "--size", "250"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let root = format!("dataset.FIVES.data_root={}", data.display());
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let mut arguments = vec!["run", "pipelines/fives_patches.yml", "--out", out.to_str().unwrap()];
+        let small = [
+            &root,
+            "dataset.FIVES.patch_size=64",
+            "dataset.FIVES.batch_size=1",
+            "dataset.FIVES.evaluate_every=1",
+            "stages.validate.with.tiles={size: auto}",
+            "stages.evaluate.with.tiles={size: auto, overlap: 0.25, batch: auto}",
+            "trainer.device=cpu",
+            "trainer.num_epochs=1",
+            "trainer.mixed_precision='no'",
+            "stages.train.with.model={unet: {base: 8, depth: 3}}",
+        ];
+        for set in small.iter().copied().chain(more.iter().copied()) {
+            arguments.extend(["--set", set]);
+        }
+        let output = pipeline(&arguments);
+        (out, output)
+    };
+    let tiles = |out: &Path| {
+        let resolved: serde_json::Value =
+            serde_saphyr::from_str(&fs::read_to_string(out.join("resolved.yml")).unwrap()).unwrap();
+        let stages = resolved["stages"].as_array().unwrap().clone();
+        ["validate", "evaluate"].map(|id| stages.iter().find(|stage| stage["id"] == id).unwrap()["with"]["tiles"].clone())
+    };
+    let budget = 100 << 20;
+    let set = format!("trainer.memory_budget={budget}");
+    let (out, output) = run("large", &[&set]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("tiles of `evaluate`: "), "{said}");
+    let [validate, evaluate] = tiles(&out);
+    assert_eq!((&validate["batch"], &validate["overlap"], &evaluate["overlap"]), (&1.into(), &0.5.into(), &0.25.into()));
+    assert!(
+        [&validate, &evaluate].iter().all(|tiles| tiles["size"].as_u64() > Some(64)),
+        "larger ones are faster: {validate} {evaluate}"
+    );
+    let memory = |out: &Path, name: &str| json(&out.join("summary.json"))["memory"][name].as_u64().unwrap();
+    assert!(memory(&out, "device_measured_peak") <= budget);
+    let charged = events(&out, "step");
+    let held: u64 = charged.last().unwrap()["device_peak_by_cause"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|bytes| bytes.as_u64().unwrap())
+        .sum();
+    assert!(held <= memory(&out, "device_planned_peak"), "the last step is before the evaluation");
+    let (planned, measured) = (memory(&out, "device_planned_peak") as f64, memory(&out, "device_measured_peak") as f64);
+    assert!((planned / measured - 1.0).abs() < 0.05, "{planned} planned, {measured} taken");
+    // Run again, it chooses nothing.
+    let again = folder.path().join("again");
+    let output = pipeline(&["run", out.join("resolved.yml").to_str().unwrap(), "--out", again.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(tiles(&again), tiles(&out));
+    assert_eq!(fs::read(again.join("figures.csv")).unwrap(), fs::read(out.join("figures.csv")).unwrap());
+    // Without a budget: the size that is trained, one at a time.
+    let (plain, output) = run("plain", &["trainer.memory_budget=0"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pinned =
+        ["stages.validate.with.tiles={size: 64, batch: 1}", "stages.evaluate.with.tiles={size: 64, overlap: 0.25, batch: 1}"];
+    let (same, output) = run("same", &["trainer.memory_budget=0", pinned[0], pinned[1]]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(plain.join("figures.csv")).unwrap(), fs::read(same.join("figures.csv")).unwrap());
+    // Tiles that the file names and that don't fit are an error with those that do.
+    let pinned = "stages.evaluate.with.tiles={size: 2048}";
+    let (_, output) = run("none", &["trainer.memory_budget=20MiB", pinned]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("an evaluation in tiles of 2048 x 2048 doesn't"), "{said}");
+    assert!(said.contains("fit: set `tiles.size` to that"), "{said}");
+}
+
 /// A budget is held: the run says what it chose, and takes no more.
 #[test]
 fn a_run_stays_under_its_budget() {

@@ -169,6 +169,7 @@ fn fitted(pipeline: &Pipeline) -> Result<Vec<String>> {
             size(choice.peak)
         );
     }
+    fit.tiles.iter().for_each(|choice| tracing::info!("{}", plan::chosen_tiles(choice)));
     Ok(overrides)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pipeline_contract::{Result, StageError};
 use pipeline_images::{Filter, Fit, Resized};
 use pipeline_training::Precision;
-use pipeline_training::model::{Card, Tiling, card_of};
+use pipeline_training::model::{Card, CardTiles, card_of};
 use serde_json::{Map, Value, json};
 
 /// The names of the precisions.
@@ -72,7 +72,7 @@ pub(super) struct Recipe {
     /// How photographs are resized; `None`: not.
     pub resized: Option<Resized>,
     /// The tiles; `None`: whole.
-    pub tiles: Option<Tiling>,
+    pub tiles: Option<CardTiles>,
     /// What was chosen.
     pub choices: Choices,
 }
@@ -95,11 +95,11 @@ impl Recipe {
         let overlap = choices.overlap.or(card.tiles.map(|tiles| tiles.overlap)).unwrap_or(0.5);
         let tiles = match choices.tiles {
             Some(Tiles::Whole) => None,
-            Some(Tiles::Pixels(size)) => Some(Tiling { size, overlap }),
-            None if resized == card.input => card.tiling().map(|tiles| Tiling { overlap, ..tiles }),
+            Some(Tiles::Pixels(size)) => Some(CardTiles { size, overlap }),
+            None if resized == card.input => card.tiling().map(|tiles| CardTiles { overlap, ..tiles }),
             None => match resized {
-                Some(_) => card.tiles.map(|tiles| Tiling { overlap, ..tiles }),
-                None => card.trained_size.map(|size| Tiling { size, overlap }),
+                Some(_) => card.tiles.map(|tiles| CardTiles { overlap, ..tiles }),
+                None => card.trained_size.map(|size| CardTiles { size, overlap }),
             },
         };
         if resized.is_none() && tiles.is_none() {
@@ -134,7 +134,7 @@ impl Recipe {
     pub fn options(&self) -> Map<String, Value> {
         let models: Vec<String> = self.models.iter().map(|path| escaped(&path.display().to_string())).collect();
         let mut options = Map::from_iter([("models".to_owned(), json!(models))]);
-        if let Some(Tiling { size, overlap }) = self.tiles {
+        if let Some(CardTiles { size, overlap }) = self.tiles {
             let batch = self.choices.batch.unwrap_or(1);
             options.insert("tiles".to_owned(), json!({"size": size, "overlap": overlap, "batch": batch}));
         }

@@ -9,12 +9,16 @@ use pipeline_contract::{Result, StageError};
 use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened, Platform};
 use pipeline_training::memory::Cause;
-use pipeline_training::plan::{Ask, Fit, Forecast, Freedom, Job, Speed, StageView, calibrate, fit, rehearse};
+use pipeline_training::plan::{
+    Ask, Fit, Forecast, Freedom, Job, Speed, StageView, TileChoice, Tiled, calibrate, fit, rehearse,
+};
 use pipeline_training::policy::Setting;
+use pipeline_training::stages::Tiling;
 use serde_json::{Value, json};
 
 pub use host::Host;
 pub(crate) use pipeline_training::plan::size;
+pub(crate) use text::chosen_tiles;
 
 use crate::spec::{Checkpoints, Pipeline};
 
@@ -155,10 +159,26 @@ impl Plan {
         if choice.gradient_checkpointing != self.job.setting.checkpointing.name() {
             overrides.push(format!("{}={}", keys.checkpointing, choice.gradient_checkpointing));
         }
+        for TileChoice { stage, height, width, batch, free_size, free_batch, .. } in &fit.tiles {
+            if *free_size {
+                overrides.push(format!("stages.{stage}.with.tiles.size={}", sides(*height, *width)));
+            }
+            if *free_batch {
+                overrides.push(format!("stages.{stage}.with.tiles.batch={batch}"));
+            }
+        }
         Ok(overrides)
     }
 
     fn too_small(&self, fit: &Fit) -> StageError {
+        if let (Some(side), Some((_, height, width))) = (fit.largest_tile, self.job.evaluation) {
+            let budget = size(fit.budget);
+            let message = format!(
+                "the training fits {budget} of device memory, and an evaluation in tiles of {height} x {width} doesn't"
+            );
+            return StageError::new(message)
+                .help(format!("tiles of {side} x {side} fit: set `tiles.size` to that, or to auto, which chooses one"));
+        }
         let message = format!("no allowed setting fits {} of device memory", size(fit.budget));
         let (_, height, width) = self.job.micro_batch;
         let mut help = format!("images of {height} x {width} need a budget of ");
@@ -174,6 +194,11 @@ impl Plan {
         let (peak, setting) = (&self.forecast.peak, &self.job.setting);
         let blocks: serde_json::Map<_, _> =
             peak.blocks.iter().map(|(block, bytes)| (block.to_string(), json!(bytes))).collect();
+        let tile = |tiled: &Tiled| {
+            let Tiling { size: [height, width], overlap, batch, .. } = tiled.tiling;
+            json!({"stage": tiled.stage, "height": height, "width": width, "overlap": overlap, "batch": batch})
+        };
+        let tiles: Vec<_> = self.job.tiles.iter().map(tile).collect();
         let mut value = json!({
             "name": self.name,
             "device": {
@@ -194,6 +219,7 @@ impl Plan {
                 "gradient_checkpointing": setting.checkpointing.name(),
                 "height": self.job.micro_batch.1,
                 "width": self.job.micro_batch.2,
+                "evaluation_tiles": tiles,
             },
             "parameters": self.job.network.layout.parameters(),
         });
@@ -235,14 +261,34 @@ impl Ask for Plan {
     }
 
     fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>> {
-        let job = self.job.with(micro_batch, setting);
-        let (height, width) = (job.micro_batch.1, job.micro_batch.2);
-        let how = format!("micro-batches of {micro_batch} at {height} x {width}");
-        let (precision, mode) = (setting.precision.name(), setting.checkpointing.name());
-        tracing::info!("asking {} what it reserves for {how}, {precision}, {mode}", self.device.description);
-        Ok(rehearse(&self.device, &job).unwrap_or_else(|error| {
+        Ok(self.asked(&self.job.with(micro_batch, setting), ""))
+    }
+
+    fn reserved_with(&self, micro_batch: usize, setting: Setting, tiles: (usize, usize, usize)) -> Result<Option<u64>> {
+        let job = Job { evaluation: Some(tiles), ..self.job.with(micro_batch, setting) };
+        let (batch, height, width) = tiles;
+        Ok(self.asked(&job, &format!(", with {batch} tiles of {height} x {width} in an evaluation")))
+    }
+}
+
+impl Plan {
+    /// What the device's allocator reserves for a job; `None` on the CPU, and where it can't be found out.
+    fn asked(&self, job: &Job, more: &str) -> Option<u64> {
+        if Platform::of(&self.device.device).plans_exactly() {
+            return None;
+        }
+        let (samples, height, width) = job.micro_batch;
+        let how = format!("micro-batches of {samples} at {height} x {width}");
+        let (precision, mode) = (job.setting.precision.name(), job.setting.checkpointing.name());
+        tracing::info!("asking {} what it reserves for {how}, {precision}, {mode}{more}", self.device.description);
+        rehearse(&self.device, job).unwrap_or_else(|error| {
             tracing::warn!("it isn't known: {error}");
             None
-        }))
+        })
     }
+}
+
+/// A size as a file would say it: one number for a square.
+fn sides(height: usize, width: usize) -> String {
+    if height == width { height.to_string() } else { format!("[{height}, {width}]") }
 }

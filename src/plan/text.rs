@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use pipeline_training::memory::Cause;
-use pipeline_training::plan::{Fit, size};
+use pipeline_training::plan::{Fit, TileChoice, Tiled, size};
+use pipeline_training::stages::Tiling;
 
 use super::{CheckpointSize, Plan};
 
@@ -37,6 +38,7 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
         job.setting.precision.words(),
         job.setting.checkpointing.name(),
     ));
+    tiles(&job.tiles, &mut line);
     let peak = &plan.forecast.peak;
     line(format!("\ndevice: {} at the peak, in {} ({})", size(plan.device_peak()), peak.place, plan.device.description));
     if plan.is_estimate() {
@@ -74,6 +76,29 @@ fn text(plan: &Plan, fit: Option<&Fit>) -> String {
     text
 }
 
+/// What evaluators see of a photograph at a time; evaluators that see the same are named once, and by name where there are others.
+fn tiles(evaluators: &[Tiled], line: &mut dyn FnMut(String)) {
+    let words = |tiled: &Tiled| {
+        let Tiling { size: [height, width], overlap, batch, free_size, .. } = tiled.tiling;
+        let auto = if free_size { " (auto)" } else { "" };
+        format!("{height} x {width}{auto}, overlap {overlap}, {batch} at a time")
+    };
+    let alike = evaluators.iter().all(|tiled| words(tiled) == words(&evaluators[0]));
+    for tiled in evaluators.iter().take(if alike { 1 } else { usize::MAX }) {
+        let of = if alike { String::new() } else { format!(" in `{}`", tiled.stage) };
+        line(format!("evaluation tile by tile{of}: {}", words(tiled)));
+    }
+}
+
+/// The tiles that a fit has chosen.
+pub(crate) fn chosen_tiles(choice: &TileChoice) -> String {
+    let TileChoice { stage, height, width, batch, peak, tiles, seconds, .. } = choice;
+    let (peak, guess) = (size(*peak), if choice.estimate { "~ " } else { "" });
+    format!(
+        "tiles of `{stage}`: {height} x {width}, {batch} at a time: {guess}{peak}; {tiles} a photograph, est. {seconds:.2} s"
+    )
+}
+
 fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
     let (budget, margin) = (size(fit.budget), size(fit.margin));
     line(format!("\nbudget: {budget} of device memory, less a margin of {margin}"));
@@ -87,6 +112,9 @@ fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
             size(choice.peak)
         )),
         None => {
+            if let Some(side) = fit.largest_tile {
+                line(format!("the training fits, and the evaluation's tiles don't; tiles of {side} x {side} would"));
+            }
             let needed = size(fit.smallest_budget.unwrap_or(0));
             line(format!("no allowed setting fits; the smallest budget for these images is {needed}"));
             line(match fit.largest_image {
@@ -95,6 +123,7 @@ fn alternatives(fit: &Fit, line: &mut dyn FnMut(String)) {
             });
         }
     }
+    fit.tiles.iter().for_each(|choice| line(chosen_tiles(choice)));
     if fit.candidates.iter().any(|candidate| candidate.estimate) {
         line("peaks with ~ are guesses, scaled from those that the device was asked for".into());
     }

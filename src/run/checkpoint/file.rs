@@ -195,6 +195,24 @@ mod tests {
         assert_eq!(read(&std::fs::read(&path).unwrap()).unwrap(), written);
     }
 
+    /// A resumed run compares its figures with the best so far: one that is off in its last bit would be a better epoch.
+    #[test]
+    fn figures_come_back_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.safetensors");
+        let mut bits = 0_u64;
+        // Of all sizes, by a step that visits the bits evenly (Knuth's golden ratio), and Dice's between 0 and 1.
+        let any = std::iter::repeat_with(|| {
+            bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            [f64::from_bits(bits), (bits >> 11) as f64 / (1_u64 << 53) as f64]
+        });
+        for figure in [0.1 + 0.2, 1.0 / 3.0].into_iter().chain(any.take(500).flatten()).filter(|figure| figure.is_finite()) {
+            write(&path, &Checkpoint { best: Some(figure), ..checkpoint() }).unwrap();
+            let best = read(&std::fs::read(&path).unwrap()).unwrap().best.unwrap();
+            assert_eq!(best.to_bits(), figure.to_bits(), "{figure} came back as {best}");
+        }
+    }
+
     #[test]
     fn every_damaged_byte_is_found() {
         let folder = tempfile::tempdir().unwrap();

@@ -5,4 +5,4 @@ mod recovery;
 mod walk;
 
 pub(crate) use recovery::next;
-pub use walk::{Demand, Forecast, forecast};
+pub use walk::{Demand, Forecast, evaluation, forecast};

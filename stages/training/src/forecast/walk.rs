@@ -1,12 +1,12 @@
 //! Computes the device memory and the work of one setting from the network's structure and the policies alone.
 
-use pipeline_contract::Result;
+use pipeline_contract::{Result, StageError};
 use pipeline_kernels::Area;
 
 use crate::backend;
 use crate::device::Platform;
 use crate::loss::{Loss, Target};
-use crate::memory::{Cause, Ledger, Snapshot, Tried};
+use crate::memory::{Cause, Charge, Ledger, Snapshot, Tried};
 use crate::network::Network;
 use crate::parameters::Role;
 use crate::pass::{Executor, Images, Pass, Work};
@@ -57,19 +57,11 @@ pub fn forecast(demand: &Demand<'_>) -> Result<Forecast> {
 }
 
 fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
-    let Demand { network, micro_batch, setting, optimizer, average, evaluation, loss, platform } = *demand;
+    let Demand { network, micro_batch, setting, evaluation, loss, platform, .. } = *demand;
     let (samples, height, width) = micro_batch;
     network.accepts(samples, height, width)?;
     let ledger = Ledger::default();
-    let values = |role| network.layout.of(role).filter_map(|spec| spec.elements()).sum::<usize>() as u64;
-    let trained = values(Role::Trained);
-    let held = [
-        (Cause::Weights, trained + values(Role::Statistic)),
-        (Cause::Gradients, trained),
-        (Cause::Optimizer, trained * optimizer),
-        (Cause::Average, trained * u64::from(average)),
-    ];
-    let _held = held.map(|(cause, values)| ledger.charge(cause, 4 * values)).into_iter().collect::<Tried<Vec<_>>>()?;
+    let _held = held(demand, &ledger)?;
     let executor = || Executor::new(backend::counting(platform, setting.precision), ledger.clone());
     let most = setting.samples.max(1);
     let mut work = Work::default();
@@ -82,10 +74,42 @@ fn walk(demand: &Demand<'_>) -> Tried<Forecast> {
         work += e.work();
     }
     if let Some((samples, height, width)) = evaluation {
-        network.accepts(samples, height, width)?;
-        let mut e = executor();
-        let images = e.images(Images::Planes(&[]), area((most.min(samples), height, width)))?;
-        network.predict(&mut e, images, Pass::Evaluate)?;
+        predict(demand, &ledger, (most.min(samples), height, width))?;
     }
     Ok(Forecast { peak: ledger.peak(), work, largest: ledger.largest() })
+}
+
+/// Walks an evaluation pass alone, with what a training holds beside it: its peak, its work, its largest map.
+///
+/// # Errors
+/// When there is nothing to evaluate, or the images don't fit the network.
+pub fn evaluation(demand: &Demand<'_>) -> Result<Forecast> {
+    let ledger = Ledger::default();
+    let images = demand.evaluation.ok_or_else(|| StageError::new("there are no test images to plan an evaluation of"))?;
+    let walked = held(demand, &ledger).and_then(|_held| predict(demand, &ledger, images));
+    walked.map(|work| Forecast { peak: ledger.peak(), work, largest: ledger.largest() }).map_err(Into::into)
+}
+
+/// What a training holds between two passes.
+fn held(demand: &Demand<'_>, ledger: &Ledger) -> Tried<Vec<Charge>> {
+    let layout = &demand.network.layout;
+    let values = |role| layout.of(role).filter_map(|spec| spec.elements()).sum::<usize>() as u64;
+    let trained = values(Role::Trained);
+    let held = [
+        (Cause::Weights, trained + values(Role::Statistic)),
+        (Cause::Gradients, trained),
+        (Cause::Optimizer, trained * demand.optimizer),
+        (Cause::Average, trained * u64::from(demand.average)),
+    ];
+    held.map(|(cause, values)| ledger.charge(cause, 4 * values)).into_iter().collect()
+}
+
+/// An evaluation pass over images of `(samples, height, width)`: its work.
+fn predict(demand: &Demand<'_>, ledger: &Ledger, images: (usize, usize, usize)) -> Tried<Work> {
+    let (samples, height, width) = images;
+    demand.network.accepts(samples, height, width)?;
+    let mut e = Executor::new(backend::counting(demand.platform, demand.setting.precision), ledger.clone());
+    let images = e.images(Images::Planes(&[]), area(images))?;
+    demand.network.predict(&mut e, images, Pass::Evaluate)?;
+    Ok(e.work())
 }

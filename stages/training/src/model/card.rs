@@ -43,7 +43,7 @@ pub struct Card {
     pub threshold: f32,
     /// The tiles in which photographs are predicted; `None`: whole.
     #[serde(default)]
-    pub tiles: Option<Tiling>,
+    pub tiles: Option<CardTiles>,
     /// The precision that it was trained in: `no`, `fp16` or `bf16`.
     #[serde(default = "full_precision")]
     pub precision: String,
@@ -74,7 +74,7 @@ pub struct Origin {
 
 /// Tiles of a photograph.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Tiling {
+pub struct CardTiles {
     /// Height and width in pixels.
     pub size: [usize; 2],
     /// The share of a tile that the next one covers again.
@@ -124,7 +124,7 @@ impl Card {
             _ => Classes::unnamed(classes).names,
         };
         // Pieces of photographs: whole ones are predicted in tiles of their size.
-        card.tiles = items.get(fact::CROPPED).and(trained_size).map(|size| Tiling { size, overlap: 0.5 });
+        card.tiles = items.get(fact::CROPPED).and(trained_size).map(|size| CardTiles { size, overlap: 0.5 });
         card
     }
 
@@ -154,8 +154,8 @@ impl Card {
     }
 
     /// The tiles in which a photograph is predicted that isn't resized and needn't have the size that was trained on; `None` where all have one size.
-    pub fn tiling(&self) -> Option<Tiling> {
-        let own = |size| Tiling { size, overlap: 0.5 };
+    pub fn tiling(&self) -> Option<CardTiles> {
+        let own = |size| CardTiles { size, overlap: 0.5 };
         self.tiles.or_else(|| if self.input.is_none() { self.trained_size.map(own) } else { None })
     }
 
@@ -250,7 +250,7 @@ mod tests {
         let whole = Card::of_training(network(4), 1, "no", &items);
         assert_eq!((whole.tiles, whole.tiling().map(|tiles| tiles.size)), (None, Some([64, 48])));
         items.set(fact::CROPPED, json!([64, 48]), "size");
-        assert_eq!(Card::of_training(network(4), 1, "no", &items).tiles, Some(Tiling { size: [64, 48], overlap: 0.5 }));
+        assert_eq!(Card::of_training(network(4), 1, "no", &items).tiles, Some(CardTiles { size: [64, 48], overlap: 0.5 }));
     }
 
     #[test]

@@ -5,5 +5,5 @@ mod card;
 mod checkpoint;
 mod open;
 
-pub use card::{Card, Origin, Tiling};
+pub use card::{Card, CardTiles, Origin};
 pub use open::{Model, card_of, load};

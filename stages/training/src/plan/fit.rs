@@ -5,7 +5,9 @@
 use pipeline_contract::Result;
 use serde::Serialize;
 
-use super::{Job, Speed};
+use super::ask::{Ask, MARGIN, TIE};
+use super::job::Job;
+use super::tiles::{self, Room, TileChoice};
 use crate::device::Platform;
 use crate::network::Checkpointing;
 use crate::policy::Setting;
@@ -60,10 +62,14 @@ pub struct Fit {
     pub margin: u64,
     /// The combinations.
     pub candidates: Vec<Candidate>,
+    /// The tiles of evaluators that leave them open.
+    pub tiles: Vec<TileChoice>,
     /// When nothing fits: the smallest budget that would be enough, in bytes.
     pub smallest_budget: Option<u64>,
     /// When nothing fits: the side of the largest square image that would fit, in pixels; 0 if none does.
     pub largest_image: Option<usize>,
+    /// When the training fits and the tiles that the file names don't: the side of the largest square tile that would, in pixels.
+    pub largest_tile: Option<usize>,
 }
 
 impl Fit {
@@ -73,35 +79,8 @@ impl Fit {
     }
 }
 
-/// The share of a budget that is left free for what a plan doesn't count: the allocator's rounding, the driver.
-pub const MARGIN: f64 = 0.05;
-
-/// Time estimates within this ratio of each other count as equal.
-const TIE: f64 = 1.1;
-
 /// Larger micro-batches are considered only if the file already uses them.
 const MOST: usize = 1024;
-
-/// Queries a device's speed and limits.
-pub trait Ask {
-    /// The device's speed in a precision.
-    ///
-    /// # Errors
-    /// What it reports.
-    fn speed(&self, precision: Precision) -> Result<Speed>;
-
-    /// Bytes that the device's allocator will have reserved at the peak, with `micro_batch` samples per micro-batch; `None`
-    /// where the plan is exact.
-    ///
-    /// # Errors
-    /// What it reports.
-    fn reserved(&self, micro_batch: usize, setting: Setting) -> Result<Option<u64>>;
-
-    /// The device's largest buffer, in bytes; `None` where there is no limit.
-    fn largest_buffer(&self) -> Option<u64> {
-        None
-    }
-}
 
 /// Plans all combinations and ranks them. On a graphics device a plan is only an estimate of what the allocator will
 /// reserve, so the device is asked about the best candidate and, if that one doesn't fit after all, about the next.
@@ -148,14 +127,26 @@ pub fn fit(job: &Job, freedom: &Freedom, budget: u64, platform: Platform, ask: &
     let fastest = explain(job, &mut candidates, room);
     let possible = candidates.iter().filter(|candidate| !candidate.too_large);
     let smallest = possible.map(|candidate| candidate.peak).min().filter(|_| fastest.is_none());
+    let choice = candidates.first().filter(|_| fastest.is_some());
+    let tiles = choice
+        .and_then(|choice| Some((choice.micro_batch, setting(choice)?)))
+        .map(|(micro_batch, setting)| tiles::choose(job, &Room { micro_batch, setting, bytes: room, learned, platform }, ask));
+    let tiles = tiles.transpose()?.unwrap_or_default();
+    let tried: Vec<_> = candidates.iter().filter_map(|candidate| Some((candidate.micro_batch, setting(candidate)?))).collect();
+    let unlearned = (room as f64 / learned) as u64;
     Ok(Fit {
         budget,
         margin,
         smallest_budget: smallest.map(|peak| (peak as f64 / (1.0 - MARGIN)).ceil() as u64),
         largest_image: match fastest {
             Some(_) => None,
-            None => Some(largest_image(job, freedom, (room as f64 / learned) as u64, platform)),
+            None => Some(largest_image(job, freedom, unlearned, platform)),
         },
+        largest_tile: match fastest {
+            Some(_) => None,
+            None => tiles::largest(job, &tried, unlearned, platform),
+        },
+        tiles,
         candidates,
     })
 }
@@ -264,6 +255,7 @@ mod tests {
     use super::*;
     use crate::loss::Loss;
     use crate::networks::UNetConfig;
+    use crate::plan::Speed;
 
     /// A job whose windows are one batch of four samples of 64 x 64.
     fn job(norm: &str) -> Job {
@@ -276,6 +268,7 @@ mod tests {
             average: false,
             evaluation: Some((8, 64, 64)),
             tiled: false,
+            tiles: Vec::new(),
             drops_last: false,
             loss: Loss::default(),
             device: "cpu".to_owned(),

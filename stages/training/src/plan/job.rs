@@ -5,11 +5,11 @@ use pipeline_contract::{Facts, Result, Role, StageError, fact};
 use serde_json::Value;
 
 use crate::device::Platform;
-use crate::forecast::{Demand, Forecast, forecast};
+use crate::forecast::{self, Demand, Forecast};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::policy::Setting;
-use crate::stages::{optimizer_keeps, tiles, training};
+use crate::stages::{Tiling, optimizer_keeps, tiles, training};
 
 /// One stage of a file, as a plan reads it.
 #[derive(Debug, Clone, Copy)]
@@ -45,12 +45,25 @@ pub struct Job {
     pub evaluation: Option<(usize, usize, usize)>,
     /// True when test images are predicted in tiles, whose size doesn't depend on the images'.
     pub tiled: bool,
+    /// The evaluators that predict tile by tile.
+    pub tiles: Vec<Tiled>,
     /// True when an epoch leaves out a smaller last micro-batch.
     pub drops_last: bool,
     /// The device's name in the file.
     pub device: String,
     /// The `--set` keys of the settings that a fit may choose: micro-batch, accumulation, precision, checkpointing.
     pub keys: Keys,
+}
+
+/// An evaluator that predicts tile by tile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tiled {
+    /// Its id.
+    pub stage: String,
+    /// Its tiles.
+    pub tiling: Tiling,
+    /// Height and width in pixels of the images that reach it; `None` where they differ.
+    pub image: Option<[usize; 2]>,
 }
 
 /// Where in the file the settings are, as `--set` keys; `None` where no option in the file determines a setting.
@@ -81,13 +94,24 @@ fn size(facts: &Facts, stage: &str) -> Result<(usize, usize, usize)> {
 /// What the largest of the evaluations sees at a time, and whether that is a tile. `None` where it isn't known.
 fn evaluation(stages: &[StageView<'_>]) -> (Option<(usize, usize, usize)>, bool) {
     let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
-    let seen = evaluators.filter_map(|stage| match tiles(stage.options) {
-        Some(tiles) => Some((tiles, true)),
+    let seen = evaluators.filter_map(|stage| match tiles(stage.options, stage.facts) {
+        Some(Tiling { size: [height, width], batch, .. }) => Some(((batch, height, width), true)),
         None => Some((size(stage.facts.last()?, stage.id).ok()?, false)),
     });
     let pixels =
         |&((samples, height, width), _): &((usize, usize, usize), bool)| (samples as u128) * (height as u128) * (width as u128);
     seen.max_by_key(pixels).map_or((None, false), |(seen, tiled)| (Some(seen), tiled))
+}
+
+/// The evaluators that predict tile by tile.
+fn tiled(stages: &[StageView<'_>]) -> Vec<Tiled> {
+    let evaluators = stages.iter().filter(|stage| stage.role == Some(Role::Evaluator));
+    let of = |stage: &StageView<'_>| {
+        let side = |name| usize::try_from(stage.facts.get(1)?.integer(name)?).ok();
+        let image = side(fact::HEIGHT).zip(side(fact::WIDTH)).map(|(height, width)| [height, width]);
+        Some(Tiled { stage: stage.id.to_owned(), tiling: tiles(stage.options, stage.facts)?, image })
+    };
+    evaluators.filter_map(of).collect()
 }
 
 /// The `--set` key of the option that determined a fact.
@@ -107,7 +131,7 @@ impl Job {
         let (network, loss, setting, device) = training(train.options)?;
         let step = find(Role::Optimizer);
         let step_facts = step.and_then(|stage| stage.facts.first()).cloned().unwrap_or_default();
-        let (evaluation, tiled) = evaluation(stages);
+        let ((evaluation, tiled), tiled_by) = (evaluation(stages), tiled(stages));
         let micro_batch = size(&facts, train.id)?;
         let (optimizer, average) = step.map_or(Ok((0, false)), |stage| optimizer_keeps(stage.options))?;
         Ok(Self {
@@ -120,6 +144,7 @@ impl Job {
             average,
             evaluation,
             tiled,
+            tiles: tiled_by,
             drops_last: facts.get(fact::DROP_LAST).is_some_and(|fact| fact.value == Value::Bool(true)),
             device,
             keys: Keys {
@@ -165,8 +190,20 @@ impl Job {
     /// # Errors
     /// When the images don't fit the network.
     pub fn forecast(&self, samples: usize, setting: Setting, platform: Platform) -> Result<Forecast> {
+        forecast::forecast(&self.demand(samples, setting, platform))
+    }
+
+    /// Forecasts the memory and work of one evaluation pass over images of `(samples, height, width)`, with what the training holds beside it.
+    ///
+    /// # Errors
+    /// When the images don't fit the network.
+    pub fn evaluating(&self, images: (usize, usize, usize), setting: Setting, platform: Platform) -> Result<Forecast> {
+        forecast::evaluation(&Demand { evaluation: Some(images), ..self.demand(1, setting, platform) })
+    }
+
+    fn demand(&self, samples: usize, setting: Setting, platform: Platform) -> Demand<'_> {
         let Self { network, loss, micro_batch: (_, height, width), optimizer, average, evaluation, .. } = self;
-        forecast(&Demand {
+        Demand {
             network,
             micro_batch: (samples, *height, *width),
             setting,
@@ -175,6 +212,6 @@ impl Job {
             evaluation: *evaluation,
             loss,
             platform,
-        })
+        }
     }
 }

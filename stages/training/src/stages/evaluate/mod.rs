@@ -31,7 +31,7 @@ use self::score::{Job, Rules, reduced};
 use self::table::worst_first;
 use super::Step;
 use super::masks::unlike_training;
-use super::prediction::{Tiles, Turn, lost, predict, turns};
+use super::prediction::{Tiles, Tiling, Turn, lost, predict, turns};
 use crate::micro_batch::{MicroBatch, Pixels, learn};
 use crate::trainee::Shared;
 
@@ -46,7 +46,7 @@ pub(super) fn kind() -> StageKind {
         .metrics(METRICS)
         .join(Join::InTurn)
         .holds(|options, inputs| match inputs {
-            [steps, images] => held(options, images, steps.integer(fact::MODEL_CLASSES).unwrap_or(1)),
+            [steps, _] => held(options, inputs, steps.integer(fact::MODEL_CLASSES).unwrap_or(1)),
             _ => MOST_BYTES,
         })
         .check(check)
@@ -54,10 +54,12 @@ pub(super) fn kind() -> StageKind {
 }
 
 /// What the scoring of test images and their tiles hold at most, in bytes, for a network of this many classes.
-fn held(options: &serde_json::Value, images: &Facts, classes: u64) -> u64 {
+fn held(options: &serde_json::Value, inputs: &[Facts], classes: u64) -> u64 {
+    let Some(images) = inputs.last() else { return MOST_BYTES };
     let side = |name| images.integer(name).unwrap_or(0);
     let pixels = side(fact::HEIGHT).saturating_mul(side(fact::WIDTH));
-    pool::planned(images, classes).saturating_add(Tiles::bytes(options, pixels, classes))
+    pool::planned(images, classes)
+        .saturating_add(Tiles::planned(options, inputs).map_or(0, |tiles| tiles.bytes(pixels, classes)))
 }
 
 /// Checks that test images and their masks fit the network, whose stride and classes `train_step` set as facts.
@@ -72,7 +74,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     };
     let sizes = [size(fact::HEIGHT), size(fact::WIDTH)].into_iter().flatten();
     let mut findings: Vec<Finding> = match &options.tiles {
-        Some(tiles) => tiles.findings(stride),
+        Some(tiles) => tiles.findings(inputs.first(), stride).into_iter().collect(),
         None => sizes.filter(|(_, size)| !size.is_multiple_of(stride)).map(finding).collect(),
     };
     if let [steps, images] = inputs
@@ -98,6 +100,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
 
 struct Evaluate {
     options: Options,
+    tiles: Option<Tiling>,
     own: Evaluator,
     seed: u64,
     epochs: u64,
@@ -125,6 +128,7 @@ impl Evaluate {
         let images = cx.facts.last().cloned().unwrap_or_default();
         Ok(Self {
             native: options.at == At::Native && images.get(fact::ORIGINAL).is_some(),
+            tiles: options.tiles.as_ref().map(|tiles| Tiling::of(tiles, steps_of(cx))).transpose()?,
             options,
             own: Evaluator::of(cx),
             seed: cx.seed,
@@ -151,8 +155,7 @@ impl Evaluate {
             };
             let batch = MicroBatch::of(batch, classes);
             batch.check_labels(0..batch.samples.len(), classes)?;
-            let tiles = self.options.tiles.as_ref();
-            let predicted = predict(&self.networks, &batch, tiles, &self.turns, (&*self.events, epoch))?;
+            let predicted = predict(&self.networks, &batch, self.tiles.as_ref(), &self.turns, (&*self.events, epoch))?;
             (batch, predicted, classes, threshold)
         };
         let Pixels::Bytes(images, _) = &batch.pixels else { return Ok(()) };
@@ -201,7 +204,7 @@ impl Evaluate {
         let Some(network) = self.networks.first() else { return Ok(()) };
         if let Some(card) = &mut network.lock()?.card {
             card.prepare(&self.images);
-            card.tiles = self.options.tiles.as_ref().map(Tiles::tiling);
+            card.tiles = self.tiles.as_ref().map(Tiling::card);
             if let Threshold::Given(threshold) = self.options.threshold {
                 card.threshold = threshold;
             }
@@ -280,6 +283,11 @@ impl Evaluate {
     }
 }
 
+/// What is known of the training, where its steps come before the images.
+fn steps_of(cx: &BuildContext) -> Option<&Facts> {
+    cx.facts.first().filter(|_| cx.facts.len() > 1)
+}
+
 /// A threshold as a file would say it: 0.37 and not 0.3700000047683716.
 fn round(threshold: f32) -> f64 {
     (f64::from(threshold) * 1e6).round() / 1e6
@@ -335,7 +343,7 @@ impl Sequential for Evaluate {
     }
 }
 
-/// The tiles in which an evaluator with these options predicts: how many at a time, their height and width in pixels; `None` where it predicts whole images.
-pub(crate) fn tiles(options: &serde_json::Value) -> Option<(usize, usize, usize)> {
-    Tiles::planned(options)
+/// The tiles in which an evaluator with these options and inputs predicts; `None` where it predicts whole images.
+pub(crate) fn tiles(options: &serde_json::Value, inputs: &[Facts]) -> Option<Tiling> {
+    Tiles::planned(options, inputs)
 }

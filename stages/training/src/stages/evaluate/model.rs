@@ -46,7 +46,7 @@ pub(in crate::stages) fn kind() -> StageKind {
         .role(Role::Evaluator)
         .metrics(METRICS)
         .holds(|options, inputs| match inputs {
-            [images] => held(options, images, channels(options)),
+            [_] => held(options, inputs, channels(options)),
             _ => super::MOST_BYTES,
         })
         .check(check)

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::pictures::{Job, Wanted, needed};
-use super::prediction::{Members, TURNS, TURNS_DOC, Tiles, Turn, cards, channels, device_options, predict, turns};
+use super::prediction::{Members, TURNS, TURNS_DOC, Tiles, Tiling, Turn, cards, channels, device_options, predict, turns};
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::model::Card;
 use crate::network::Network;
@@ -87,7 +87,7 @@ fn held(options: &Value, images: &Facts) -> u64 {
     let pictures = one.max(MOST_BYTES.min(one.saturating_mul(Background::<Result<()>>::most() as u64)));
     // Logits of a batch, and the sums over networks and turns.
     let outputs = seen.saturating_mul(batch).saturating_mul(8 * classes + 4);
-    pictures.saturating_add(outputs).saturating_add(Tiles::bytes(options, own, classes))
+    pictures.saturating_add(outputs).saturating_add(Tiles::planned(options, &[]).map_or(0, |tiles| tiles.bytes(own, classes)))
 }
 
 /// Checks that the models can be read and that the images fit them.
@@ -114,7 +114,7 @@ pub(super) fn misfits(members: &Members, tiles: Option<&Tiles>, images: Option<&
     let mut findings: Vec<Finding> = Vec::new();
     for network in &networks {
         let found = match (tiles, known(fact::HEIGHT).zip(known(fact::WIDTH))) {
-            (Some(tiles), _) => tiles.findings(network.stride as u64),
+            (Some(tiles), _) => tiles.findings(None, network.stride as u64).into_iter().collect(),
             (None, Some((height, width))) => {
                 network.accepts(known(fact::BATCH).unwrap_or(1), height, width).err().iter().map(wrong).collect()
             }
@@ -128,7 +128,7 @@ pub(super) fn misfits(members: &Members, tiles: Option<&Tiles>, images: Option<&
 
 struct Predict {
     networks: Vec<Shared>,
-    tiles: Option<Tiles>,
+    tiles: Option<Tiling>,
     turns: Vec<Turn>,
     threshold: f32,
     names: Arc<Classes>,
@@ -156,7 +156,7 @@ impl Predict {
         };
         Ok(Self {
             networks,
-            tiles: options.tiles,
+            tiles: options.tiles.as_ref().map(|tiles| Tiling::of(tiles, None)).transpose()?,
             turns: turns(&options.turns),
             threshold: options.threshold.unwrap_or(threshold),
             names: Arc::new(names),

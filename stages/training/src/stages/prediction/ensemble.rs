@@ -6,7 +6,7 @@ use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{Events, Result};
 
 use super::output::NetworkOutput;
-use super::tiles::Tiles;
+use super::tiles::Tiling;
 use super::turns::Turn;
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::trainee::{Shared, Trainee};
@@ -21,7 +21,7 @@ use crate::trainee::{Shared, Trainee};
 pub(in crate::stages) fn predict(
     networks: &[Shared],
     batch: &MicroBatch,
-    tiles: Option<&Tiles>,
+    tiles: Option<&Tiling>,
     turns: &[Turn],
     (events, epoch): (&dyn Events, u64),
 ) -> Result<Vec<NetworkOutput>> {
@@ -53,7 +53,7 @@ pub(in crate::stages) fn predict(
 }
 
 /// What one network says.
-fn single(trainee: &mut Trainee, batch: &MicroBatch, tiles: Option<&Tiles>) -> Result<Vec<NetworkOutput>> {
+fn single(trainee: &mut Trainee, batch: &MicroBatch, tiles: Option<&Tiling>) -> Result<Vec<NetworkOutput>> {
     let size = [batch.height, batch.width];
     match tiles {
         // One tile is the image.

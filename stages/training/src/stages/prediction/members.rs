@@ -15,7 +15,7 @@ use crate::policy::Setting;
 use crate::precision::Precision;
 use crate::trainee::{Shared, Trainee};
 
-use super::tiles::Tiles;
+use super::tiles::{Tiles, Tiling};
 
 /// The options about models and their device.
 #[derive(Debug, Clone, Deserialize)]
@@ -148,5 +148,6 @@ pub(crate) fn predicting(options: &Value) -> Result<(Vec<Network>, Precision, St
     let misfit = |error| StageError::new(format!("these aren't the options of a stage that predicts: {error}"));
     let members: Members = serde_json::from_value(options.clone()).map_err(misfit)?;
     let networks = cards(&members.models)?.iter().map(Card::build).collect::<Result<_>>()?;
-    Ok((networks, members.setting()?.precision, members.device.clone(), Tiles::planned(options)))
+    let tile = Tiles::planned(options, &[]).map(|Tiling { size: [height, width], batch, .. }| (batch, height, width));
+    Ok((networks, members.setting()?.precision, members.device.clone(), tile))
 }

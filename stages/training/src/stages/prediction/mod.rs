@@ -14,4 +14,5 @@ pub(super) use members::{Members, cards, channels, device_options};
 pub(super) use native::{bring_back, lost};
 pub(super) use output::NetworkOutput;
 pub(super) use tiles::Tiles;
+pub use tiles::Tiling;
 pub(super) use turns::{TURNS, TURNS_DOC, Turn, turns};

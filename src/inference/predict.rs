@@ -69,25 +69,28 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
     options.insert("field_of_view".to_owned(), json!(field_of_view));
     let photographs = list_photographs(inputs)?;
     let all = photographs.len();
-    if !only_plan {
-        std::fs::create_dir_all(out).map_err(|error| StageError::from(error).context(out.display()))?;
-        record::agree(out, &record::of(&recipe, &options)?, *overwrite)?;
-        sweep(out);
-    }
     // The mask is written last.
     let is_done = |photograph: &Photograph| !overwrite && out.join("masks").join(format!("{}.png", photograph.id)).exists();
     let photographs: Vec<Photograph> = photographs.into_iter().filter(|photograph| !is_done(photograph)).collect();
     let there = (all - photographs.len()) as u64;
     let total = photographs.len() as u64;
     let done = |written, broken, end| Ok(Predicted { written, there, broken, end });
-    if photographs.is_empty() {
-        return done(0, Vec::new(), End::Complete);
-    }
-    let pipeline = pipeline(&recipe, options, photographs, registry)?;
-    let planned = tell(&pipeline, &recipe, total, there)?;
+    let record = record::of(&recipe, &options)?;
+    // What can't be predicted leaves nothing behind.
+    let planned = match photographs.is_empty() {
+        true => None,
+        false => {
+            let pipeline = pipeline(&recipe, options, photographs, registry)?;
+            Some((tell(&pipeline, &recipe, total, there)?, pipeline))
+        }
+    };
     if *only_plan {
         return done(0, Vec::new(), End::Complete);
     }
+    std::fs::create_dir_all(out).map_err(|error| StageError::from(error).context(out.display()))?;
+    record::agree(out, &record, *overwrite)?;
+    sweep(out);
+    let Some((planned, pipeline)) = planned else { return done(0, Vec::new(), End::Complete) };
     let (heard, ledger) = (Arc::new(Heard::new(total, quiet)), Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())));
     memory::reset_peak(Side::Host);
     memory::reset_peak(Side::Device);

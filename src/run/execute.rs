@@ -8,7 +8,7 @@ use pipeline_contract::events::{EndEvent, FORMAT, Leak, LeaksEvent, ResumeEvent,
 use pipeline_contract::{BestCheckpoint, BuildContext, End, Events, lost, memory};
 use serde_json::Value;
 
-use super::checkpoint::{CheckpointKeeper, Found, best_of};
+use super::checkpoint::{CheckpointKeeper, Found, best_checkpoint};
 use super::folder::Folder;
 use super::metrics::{Kept, Mark, Metrics};
 use super::progress::Progress;
@@ -216,7 +216,7 @@ pub fn execute(
 
 /// Hands the best checkpoint, if there is one, to the stages that make something of it.
 fn take_best(pipeline: &Pipeline, folder: &Folder, events: Arc<Metrics>) -> pipeline_contract::Result<()> {
-    let (Some(path), Some(evaluations)) = (best_of(folder.path()), events.best_evaluations()) else { return Ok(()) };
+    let (Some(path), Some(evaluations)) = (best_checkpoint(folder.path()), events.best_evaluations()) else { return Ok(()) };
     let best = BestCheckpoint { path, evaluations };
     let graph = &pipeline.graph;
     for node in graph.order.iter().filter(|&&node| graph.stage(node).kind.takes_best()) {

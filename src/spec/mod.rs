@@ -34,9 +34,8 @@ mod yaml;
 pub use load::{load, load_bytes, load_text};
 pub use resolved::to_yaml;
 
-use pipeline_contract::{Direction, PipelineId};
+use pipeline_contract::Direction;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::engine::{OnError, Patience};
@@ -132,14 +131,6 @@ pub struct Pipeline {
     pub graph: Graph,
     /// The whole file after overrides, references and defaults: all that decides the run, for `resolved.yml`.
     pub resolved: serde_json::Value,
-}
-
-impl Pipeline {
-    /// Its name, with the digest of its `resolved.yml`.
-    pub fn id(&self) -> PipelineId {
-        let sha256 = Sha256::digest(to_yaml(&self.resolved)).iter().map(|byte| format!("{byte:02x}")).collect();
-        PipelineId { name: self.name.clone(), sha256 }
-    }
 }
 
 /// What came of reading a file.

@@ -1,7 +1,10 @@
 //! The file with overrides, references and defaults filled in. Reading it again gives the same run.
 
+use pipeline_contract::PipelineId;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
+use super::Pipeline;
 use super::needs::Need;
 use super::settings::Top;
 use super::stages::Entry;
@@ -56,4 +59,12 @@ fn escaped(value: Value) -> Value {
 pub fn to_yaml(value: &Value) -> String {
     // Only a value that isn't JSON can fail to be written, and JSON is YAML.
     serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
+impl Pipeline {
+    /// Its name, with the digest of its `resolved.yml`.
+    pub fn id(&self) -> PipelineId {
+        let sha256 = Sha256::digest(to_yaml(&self.resolved)).iter().map(|byte| format!("{byte:02x}")).collect();
+        PipelineId { name: self.name.clone(), sha256 }
+    }
 }

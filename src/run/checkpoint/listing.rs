@@ -13,7 +13,7 @@ pub(super) const FOLDER: &str = "checkpoint";
 pub(super) const BEST: &str = "best.safetensors";
 
 /// The checkpoint after the best evaluation of a run's folder, if one was kept.
-pub fn best_of(run: &Path) -> Option<PathBuf> {
+pub fn best_checkpoint(run: &Path) -> Option<PathBuf> {
     Some(run.join(FOLDER).join(BEST)).filter(|path| path.is_file())
 }
 

@@ -7,7 +7,7 @@ mod listing;
 
 pub use file::{Damage, read};
 pub(super) use keeper::CheckpointKeeper;
-pub use listing::{Found, best_of, newest};
+pub use listing::{Found, best_checkpoint, newest};
 
 use serde_json::Value;
 

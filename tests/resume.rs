@@ -10,7 +10,9 @@ use std::path::Path;
 
 use pipeline::contract::events::{EndEvent, FORMAT, Status};
 use pipeline::contract::{Direction, Event};
-use support::{checkpoints, complete, count, files, metrics, mixed, outcome, patches, run, said, signal, started, until};
+use support::{
+    checkpoints, complete, count, files, metrics, mixed, model, outcome, patches, run, said, signal, started, until,
+};
 
 /// A checkpoint after every micro-batch, as far as the disk follows.
 const OFTEN: &str = "trainer.checkpoint={every_minutes: 0, keep: 3}";
@@ -38,6 +40,7 @@ fn a_scheduler_stops_a_run_and_it_goes_on() {
     assert!(said(&output).contains("resuming from checkpoint/"), "{}", said(&output));
     assert!(said(&output).contains("stages.decode.workers: "), "more or fewer workers are named: {}", said(&output));
     assert_eq!(outcome(&out), outcome(&reference));
+    assert_eq!(model::weights(&out, "model"), model::weights(&reference, "model"));
     let summary: serde_json::Value = serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
     assert_eq!((summary["resumes"].as_u64(), summary["steps"].as_u64()), (Some(3), Some(12)));
     // The file begins with its format, and repeats it wherever the run resumes.

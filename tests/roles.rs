@@ -96,6 +96,7 @@ fn a_kind_declares_its_role_where_it_is_declared() {
     let of = |role| registry.kinds().filter(|kind| kind.role == Some(role)).map(|kind| kind.name).collect::<Vec<_>>();
     assert_eq!(of(Role::Trainer), ["train_step"]);
     assert_eq!(of(Role::Optimizer), ["optimizer_step"]);
-    assert_eq!(of(Role::Evaluator), ["evaluate"]);
+    assert_eq!(of(Role::Evaluator), ["evaluate", "evaluate_model"]);
+    assert_eq!(of(Role::Predictor), ["predict"]);
     assert!(registry.kinds().all(|kind| kind.inputs.is_empty() == (kind.role == Some(Role::Source))));
 }

@@ -16,7 +16,7 @@ use support::{Small, checkpoints, drawn, drawn_with, outcome, photographs, said}
 
 /// Networks beside the plain U-Net.
 const NETWORKS: [&str; 5] = [
-    "{resunet: {base: 4, depth: 3}}",
+    "{resunet: {base: 4, depth: 3, groups: 4}}",
     "{wnet: {base: 4, depth: 3}}",
     "{wnet: {base: 4, depth: 2, norm: group, groups: 4, feed: logits}}",
     "{frunet: {base: 2, depth: 3, norm: instance}}",
@@ -59,6 +59,7 @@ fn soak(small: &Small, workers: &str, kills: usize, rng: &mut StdRng) {
     let started = Instant::now();
     let output = small.run(&reference, &[], &[]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
+    let best = support::model::weights(&reference, "model");
     let (length, reference) = (started.elapsed(), outcome(&reference));
     let (mut killed, mut runs, mut inside) = (0, 0, [0; 3]);
     while killed < kills {
@@ -92,7 +93,8 @@ fn soak(small: &Small, workers: &str, kills: usize, rng: &mut StdRng) {
             killed += 1;
             inside[aim as usize] += 1;
         }
-        assert!(outcome(&out) == reference, "run {runs} came out otherwise after {killed} kills");
+        let model = support::model::weights(&out, "model");
+        assert!(outcome(&out) == reference && model == best, "run {runs} came out otherwise after {killed} kills");
         fs::remove_dir_all(&out).unwrap();
     }
     let [time, checkpoint, end] = inside;

@@ -146,7 +146,9 @@ fn files(input: &str) -> Result<Vec<PathBuf>> {
     let (files, wrong) = pattern.files(root);
     let fitting = files.into_iter().filter(|(name, path)| pattern.captures(name).is_some() && is_image(path));
     match (fitting.map(|(_, path)| path).collect::<Vec<_>>(), wrong.first()) {
-        (files, Some(wrong)) if files.is_empty() => Err(StageError::new(wrong.clone()).context(input)),
+        (files, Some(wrong)) if files.is_empty() => {
+            Err(StageError::new(wrong.clone()).context(input).help("is the folder before the first * right?"))
+        }
         (files, _) => some(sorted(files), input, "no image fits the pattern"),
     }
 }

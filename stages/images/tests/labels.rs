@@ -108,7 +108,7 @@ fn a_batch_without_labels_has_shares_of_vessel() {
     // Turned and resized, so that some pixels are partly vessel; most are or are not.
     let sure = batch.masks.iter().filter(|&&share| share == 0 || share == 255).count();
     assert!(sure > batch.masks.len() / 2 && sure < batch.masks.len());
-    assert_eq!(facts.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["batch", "drop_last", "height", "width"]);
+    assert_eq!(facts.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["batch", "drop_last", "height", "resized", "width"]);
     let (masks, images) = (hash(&batch.masks), hash(&batch.images));
     assert_eq!((masks, images), (0x7d44_bb21_e486_9d9a, 0x5679_52e4_44a1_52ab), "{masks:#x} {images:#x}");
 }

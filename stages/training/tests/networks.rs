@@ -33,7 +33,7 @@ const ALL: [(&str, &str, usize); 6] = [
 
 fn model(name: &str, norm: &str, depth: usize, classes: usize) -> Value {
     let mut options = json!({
-        "base": 4, "depth": depth, "norm": norm, "groups": 8, "eps": 1e-5, "momentum": 0.1, "classes": classes,
+        "base": 4, "depth": depth, "norm": norm, "groups": if name == "resunet" { 4 } else { 8 }, "eps": 1e-5, "momentum": 0.1, "classes": classes,
     });
     if name == "unet" {
         // The deeper of the two has heads on its coarser levels.

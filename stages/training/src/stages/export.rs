@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_contract::events::summary;
+use pipeline_contract::files::replace_by;
 use pipeline_contract::{
     BestCheckpoint, BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output,
     Place, Result, Saved, Sequential, Shelf, StageKind, stays_inside,
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use super::Step;
 use crate::device;
+use crate::files::failed;
 use crate::model::{Card, Model};
 use crate::onnx;
 use crate::trainee::Shared;
@@ -82,6 +84,13 @@ fn best(path: &Path, onnx: bool, events: &dyn Events, found: &BestCheckpoint) ->
     Ok(())
 }
 
+/// Puts a file in a second place: as a hard link, or a copy if the file system has none.
+fn also(file: &Path, path: &Path) -> Result<()> {
+    let linked = |beside: &Path| std::fs::hard_link(file, beside).or_else(|_| std::fs::copy(file, beside).map(drop));
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder.and_then(|()| replace_by(path, linked)).map_err(|error| failed(path, error))
+}
+
 struct Export {
     /// Where the best weights go, and the last.
     files: [PathBuf; 2],
@@ -118,8 +127,8 @@ impl Sequential for Export {
             ..card
         });
         let metadata = card.as_ref().map(Card::metadata).unwrap_or_default();
-        let saved = weights::save(&trainee.network, &trainee.averaged(), metadata.clone(), last)?;
-        weights::save(&trainee.network, &trainee.averaged(), metadata, best)?;
+        let saved = weights::save(&trainee.network, &trainee.averaged(), metadata, last)?;
+        also(last, best)?;
         if let (true, Some(card)) = (self.onnx, card) {
             onnx::write(&trainee.network, &trainee.averaged(), &card.about(), &best.with_extension("onnx"))?;
         }

@@ -209,11 +209,13 @@ fn write_all(
 /// Writes what a job asks for. The oldest goes only when the new one is there.
 fn write(folder: &Path, keep: u64, job: &Job) -> io::Result<(PathBuf, u64)> {
     let path = folder.join(name(job.checkpoint.number, job.step));
-    let bytes = file::write(&path, &job.checkpoint)?;
+    // The best one first: a checkpoint that says which figure is the best must never be there without it.
+    let first = if job.best { folder.join(BEST) } else { path.clone() };
+    let bytes = file::write(&first, &job.checkpoint)?;
     if job.best {
         // A hard link, or a copy if the file system has none.
-        let linked = |beside: &Path| fs::hard_link(&path, beside).or_else(|_| fs::copy(&path, beside).map(drop));
-        files::replace_by(&folder.join(BEST), linked)?;
+        let linked = |beside: &Path| fs::hard_link(&first, beside).or_else(|_| fs::copy(&first, beside).map(drop));
+        files::replace_by(&path, linked)?;
     }
     rotate(folder, keep)?;
     Ok((path, bytes))

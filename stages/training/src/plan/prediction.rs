@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::parameters::Role;
 use crate::pass::{Executor, Images, Pass};
 use crate::precision::Precision;
-use crate::stages::predicting;
+use crate::stages::Predicting;
 
 /// The device memory that a prediction takes.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct Prediction {
 /// # Errors
 /// When a model can't be read, the images' size isn't known or doesn't fit, or the device can't be opened.
 pub fn prediction(options: &Value, images: &Facts) -> Result<Prediction> {
-    let (networks, precision, device, tile) = predicting(options)?;
+    let Predicting { networks, precision, device, tile } = Predicting::read(options)?;
     let device = device::open(&device)?;
     let known = |name| images.integer(name).and_then(|value| usize::try_from(value).ok());
     let seen = tile.or_else(|| Some((known(fact::BATCH)?, known(fact::HEIGHT)?, known(fact::WIDTH)?)));

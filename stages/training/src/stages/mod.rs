@@ -19,7 +19,7 @@ pub(crate) use evaluate::tiles;
 pub use kinds::kinds;
 pub(crate) use optimizer_step::optimizer_keeps;
 use own_options::own;
+pub(crate) use prediction::Predicting;
 pub use prediction::Tiling;
-pub(crate) use prediction::predicting;
 pub use step::Step;
 pub(crate) use train_step::{loss_and_init, training};

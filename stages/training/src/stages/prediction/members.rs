@@ -139,15 +139,28 @@ impl Members {
     }
 }
 
-/// For a plan: the networks, the precision and the device's name of a stage that predicts, and the tiles that it sees at a time (their number, height
-/// and width), if it does.
-///
-/// # Errors
-/// When a model can't be read.
-pub(crate) fn predicting(options: &Value) -> Result<(Vec<Network>, Precision, String, Option<(usize, usize, usize)>)> {
-    let misfit = |error| StageError::new(format!("these aren't the options of a stage that predicts: {error}"));
-    let members: Members = serde_json::from_value(options.clone()).map_err(misfit)?;
-    let networks = cards(&members.models)?.iter().map(Card::build).collect::<Result<_>>()?;
-    let tile = Tiles::planned(options, &[]).map(|Tiling { size: [height, width], batch, .. }| (batch, height, width));
-    Ok((networks, members.setting()?.precision, members.device.clone(), tile))
+/// A stage that predicts, as a plan reads it.
+pub(crate) struct Predicting {
+    /// The networks of its models.
+    pub networks: Vec<Network>,
+    /// In which they compute.
+    pub precision: Precision,
+    /// The device's name.
+    pub device: String,
+    /// The tiles that it sees at a time, if it does: their number, height and width.
+    pub tile: Option<(usize, usize, usize)>,
+}
+
+impl Predicting {
+    /// From the stage's options.
+    ///
+    /// # Errors
+    /// When a model can't be read.
+    pub fn read(options: &Value) -> Result<Self> {
+        let misfit = |error| StageError::new(format!("these aren't the options of a stage that predicts: {error}"));
+        let members: Members = serde_json::from_value(options.clone()).map_err(misfit)?;
+        let networks = cards(&members.models)?.iter().map(Card::build).collect::<Result<_>>()?;
+        let tile = Tiles::planned(options, &[]).map(|Tiling { size: [height, width], batch, .. }| (batch, height, width));
+        Ok(Self { networks, precision: members.setting()?.precision, device: members.device.clone(), tile })
+    }
 }

@@ -9,7 +9,7 @@ mod tiles;
 mod turns;
 
 pub(super) use ensemble::predict;
-pub(crate) use members::predicting;
+pub(crate) use members::Predicting;
 pub(super) use members::{Members, cards, channels, device_options};
 pub(super) use native::{bring_back, lost};
 pub(super) use output::NetworkOutput;

@@ -64,7 +64,7 @@ fn card(model: &Path) -> Value {
 /// Photographs of several sizes, drawn.
 fn photographs(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
-    for (number, size) in [70, 64, 101, 90].into_iter().enumerate() {
+    for (number, size) in [90, 84, 101, 96].into_iter().enumerate() {
         let drawn = pipeline_images::draw(size, number as u64);
         let picture = image::RgbImage::from_raw(size as u32, size as u32, drawn.image).unwrap();
         let wide = image::imageops::crop_imm(&picture, 0, 0, size as u32, size as u32 - 7).to_image();
@@ -187,11 +187,12 @@ fn two_models_or_thresholds_never_share_a_folder_but_an_ensemble_is_one() {
     for (model, more, part) in [
         (&other, &["--no-overlays"][..], "another model"),
         (&model, &["--no-overlays", "--threshold", "0.3"], "other options"),
+        (&model, &["--no-overlays", "--overlap", "0.3"], "--tiles"),
         (&model, &["--no-overlays", "--size", "96"], "another size"),
     ] {
         let output = predict(model, &inputs, &out, more);
         assert_eq!(output.status.code(), Some(3));
-        assert!(said(&output).contains(part) && said(&output).contains("--overwrite"), "{}", said(&output));
+        assert!(said(&output).contains(part) && said(&output).contains("help: "), "{}", said(&output));
     }
     let probabilities = |name: &str, model: &Path, more: &[&str]| {
         let out = folder.path().join(name);
@@ -211,6 +212,10 @@ fn two_models_or_thresholds_never_share_a_folder_but_an_ensemble_is_one() {
         turned != one
             && turned.iter().zip(&one).filter(|(turned, one)| turned.abs_diff(**one) < 20_000).count() > one.len() / 2
     );
+    // What is remade with another threshold leaves nothing of the first.
+    let some = [text(&input.join("0.png")).to_owned()];
+    let output = predict(&model, &[&some[0]], &out, &["--no-overlays", "--threshold", "0.3", "--overwrite"]);
+    assert!(output.status.success() && files(&out).len() == 2, "{}", said(&output));
     // The plan makes nothing.
     let output = predict(&model, &inputs, &folder.path().join("planned"), &["--plan"]);
     assert!(output.status.success() && said(&output).contains("host: at most") && !folder.path().join("planned").exists());
@@ -335,4 +340,68 @@ fn what_is_no_model_or_fits_nothing_is_refused_in_one_sentence() {
     assert!(said(&output).contains("help: "), "{}", said(&output));
     let output = program(&["eval", text(&model)]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_file_may_predict_and_measure_the_same_photographs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, model) = fives(folder.path());
+    let file = folder.path().join("both.yml");
+    let yaml = format!(
+        "name: both\ntrainer: {{device: cpu, num_epochs: 1}}\nstages:\n  - {{id: files, use: fives, with: {{root: '{}', split: test}}}}\n  \
+         - {{id: decode, use: decode}}\n  - {{id: resize, use: resize, with: {{size: 32}}}}\n  - {{id: batch, use: batch}}\n  \
+         - {{id: predict, use: predict, needs: batch, with: {{models: ['{model}'], field_of_view: true}}}}\n  \
+         - {{id: measure, use: evaluate_model, needs: batch, with: {{models: ['{model}'], turns: flips}}}}\n",
+        folder.path().join("data").display(),
+        model = model.display()
+    );
+    fs::write(&file, yaml).unwrap();
+    let out = folder.path().join("out");
+    let output = program(&["run", text(&file), "--out", text(&out)]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let eval = metrics(&out).into_iter().find_map(|line| line.evaluation().cloned()).unwrap();
+    assert!(eval.metric("dice").is_some());
+    for entry in fs::read_dir(out.join("overlays/test")).unwrap().flatten() {
+        assert_eq!(image::image_dimensions(entry.path()).unwrap().0, 64);
+    }
+    // The command does what the file says, turns included.
+    let output = program(&["eval", text(&model), text(&file), "--json"]).output().unwrap();
+    assert!(said(&output).contains("resized in another way"), "{}", said(&output));
+    let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(measured["dice"], serde_json::json!(eval.metric("dice")));
+}
+
+#[test]
+fn what_is_not_a_prediction_s_is_left_alone_and_a_stop_is_quick() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, model) = fives(folder.path());
+    let data = folder.path().join("set");
+    photographs(&data.join("images"));
+    photographs(&data.join("masks"));
+    let before = fs::read(data.join("masks/1.png")).unwrap();
+    let output = predict(&model, &[text(&data.join("images"))], &data, &["--overwrite"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("no prediction has made"), "{}", said(&output));
+    assert_eq!(fs::read(data.join("masks/1.png")).unwrap(), before);
+    // Pictures beside the photographs aren't photographs.
+    let beside = folder.path().join("beside");
+    photographs(&beside);
+    for there in [0, 4] {
+        let pattern = beside.join("**/*.png");
+        let output = predict(&model, &[text(&pattern)], &beside, &["--no-overlays"]);
+        assert!(output.status.success() && (there == 0 || said(&output).contains("4 were there already")), "{}", said(&output));
+    }
+    let many = folder.path().join("many");
+    assert!(program(&["sample", text(&many), "--pairs", "40", "--size", "400"]).status().unwrap().success());
+    let out = folder.path().join("stopped");
+    let mut command =
+        program(&["predict", text(&model), text(&many.join("train/Original")), "--out", text(&out), "--turns", "all"]);
+    let masks = || fs::read_dir(out.join("masks")).map_or(0, |entries| entries.count());
+    let child = support::started(command_mut(&mut command), &out, |_| masks() >= 1);
+    let other = predict(&model, &[text(&beside)], &out, &[]);
+    assert!(said(&other).contains("is running in it") || said(&other).contains("with other options"), "{}", said(&other));
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(masks() < 32 && said(&output).contains("the same command makes the rest"), "{}: {}", masks(), said(&output));
 }

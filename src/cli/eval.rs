@@ -19,7 +19,7 @@ pub struct Opts {
     /// A model.safetensors, a checkpoint, or a run's folder.
     model: PathBuf,
     /// A pipeline file: the model is measured as its evaluation does it.
-    #[arg(required_unless_present = "images", conflicts_with_all = ["images", "masks"])]
+    #[arg(conflicts_with_all = ["images", "masks"])]
     file: Option<PathBuf>,
     /// Overrides a key of the file: dataset.FIVES.data_root=/data.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "file")]
@@ -63,7 +63,10 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     let wanted = match (&pipeline, &opts.images, &opts.masks) {
         (Some(pipeline), ..) => Wanted::File(pipeline, opts.of.as_deref()),
         (None, Some(images), Some(masks)) => Wanted::Pairs { images, masks, field_of_view: opts.field_of_view.as_deref() },
-        _ => return exit::USAGE.into(),
+        _ => {
+            tracing::error!("on what? Name a pipeline file, or --images and --masks");
+            return exit::USAGE.into();
+        }
     };
     let control = Control::new();
     let asked = signals::listen(&control);
@@ -74,19 +77,12 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
     });
     match measured {
         Ok(measured) => {
-            for skipped in &measured.broken {
-                tracing::warn!("{} is skipped: {}", skipped.sample, skipped.error);
-            }
             if measured.end == End::Interrupted {
-                tracing::warn!("stopped: these are the figures of {} images", measured.images.len());
+                tracing::warn!("stopped before all images were measured: there are no figures");
+                return asked.exit(false).into();
             }
             let text = if opts.json { format!("{:#}\n", measured.to_json()) } else { table(&measured) };
-            let code = match (measured.end, measured.broken.is_empty()) {
-                (End::Interrupted, _) => asked.exit(false),
-                (_, true) => exit::DONE,
-                (_, false) => exit::PROBLEMS,
-            };
-            output::answer(&text, code)
+            output::answer(&text, if measured.broken.is_empty() { exit::DONE } else { exit::PROBLEMS })
         }
         Err(error) => {
             let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
@@ -101,8 +97,15 @@ fn in_folder<T>(out: Option<&Path>, work: impl FnOnce(&Path) -> Result<T>) -> Re
     if let Some(out) = out {
         return work(out);
     }
-    let own = std::env::temp_dir().join(format!("pipeline-eval-{}", std::process::id()));
-    std::fs::create_dir(&own).map_err(|error| StageError::from(error).context(own.display()))?;
+    // A program that was killed may have left one behind.
+    let name = |attempt: u32| std::env::temp_dir().join(format!("pipeline-eval-{}-{attempt}", std::process::id()));
+    let made = (0..100).map(name).find_map(|folder| match std::fs::create_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => None,
+        made => Some(made.map(|()| folder)),
+    });
+    let none = || std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+    let own =
+        made.unwrap_or_else(|| Err(none())).map_err(|error| StageError::from(error).context("a folder for temporary files"))?;
     let result = work(&own);
     if let Err(error) = std::fs::remove_dir_all(&own) {
         tracing::debug!("{} stays: {error}", own.display());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::{End, Registry};
+use pipeline_contract::{End, Registry, memory};
 
 use super::choices::ChoiceOpts;
 use super::{exit, signals};
@@ -54,6 +54,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, quiet: bool) -> ExitCode {
         overwrite: opts.overwrite,
         only_plan: opts.plan,
     };
+    // Pictures are large blocks that come and go on all threads.
+    memory::share_heap();
     let control = Control::new();
     let asked = signals::listen(&control);
     match predict(&request, registry, &control, quiet) {
@@ -67,9 +69,6 @@ pub fn cmd(opts: &Opts, registry: &Registry, quiet: bool) -> ExitCode {
 }
 
 fn report(opts: &Opts, Predicted { written, there, broken, end }: &Predicted, stopped: u8) -> u8 {
-    for skipped in broken {
-        tracing::warn!("{} is skipped: {}", skipped.sample, skipped.error);
-    }
     if *end == End::Interrupted {
         tracing::info!("stopped after {written} photographs: the same command makes the rest");
         return stopped;
@@ -77,7 +76,8 @@ fn report(opts: &Opts, Predicted { written, there, broken, end }: &Predicted, st
     if !opts.plan {
         let already = if *there > 0 { format!(", {there} were there already") } else { String::new() };
         let skipped = if broken.is_empty() { String::new() } else { format!(", {} skipped", broken.len()) };
-        tracing::info!("{written} photographs predicted{already}{skipped}; the pictures are in {}", opts.out.display());
+        let place = if *written + *there > 0 { format!("; the pictures are in {}", opts.out.display()) } else { String::new() };
+        tracing::info!("{written} photographs predicted{already}{skipped}{place}");
     }
     if broken.is_empty() { exit::DONE } else { exit::PROBLEMS }
 }

@@ -10,7 +10,7 @@ use pipeline_contract::events::{EvalEvent, ImageEvent};
 use pipeline_contract::{End, Registry, Result, Role, StageError, lost};
 use serde_json::{Map, Value, json};
 
-use super::heard::Heard;
+use super::heard::{Heard, Unsaved};
 use super::predict::checked;
 use super::recipe::{Choices, Recipe, escaped};
 use crate::engine::{self, Control, Patience, RunOptions, SkipLedger, Skipped};
@@ -89,7 +89,15 @@ pub fn evaluate(
     registry: &Registry,
     (control, quiet): (&Control, bool),
 ) -> Result<Evaluated> {
-    let recipe = Recipe::of(models, choices)?;
+    let recipe = match wanted {
+        Wanted::File(..) if choices.size.is_some() => {
+            return Err(StageError::new("how photographs are resized is the file's to say")
+                .help("leave out --size, or --set stages.ID.with.size=... of its `resize` stage"));
+        }
+        // The file's stages prepare the photographs.
+        Wanted::File(..) => Recipe::of_file(models, choices)?,
+        Wanted::Pairs { .. } => Recipe::of(models, choices)?,
+    };
     let file = match wanted {
         Wanted::File(pipeline, of) => of_file(pipeline, *of, &recipe)?,
         Wanted::Pairs { images, masks, field_of_view } => of_pairs(&recipe, images, masks, *field_of_view)?,
@@ -104,7 +112,7 @@ pub fn evaluate(
         host_memory_budget: pipeline.settings.host_memory_budget,
         out: out.into(),
         events: heard.clone(),
-        keeper: None,
+        keeper: Some(Arc::new(Unsaved)),
         resume: None,
         patience: Patience::default(),
         lost: lost::told,
@@ -118,7 +126,11 @@ pub fn evaluate(
     })?;
     let figures = heard.take();
     let none = || StageError::new("nothing was measured");
-    Ok(Evaluated { eval: figures.eval.ok_or_else(none)?, images: figures.images, broken: ledger.all(), end: report.end })
+    let eval = match figures.eval {
+        None if report.end == End::Interrupted => EvalEvent::default(),
+        eval => eval.ok_or_else(none)?,
+    };
+    Ok(Evaluated { eval, images: figures.images, broken: ledger.all(), end: report.end })
 }
 
 /// The file's own test branch, with the models in place of what it trains.
@@ -143,13 +155,13 @@ fn of_file(pipeline: &Pipeline, of: Option<&str>, recipe: &Recipe) -> Result<Val
     for name in ["at", "field_of_view", "pictures", "tensors"] {
         options.extend(stage.options.get(name).map(|value| (name.to_owned(), value.clone())));
     }
-    if recipe.asks_for_tiles() {
-        tracing::debug!("tiles as the command says");
-    } else {
+    if let (None, Some(turns)) = (&recipe.choices.turns, stage.options.get("turns")) {
+        options.insert("turns".to_owned(), turns.clone());
+    }
+    recipe.suits(graph.facts.get(evaluator.index()).and_then(|facts| facts.last()), &stage.id);
+    if recipe.choices.tiles.is_none() {
         options.remove("tiles");
-        options.extend(
-            stage.options.get("tiles").filter(|tiles| !tiles.is_null()).map(|tiles| ("tiles".to_owned(), tiles.clone())),
-        );
+        options.extend(recipe.tiles_of(stage.options.get("tiles")).map(|tiles| ("tiles".to_owned(), tiles)));
     }
     if recipe.choices.whole_image {
         options.insert("field_of_view".to_owned(), false.into());
@@ -197,9 +209,12 @@ fn of_pairs(recipe: &Recipe, images: &str, masks: &str, field_of_view: Option<&s
         return Err(StageError::new(format!("the model tells {classes} apart, and patterns don't say how masks name them"))
             .help("give a pipeline file whose `decode` has `labels`: pipeline eval MODEL FILE.yml"));
     }
-    let mut with = json!({"root": "/", "image": below_root(images)?, "mask": below_root(masks)?});
-    if let Some(pattern) = field_of_view {
-        with["field_of_view"] = json!(below_root(pattern)?);
+    let here = std::env::current_dir().map_err(|error| StageError::from(error).context("the current folder"))?;
+    let patterns: Vec<&str> = [images, masks].into_iter().chain(field_of_view).collect();
+    let (root, mut below) = rooted(&here, &patterns);
+    let mut with = json!({"root": escaped(&root.display().to_string())});
+    for (name, pattern) in ["image", "mask", "field_of_view"].into_iter().zip(below.drain(..)) {
+        with[name] = json!(escaped(&pattern));
     }
     let mut stages = vec![json!({"id": "files", "use": "image_pairs", "with": with})];
     stages.extend(recipe.stages(json!({})));
@@ -214,18 +229,37 @@ fn of_pairs(recipe: &Recipe, images: &str, masks: &str, field_of_view: Option<&s
     }))
 }
 
-/// A pattern from the root of the file system, without its first slash: patterns may name any folder, above this one, too.
-fn below_root(pattern: &str) -> Result<String> {
-    let mut parts: Vec<String> = Vec::new();
-    let here = std::env::current_dir().map_err(|error| StageError::from(error).context("the current folder"))?;
-    for part in here.join(pattern).components() {
+/// Patterns as one folder and patterns below it: the folder that all of them begin with, before anything in them stands for other text. So they may lie
+/// anywhere, also above the current folder.
+fn rooted(here: &Path, patterns: &[&str]) -> (PathBuf, Vec<String>) {
+    let split = |pattern: &str| {
+        let special = pattern.find(['*', '?', '{']).unwrap_or(pattern.len());
+        let fixed = pattern[..special].rfind('/').map_or(0, |slash| slash + 1);
+        (plain(&here.join(&pattern[..fixed])), pattern[fixed..].to_owned())
+    };
+    let parts: Vec<(PathBuf, String)> = patterns.iter().map(|pattern| split(pattern)).collect();
+    let mut root = parts.first().map_or_else(|| here.to_owned(), |(folder, _)| folder.clone());
+    while !parts.iter().all(|(folder, _)| folder.starts_with(&root)) && root.pop() {}
+    let below = parts.into_iter().map(|(folder, rest)| {
+        let between = folder.strip_prefix(&root).unwrap_or(&folder).components();
+        let between = between.map(|part| part.as_os_str().to_string_lossy().into_owned());
+        between.chain([rest]).collect::<Vec<_>>().join("/")
+    });
+    let below = below.collect();
+    (root, below)
+}
+
+/// A path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
         match part {
-            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
-            Component::ParentDir => drop(parts.pop()),
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
         }
     }
-    Ok(escaped(&parts.join("/")))
+    plain
 }
 
 #[cfg(test)]
@@ -234,9 +268,16 @@ mod tests {
 
     #[test]
     fn patterns_may_lie_anywhere() {
-        let here = std::env::current_dir().unwrap().to_string_lossy().trim_start_matches('/').to_owned();
-        assert_eq!(below_root("a/{id}.png").unwrap(), format!("{here}/a/{{id}}.png"));
-        assert_eq!(below_root("/data/*/{id:[0-9]{2}}.png").unwrap(), "data/*/{id:[0-9]{2}}.png");
-        assert_eq!(below_root("./x/../{id}${y}.png").unwrap(), format!("{here}/{{id}}$${{y}}.png"));
+        let rooted = |patterns: &[&str]| {
+            let (root, below) = rooted(Path::new("/home/a{b}"), patterns);
+            (root.display().to_string(), below)
+        };
+        let of = |root: &str, below: &[&str]| (root.to_owned(), below.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(rooted(&["i/{id}.png", "m/{id}_1.png"]), of("/home/a{b}", &["i/{id}.png", "m/{id}_1.png"]));
+        assert_eq!(
+            rooted(&["/data/x/*/{id:[0-9]{2}}.png", "/data/y/{id}.png"]),
+            of("/data", &["x/*/{id:[0-9]{2}}.png", "y/{id}.png"])
+        );
+        assert_eq!(rooted(&["../i/{id}.png", "../i/{id}_m.png"]), of("/home/i", &["{id}.png", "{id}_m.png"]));
     }
 }

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_contract::memory::{self, Side};
-use pipeline_contract::{End, Registry, Result, Role, StageError, files, lost};
-use pipeline_images::{Photograph, given_photographs, list_photographs, photograph_size};
+use pipeline_contract::{End, Registry, Result, Role, StageError, lost};
+use pipeline_images::{Listed, Photograph, given_photographs, list_photographs, photograph_size};
 use pipeline_training::plan::{prediction, size};
 use serde_json::{Value, json};
 
-use super::heard::Heard;
+use super::heard::{Heard, Unsaved};
 use super::recipe::{Choices, Recipe};
-use super::record;
+use super::record::{self, How, Work};
 use crate::engine::{self, Control, Patience, RunOptions, SkipLedger, Skipped};
 use crate::plan::Host;
+use crate::run::Folder;
 use crate::spec::{self, Pipeline};
 
 /// What to predict, and how.
@@ -67,30 +68,34 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
     options.insert("probabilities".to_owned(), json!(probabilities));
     options.insert("overlays".to_owned(), json!(overlays));
     options.insert("field_of_view".to_owned(), json!(field_of_view));
-    let photographs = list_photographs(inputs)?;
-    let all = photographs.len();
-    // The mask is written last.
-    let is_done = |photograph: &Photograph| !overwrite && out.join("masks").join(format!("{}.png", photograph.id)).exists();
-    let photographs: Vec<Photograph> = photographs.into_iter().filter(|photograph| !is_done(photograph)).collect();
-    let there = (all - photographs.len()) as u64;
-    let total = photographs.len() as u64;
-    let done = |written, broken, end| Ok(Predicted { written, there, broken, end });
-    let record = record::of(&recipe, &options)?;
+    // Pictures of an earlier time are no photographs, where they lie beside them.
+    let own: Vec<PathBuf> = record::FOLDERS.iter().filter_map(|name| out.join(name).canonicalize().ok()).collect();
+    let is_own = |path: &Path| path.canonicalize().is_ok_and(|path| own.iter().any(|own| path.starts_with(own)));
+    let Listed { photographs, broken: unlisted } = list_photographs(inputs, &is_own)?;
+    let work = Work::of(out, How::of(&recipe, &options)?, photographs, *overwrite)?;
+    let (there, total) = (work.there, work.photographs.len() as u64);
+    let done = |written, mut broken: Vec<Skipped>, end| {
+        broken.extend(unlisted.iter().map(|(sample, error)| skipped(sample, error)));
+        Ok(Predicted { written, there, broken, end })
+    };
+    for (sample, error) in &unlisted {
+        tracing::warn!("sample {sample} is skipped: {error}");
+    }
     // What can't be predicted leaves nothing behind.
-    let planned = match photographs.is_empty() {
-        true => None,
+    let planned = match work.photographs.is_empty() {
+        true => {
+            tracing::info!("all {there} photographs are there already");
+            None
+        }
         false => {
-            let pipeline = pipeline(&recipe, options, photographs, registry)?;
+            let pipeline = pipeline(&recipe, options, work.photographs.clone(), registry)?;
             Some((tell(&pipeline, &recipe, total, there)?, pipeline))
         }
     };
-    if *only_plan {
-        return done(0, Vec::new(), End::Complete);
-    }
-    std::fs::create_dir_all(out).map_err(|error| StageError::from(error).context(out.display()))?;
-    record::agree(out, &record, *overwrite)?;
-    sweep(out);
-    let Some((planned, pipeline)) = planned else { return done(0, Vec::new(), End::Complete) };
+    let Some((planned, pipeline)) = planned.filter(|_| !only_plan) else { return done(0, Vec::new(), End::Complete) };
+    let taken = |error| StageError::new(format!("{} can't be used: {error}", out.display()));
+    let _held = Folder::hold(out).map_err(taken)?;
+    work.begin(out)?;
     let (heard, ledger) = (Arc::new(Heard::new(total, quiet)), Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())));
     memory::reset_peak(Side::Host);
     memory::reset_peak(Side::Device);
@@ -101,7 +106,7 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
         host_memory_budget: pipeline.settings.host_memory_budget,
         out: out.clone(),
         events: heard.clone(),
-        keeper: None,
+        keeper: Some(Arc::new(Unsaved)),
         resume: None,
         patience: Patience::default(),
         lost: lost::told,
@@ -123,16 +128,9 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
     done(written, broken, end)
 }
 
-/// Removes what a killed program left half-written.
-fn sweep(out: &Path) {
-    for folder in ["masks", "probabilities", "overlays"] {
-        let folder = out.join(folder);
-        if folder.is_dir()
-            && let Err(error) = files::sweep(&folder)
-        {
-            tracing::debug!("{}: {error}", folder.display());
-        }
-    }
+fn skipped(sample: &str, error: &StageError) -> Skipped {
+    let [stage, source] = ["files"; 2].map(str::to_owned);
+    Skipped { sample: sample.to_owned(), stage, source, error: error.to_string(), epoch: 1 }
 }
 
 /// The pipeline from the photographs to their pictures.
@@ -144,7 +142,7 @@ fn pipeline(
 ) -> Result<Pipeline> {
     // A photograph whose header can't be read is named when it is decoded.
     let sizes = photographs.iter().filter_map(|photograph| photograph_size(&photograph.path, MOST_PIXELS).ok());
-    let largest = sizes.reduce(|[height, width], [tall, wide]| [height.max(tall), width.max(wide)]);
+    let largest = sizes.max_by_key(|[height, width]| height * width);
     let mut stages = vec![json!({"id": "files", "use": "photographs"})];
     stages.extend(recipe.stages(json!({})));
     stages.push(json!({"id": "predict", "use": "predict", "with": options}));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_contract::{Result, StageError};
+use pipeline_contract::{Facts, Result, StageError, fact};
 use pipeline_images::{Filter, Fit, Resized};
 use pipeline_training::Precision;
 use pipeline_training::model::{Card, CardTiles, card_of};
@@ -102,11 +102,39 @@ impl Recipe {
                 None => card.trained_size.map(|size| CardTiles { size, overlap }),
             },
         };
+        if choices.overlap.is_some() && tiles.is_none() {
+            return Err(StageError::new("--overlap is of tiles, and photographs are predicted whole").help("add --tiles 512"));
+        }
+        if choices.threshold.is_some() && card.classes.len() > 2 {
+            let classes = card.classes.join(", ");
+            return Err(StageError::new(format!(
+                "a threshold does nothing where a model tells {classes} apart: the most probable class counts"
+            ))
+            .help("leave out --threshold"));
+        }
+        if resized.is_none() && choices.tiles == Some(Tiles::Whole) {
+            return Err(StageError::new("whole photographs of their own sizes can't be predicted")
+                .help("give them a size: --size 512; or leave out --tiles none"));
+        }
         if resized.is_none() && tiles.is_none() {
             return Err(StageError::new(format!("{} doesn't say at which size it sees photographs", first.display()))
                 .help("say it: --size 512 resizes them as in training, --tiles 512 predicts them at their own size in tiles"));
         }
         Ok(Self { models, card, resized, tiles, choices: choices.clone() })
+    }
+
+    /// As [`Self::of`], where a file's stages prepare the photographs.
+    ///
+    /// # Errors
+    /// When a model can't be read.
+    pub fn of_file(models: &[PathBuf], choices: &Choices) -> Result<Self> {
+        let models: Vec<PathBuf> = models.iter().map(|path| model_file(path)).collect();
+        let card = card_of(models.first().ok_or_else(|| StageError::new("no model is named"))?)?;
+        let tiles = match choices.tiles {
+            Some(Tiles::Pixels(size)) => Some(CardTiles { size, overlap: choices.overlap.unwrap_or(0.5) }),
+            Some(Tiles::Whole) | None => None,
+        };
+        Ok(Self { models, card, resized: None, tiles, choices: choices.clone() })
     }
 
     /// The stages between the names of photographs and the models.
@@ -125,9 +153,36 @@ impl Recipe {
         stages
     }
 
-    /// Whether the command says how photographs are divided.
-    pub fn asks_for_tiles(&self) -> bool {
-        self.choices.tiles.is_some() || self.choices.overlap.is_some()
+    /// The tiles of a file's evaluation, from its option: `auto` is what the model's card says, and the command's overlap goes before the file's.
+    pub fn tiles_of(&self, option: Option<&Value>) -> Option<Value> {
+        let mut tiles = option.filter(|tiles| tiles.is_object())?.clone();
+        if tiles["size"] == "auto" {
+            let size = self.card.tiles.map(|tiles| tiles.size).or(self.card.trained_size);
+            tiles["size"] = json!(size);
+        }
+        if tiles["batch"] == "auto" {
+            tiles["batch"] = json!(1);
+        }
+        if let Some(overlap) = self.choices.overlap {
+            tiles["overlap"] = json!(overlap);
+        }
+        Some(tiles)
+    }
+
+    /// Warns where the images of an evaluation, of which this is known, are prepared in another way than the model was trained with.
+    pub fn suits(&self, images: Option<&Facts>, evaluator: &str) {
+        let said = |name| images.and_then(|images| images.get(name)).map(|fact| fact.value.clone()).unwrap_or_default();
+        let normalization = self.card.normalization != pipeline_images::Normalization::default();
+        for (what, own, file) in [
+            ("normalised", if normalization { json!(self.card.normalization) } else { Value::Null }, said(fact::NORMALIZED)),
+            ("resized", json!(self.card.input), said(fact::RESIZED)),
+        ] {
+            if own != file {
+                tracing::warn!(
+                    "the images of `{evaluator}` are {what} in another way than those of the model: {file} instead of {own}"
+                );
+            }
+        }
     }
 
     /// The options of the stage that predicts.

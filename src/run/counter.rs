@@ -20,7 +20,8 @@ pub struct Counter {
 impl Counter {
     /// Counts to `total` on standard error; silently if `quiet`.
     pub fn new(total: u64, quiet: bool) -> Self {
-        let bar = (!quiet && io::stderr().is_terminal()).then(|| {
+        // Without a total there is nothing to show.
+        let bar = (!quiet && total > 0 && io::stderr().is_terminal()).then(|| {
             let all = BARS.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8)));
             let bar = all.add(ProgressBar::new(total));
             let style = ProgressStyle::with_template("{bar:32} {pos}/{len}  {eta} left  {wide_msg}");

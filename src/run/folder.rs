@@ -77,6 +77,15 @@ impl Folder {
         Ok(Some(folder))
     }
 
+    /// A folder that isn't a run's, made if it isn't there, and locked like one.
+    ///
+    /// # Errors
+    /// When it can't be made, or another program uses it.
+    pub fn hold(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        Self::lock(path)
+    }
+
     fn lock(path: &Path) -> io::Result<Self> {
         let file = path.join(LOCK);
         let mut lock = File::options().read(true).write(true).create(true).truncate(false).open(&file)?;

@@ -38,7 +38,6 @@ struct State {
     last: Instant,
     step: u64,
     number: u64,
-    best: Option<f64>,
     /// It was said that the evaluation doesn't give the metric of the best checkpoint.
     warned: bool,
 }
@@ -50,6 +49,8 @@ pub struct Written {
     pub path: Option<PathBuf>,
     /// Why the last one could not be written, if it couldn't.
     pub failure: Option<String>,
+    /// The best evaluation's figure whose checkpoint is on the disk.
+    best: Option<f64>,
 }
 
 struct Writer {
@@ -60,7 +61,8 @@ struct Writer {
 struct Job {
     checkpoint: Checkpoint,
     step: u64,
-    best: bool,
+    /// The best evaluation's figure, if this is after it.
+    best: Option<f64>,
     copied: f64,
 }
 
@@ -80,7 +82,7 @@ impl CheckpointKeeper {
         let folder = run.join(FOLDER);
         fs::create_dir_all(&folder)?;
         files::sweep(&folder)?;
-        let (busy, written) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Written::default())));
+        let (busy, written) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Written { best, ..Written::default() })));
         let (jobs, received) = channel();
         let shared = (metrics.clone(), busy.clone(), written.clone());
         let keep = settings.keep;
@@ -88,7 +90,7 @@ impl CheckpointKeeper {
             let _side = memory::enter(Side::Host);
             write_all(&folder, keep, &received, &shared);
         })?;
-        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, best, warned: false });
+        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, warned: false });
         let writer = Mutex::new(Some(Writer { jobs, thread }));
         Ok(Self { settings, metrics, asked, chosen, state, busy, written, writer })
     }
@@ -108,17 +110,21 @@ impl CheckpointKeeper {
         written(&self.written).clone()
     }
 
-    /// Whether the last evaluation was better than all before.
-    fn is_best(&self, state: &State) -> Option<f64> {
+    /// The last evaluation's figure, if it was better than all before whose checkpoints were written.
+    fn is_best(&self) -> Option<f64> {
         let Best { metric, direction, .. } = self.settings.best.as_ref()?;
         let figure = self.metrics.metric(metric)?;
-        state.best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
+        written(&self.written).best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
     }
 
     /// Says once that there can be no best checkpoint: a metric that an evaluator declares may have no number on this data.
     fn warn_unmeasured(&self, state: &mut State) {
         let Some(Best { metric, .. }) = &self.settings.best else { return };
-        if !state.warned && state.best.is_none() && self.metrics.is_evaluated() && self.metrics.metric(metric).is_none() {
+        if !state.warned
+            && written(&self.written).best.is_none()
+            && self.metrics.is_evaluated()
+            && self.metrics.metric(metric).is_none()
+        {
             state.warned = true;
             tracing::warn!(
                 "the evaluation gives no {metric:?} here, so no best checkpoint is kept; name another metric in \
@@ -142,7 +148,7 @@ impl Keeper for CheckpointKeeper {
     fn due(&self, moment: Moment) -> bool {
         let mut state = self.state();
         self.warn_unmeasured(&mut state);
-        if self.is_best(&state).is_some() {
+        if self.is_best().is_some() {
             // The best weights are gone with the next step: this one waits for the one that is being written.
             while self.busy.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
@@ -155,8 +161,7 @@ impl Keeper for CheckpointKeeper {
     fn keep(&self, snapshot: Snapshot, _: Moment, copied: f64) -> Result<()> {
         let _host = memory::enter(Side::Host);
         let mut state = self.state();
-        let best = self.is_best(&state);
-        state.best = best.or(state.best);
+        let best = self.is_best();
         (state.last, state.step) = (Instant::now(), self.metrics.step());
         state.number += 1;
         let checkpoint = Checkpoint {
@@ -164,13 +169,13 @@ impl Keeper for CheckpointKeeper {
             mark: self.metrics.mark(),
             asked: self.asked.clone(),
             chosen: self.chosen.clone(),
-            best: state.best,
+            best: best.or(written(&self.written).best),
             best_of: self.settings.best.clone(),
             number: state.number,
         };
         drop(state);
         self.busy.store(true, Ordering::SeqCst);
-        let job = Job { checkpoint, step: self.metrics.step(), best: best.is_some(), copied };
+        let job = Job { checkpoint, step: self.metrics.step(), best, copied };
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = || StageError::new("the thread that writes checkpoints has ended");
         writer.as_ref().ok_or_else(gone)?.jobs.send(job).map_err(|_| gone())
@@ -194,7 +199,8 @@ fn write_all(
                 let event = CheckpointEvent { file, step: job.step, bytes, copy_seconds: job.copied, write_seconds: seconds };
                 metrics.record(event.into());
                 tracing::debug!("checkpoint {} of {bytes} bytes in {seconds:.2} s", path.display());
-                *written(outcome) = Written { path: Some(path), failure: None };
+                let mut outcome = written(outcome);
+                *outcome = Written { path: Some(path), failure: None, best: job.best.or(outcome.best) };
             }
             Err(error) => {
                 let message = format!("a checkpoint can't be written into {}: {error}", folder.display());
@@ -210,9 +216,9 @@ fn write_all(
 fn write(folder: &Path, keep: u64, job: &Job) -> io::Result<(PathBuf, u64)> {
     let path = folder.join(name(job.checkpoint.number, job.step));
     // The best one first: a checkpoint that says which figure is the best must never be there without it.
-    let first = if job.best { folder.join(BEST) } else { path.clone() };
+    let first = if job.best.is_some() { folder.join(BEST) } else { path.clone() };
     let bytes = file::write(&first, &job.checkpoint)?;
-    if job.best {
+    if job.best.is_some() {
         // A hard link, or a copy if the file system has none.
         let linked = |beside: &Path| fs::hard_link(&first, beside).or_else(|_| fs::copy(&first, beside).map(drop));
         files::replace_by(&path, linked)?;

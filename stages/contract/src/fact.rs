@@ -8,7 +8,7 @@ pub const HEIGHT: &str = "height";
 /// Width of the images, in pixels: a whole number. Set and read as [`HEIGHT`].
 pub const WIDTH: &str = "width";
 
-/// The `[height, width]` that no photograph exceeds, where they differ. Set by sources that have looked; read by the plan.
+/// The `[height, width]` of the photograph with the most pixels, where sizes differ. Set by sources that have looked; read by the plan.
 pub const LARGEST: &str = "largest";
 
 /// Samples in a micro-batch: a whole number. Set by `batch`; read by the trainer, the accumulator, the schedule and the plan.

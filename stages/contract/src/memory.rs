@@ -115,6 +115,18 @@ pub fn reset_peak(side: Side) {
     peak.store(now.load(Relaxed), Relaxed);
 }
 
+/// Has all threads that begin from now on allocate from one heap. With one for each, as glibc has it, large blocks that come and go leave more
+/// unused between them. Returns whether the system's allocator can be asked: only glibc's can.
+pub fn share_heap() -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: `mallopt` with this parameter has no preconditions; glibc's allocator locks its own state.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) == 1 }
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    false
+}
+
 /// Asks the system's allocator to return unused memory to the operating system. Returns whether it can be asked:
 /// only glibc's can.
 pub fn return_unused() -> bool {

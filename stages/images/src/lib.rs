@@ -68,7 +68,7 @@ pub use overlay::overlay;
 pub use palette::colour as class_colour;
 pub use panel::{panel, stack};
 pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, OwnPixels, SampleFiles, VESSEL};
-pub use photographs::{Photograph, given as given_photographs, list as list_photographs, size as photograph_size};
+pub use photographs::{Listed, Photograph, given as given_photographs, list as list_photographs, size as photograph_size};
 pub use resize::{Filter, Fit, Resized};
 pub use sample_set::{SampleSet, write_sample_set};
 pub use values::height_width;

@@ -24,18 +24,13 @@ pub fn overlay(mut photograph: Vec<u8>, predicted: &[u8], names: &Classes, width
     let entries: Vec<Entry> = names.names.iter().cloned().zip(colours).skip(1).collect();
     let legend = legend(&entries, width);
     let height = photograph.len() / (3 * width.max(1));
-    // The photograph's own pixels stay where they are; only a narrow one is widened for its legend.
+    let mut all = height as u32;
+    // A legend that is wider than its photograph is left out.
     if legend.width() as usize == width {
         photograph.extend_from_slice(legend.as_raw());
-        let all = height as u32 + legend.height();
-        return RgbImage::from_raw(width as u32, all, photograph).unwrap_or_default();
+        all += legend.height();
     }
-    let mut picture = RgbImage::from_pixel(legend.width(), height as u32 + legend.height(), image::Rgb([255; 3]));
-    if let Some(photograph) = RgbImage::from_raw(width as u32, height as u32, photograph) {
-        image::imageops::replace(&mut picture, &photograph, 0, 0);
-    }
-    image::imageops::replace(&mut picture, &legend, 0, height as i64);
-    picture
+    RgbImage::from_raw(width as u32, all, photograph).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -48,15 +43,15 @@ mod tests {
 
     #[test]
     fn what_was_predicted_is_drawn_over_the_photograph_and_named_below() {
-        for width in [4, 300] {
+        for (width, has_legend) in [(4, false), (300, true)] {
             let photograph = vec![80; 3 * 2 * width];
             let mut predicted = vec![0; 2 * width];
             predicted[1] = 1;
             let picture = overlay(photograph, &predicted, &names(&["background", "vessel"]), width);
             assert_eq!(picture.get_pixel(0, 0).0, [80; 3]);
             assert_eq!(picture.get_pixel(1, 0).0, HIT.map(|colour| ((80 * 3 + u16::from(colour) * 5 + 4) / 8) as u8));
-            assert!(picture.height() > 2 && picture.width() as usize >= width);
-            assert!(picture.rows().skip(2).flatten().any(|pixel| pixel.0 == HIT), "the legend");
+            assert_eq!((picture.width() as usize, picture.height() > 2), (width, has_legend));
+            assert_eq!(picture.rows().skip(2).flatten().any(|pixel| pixel.0 == HIT), has_legend);
         }
     }
 

@@ -38,7 +38,7 @@ pub fn kind() -> StageKind {
         .option(OptionSpec::optional(
             "largest",
             OptionType::List { of: Box::new(side()), min: 2, max: 2 },
-            "height and width that none of them exceeds, in pixels, if they are known: for the plan",
+            "height and width in pixels of the one with the most, if they are known: for the plan",
         ))
         .check::<Options>(|options, _| {
             let mut facts = Facts::default();
@@ -54,12 +54,16 @@ pub fn kind() -> StageKind {
 
 fn source(options: Options, cx: &BuildContext) -> Result<Listing> {
     let excluded = options.exclude.read()?;
-    let files = list(&options.files)?.into_iter().filter(|photograph| !excluded.holds(&photograph.id));
+    let Listed { photographs, broken } = list(&options.files, &|_| false)?;
+    if let (false, Some((name, error))) = (cx.skips_broken, broken.first()) {
+        return Err(error.clone().context(name));
+    }
+    let files = photographs.into_iter().filter(|photograph| !excluded.holds(&photograph.id));
     let samples = files.map(|photograph| (photograph.id, SampleFiles::Photograph(photograph.path))).collect();
-    Ok(Listing::new(samples, false, cx))
+    Ok(Listing::new(samples, false, cx).with_broken(broken))
 }
 
-/// A source of these photographs, by the name of `photographs`, for programs that have listed them. None is larger than `largest`, `[height, width]`.
+/// A source of these photographs, by the name of `photographs`, for programs that have listed them. The one with the most pixels has `largest` of them, `[height, width]`.
 pub fn given(photographs: Vec<Photograph>, largest: Option<[usize; 2]>) -> StageKind {
     let samples: Vec<(String, SampleFiles)> =
         photographs.into_iter().map(|Photograph { id, path }| (id, SampleFiles::Photograph(path))).collect();
@@ -85,22 +89,47 @@ pub struct Photograph {
     pub path: PathBuf,
 }
 
+/// Photographs that were listed.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// In their order.
+    pub photographs: Vec<Photograph>,
+    /// Files that can't be photographs by their names, and folders that can't be listed, with what is wrong.
+    pub broken: Vec<(String, StageError)>,
+}
+
+/// The most bytes of an id: pictures of it get endings, and file systems take 255.
+const LONGEST: usize = 200;
+
 /// The photographs that files, folders and patterns name, in their order; those of a folder or a pattern by name, 2 before 10. Of a folder only
-/// what has the ending of an image is taken, and nothing of its folders. A file that is named twice is listed once.
+/// what has the ending of an image is taken, and nothing of its folders. A file that is named twice is listed once; one of which `left_out` is true, not
+/// at all.
 ///
 /// # Errors
-/// When something isn't there or can't be listed, or two files would have the same id.
-pub fn list(inputs: &[String]) -> Result<Vec<Photograph>> {
-    let (mut found, mut ids) = (Vec::new(), BTreeMap::<String, PathBuf>::new());
+/// When something isn't there, or two files would have the same id.
+pub fn list(inputs: &[String], left_out: &dyn Fn(&Path) -> bool) -> Result<Listed> {
+    let (mut found, mut ids) = (Listed::default(), BTreeMap::<String, PathBuf>::new());
     for input in inputs {
-        for path in files(input)? {
-            let id = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned).ok_or_else(|| {
-                StageError::new(format!("the name of {} isn't Unicode", path.display())).help("rename the file")
-            })?;
+        for path in files(input, &mut found.broken)?.into_iter().filter(|path| !left_out(path)) {
+            let id = match path.file_stem().map(|stem| stem.to_str()) {
+                Some(Some(stem)) if stem.len() <= LONGEST => stem.to_owned(),
+                Some(Some(stem)) => {
+                    let error =
+                        StageError::new(format!("its name has more than {LONGEST} bytes, too many for its pictures' names"));
+                    found.broken.push((stem.to_owned(), error.help("rename the file")));
+                    continue;
+                }
+                _ => {
+                    found
+                        .broken
+                        .push((path.display().to_string(), StageError::new("its name isn't Unicode").help("rename the file")));
+                    continue;
+                }
+            };
             match ids.get(&id) {
                 None => {
                     ids.insert(id.clone(), path.clone());
-                    found.push(Photograph { id, path });
+                    found.photographs.push(Photograph { id, path });
                 }
                 Some(first) if is_same(first, &path) => {}
                 Some(first) => {
@@ -126,7 +155,10 @@ fn is_same(left: &Path, right: &Path) -> bool {
 }
 
 /// The files that one input names.
-fn files(input: &str) -> Result<Vec<PathBuf>> {
+fn files(input: &str, broken: &mut Vec<(String, StageError)>) -> Result<Vec<PathBuf>> {
+    if input.is_empty() {
+        return Err(StageError::new("an empty text names no photograph"));
+    }
     let path = Path::new(input);
     if path.is_dir() {
         let failed = |error| StageError::from(error).context(path.display());
@@ -145,12 +177,12 @@ fn files(input: &str) -> Result<Vec<PathBuf>> {
     let root = if root.is_empty() { Path::new(".") } else { Path::new(root) };
     let (files, wrong) = pattern.files(root);
     let fitting = files.into_iter().filter(|(name, path)| pattern.captures(name).is_some() && is_image(path));
-    match (fitting.map(|(_, path)| path).collect::<Vec<_>>(), wrong.first()) {
-        (files, Some(wrong)) if files.is_empty() => {
-            Err(StageError::new(wrong.clone()).context(input).help("is the folder before the first * right?"))
-        }
-        (files, _) => some(sorted(files), input, "no image fits the pattern"),
+    let fitting: Vec<PathBuf> = fitting.map(|(_, path)| path).collect();
+    if let (true, Some(wrong)) = (fitting.is_empty(), wrong.first()) {
+        return Err(StageError::new(wrong.clone()).context(input).help("is the folder before the first * right?"));
     }
+    broken.extend(wrong.into_iter().map(|wrong| (input.to_owned(), StageError::new(wrong))));
+    some(sorted(fitting), input, "no image fits the pattern")
 }
 
 fn some(files: Vec<PathBuf>, input: &str, none: &str) -> Result<Vec<PathBuf>> {
@@ -174,7 +206,7 @@ mod tests {
     use crate::testing::{emitted, write_rgb};
 
     fn ids(inputs: &[String]) -> Vec<String> {
-        list(inputs).unwrap().into_iter().map(|photograph| photograph.id).collect()
+        list(inputs, &|_| false).unwrap().photographs.into_iter().map(|photograph| photograph.id).collect()
     }
 
     #[test]
@@ -193,7 +225,7 @@ mod tests {
             std::fs::create_dir_all(dir.path().join("empty")).unwrap();
             match part {
                 None => assert_eq!(ids(&[input]).len(), 1),
-                Some(part) => assert!(list(&[input]).unwrap_err().message().contains(part)),
+                Some(part) => assert!(list(&[input], &|_| false).unwrap_err().message().contains(part)),
             }
         }
         assert_eq!(size(&dir.path().join("one.png"), 100).unwrap(), [2, 2]);
@@ -206,7 +238,7 @@ mod tests {
             write_rgb(&dir.path().join(name), 2, 2);
         }
         let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        let error = list(&[at("a"), at("b")]).unwrap_err();
+        let error = list(&[at("a"), at("b")], &|_| false).unwrap_err();
         assert!(error.message().contains("a/1.png") && error.message().contains("both be called 1"), "{error}");
     }
 

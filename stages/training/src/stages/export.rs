@@ -8,7 +8,7 @@ use pipeline_contract::events::summary;
 use pipeline_contract::files::replace_by;
 use pipeline_contract::{
     BestCheckpoint, BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output,
-    Place, Result, Saved, Sequential, Shelf, StageKind, stays_inside,
+    Place, Result, Saved, Sequential, Shelf, StageError, StageKind, stays_inside,
 };
 use serde::Deserialize;
 
@@ -73,6 +73,13 @@ pub(super) fn kind() -> StageKind {
 /// Writes the network of the best checkpoint, with what was measured in its epoch.
 fn best(path: &Path, onnx: bool, events: &dyn Events, found: &BestCheckpoint) -> Result<()> {
     let mut model = Model::open(&found.path, &device::open("cpu")?.device)?;
+    let epoch = found.evaluations.first().map(|evaluation| evaluation.epoch);
+    if let (Some(epoch), Some(own)) = (epoch, model.card.epoch)
+        && epoch != own
+    {
+        let message = format!("epoch {epoch} was the best, but the best checkpoint that could be written is of epoch {own}");
+        return Err(StageError::new(message));
+    }
     model.card.figures.clear();
     found.evaluations.iter().for_each(|evaluation| model.card.note(evaluation));
     let saved = model.save(path)?;
@@ -98,7 +105,7 @@ struct Export {
     onnx: bool,
     events: Arc<dyn Events>,
     network: Option<Shared>,
-    /// The epoch of the last step, from 1.
+    /// The last whole epoch, from 1.
     epoch: u64,
 }
 
@@ -106,9 +113,13 @@ impl Sequential for Export {
     type In = Step;
     type Out = Nothing;
 
-    fn item(&mut self, input: Step, cx: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+    fn item(&mut self, input: Step, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
         self.network = Some(input.network);
-        self.epoch = cx.epoch + 1;
+        Ok(())
+    }
+
+    fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
+        self.epoch = epoch + 1;
         Ok(())
     }
 

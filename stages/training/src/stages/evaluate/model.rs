@@ -60,7 +60,8 @@ fn check(options: &OfModel, inputs: &[Facts]) -> Checked {
     let masks = images.and_then(Classes::of);
     for network in &networks {
         if let Some(misfit) = misfit(network.classes, masks.as_ref()) {
-            findings.push(Finding::error(Place::Option("models".into()), misfit.message).help(misfit.help));
+            let help = "measure it on masks of the classes that it was trained with: `labels` of decode";
+            findings.push(Finding::error(Place::Option("models".into()), misfit.message).help(help));
         }
     }
     findings.dedup_by(|left, right| left.message == right.message);

@@ -79,6 +79,10 @@ impl Job {
             OwnPixels::Kept(pixels) => pixels,
             OwnPixels::OfPair | OwnPixels::Dropped => photograph,
         };
+        if (wanted.field_of_view || wanted.overlays) && photograph.len() != 3 * size[0] * size[1] {
+            let message = format!("{sample} has lost its photograph of {} x {} pixels", size[1], size[0]);
+            return Err(StageError::new(message).help("`decode` keeps it; another stage before this one must hand it on"));
+        }
         if wanted.field_of_view
             && let Some(inside) = field_of_view(&photograph, size[0], size[1])
         {

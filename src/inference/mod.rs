@@ -1,5 +1,5 @@
 //! Trained models at work: [`predict`] writes what they see in photographs, [`evaluate`] measures them. Both are pipelines like those of a file,
-//! made from what a model says of itself ([`recipe`]) and run by the engine. Nothing is trained.
+//! made from what a model says of itself and run by the engine. Nothing is trained.
 
 mod evaluate;
 mod export;

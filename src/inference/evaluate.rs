@@ -7,13 +7,13 @@ use std::sync::Arc;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::{Dfs, Reversed};
 use pipeline_contract::events::{EvalEvent, ImageEvent};
-use pipeline_contract::{End, Registry, Result, Role, StageError, lost};
+use pipeline_contract::{End, Registry, Result, Role, StageError};
 use serde_json::{Map, Value, json};
 
-use super::heard::{Heard, Unsaved};
+use super::heard::{Heard, options};
 use super::predict::checked;
 use super::recipe::{Choices, Recipe, escaped};
-use crate::engine::{self, Control, Patience, RunOptions, SkipLedger, Skipped};
+use crate::engine::{self, Control, SkipLedger, Skipped};
 use crate::graph::Graph;
 use crate::spec::Pipeline;
 
@@ -105,20 +105,7 @@ pub fn evaluate(
     let pipeline = checked(&file, registry)?;
     std::fs::create_dir_all(out).map_err(|error| StageError::from(error).context(out.display()))?;
     let (heard, ledger) = (Arc::new(Heard::new(0, quiet)), Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())));
-    let run = RunOptions {
-        pipeline: pipeline.id(),
-        epochs: 1,
-        seed: pipeline.settings.seed,
-        host_memory_budget: pipeline.settings.host_memory_budget,
-        out: out.into(),
-        events: heard.clone(),
-        keeper: Some(Arc::new(Unsaved)),
-        resume: None,
-        patience: Patience::default(),
-        lost: lost::told,
-        skipped: ledger.clone(),
-    };
-    let outcome = engine::run(&pipeline.graph, run, control);
+    let outcome = engine::run(&pipeline.graph, options(&pipeline, out, &heard, &ledger), control);
     heard.counter.finish();
     let report = outcome.map_err(|error| {
         let message = StageError::new(error.to_string());

@@ -1,13 +1,15 @@
 //! What the stages of a prediction or an evaluation report: progress, and the figures.
 
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline_contract::events::{EvalEvent, ImageEvent};
-use pipeline_contract::{Event, Events, Result};
+use pipeline_contract::{Event, Events, Result, lost};
 use serde_json::{Map, Value};
 
-use crate::engine::{Keeper, Moment, Snapshot};
+use crate::engine::{Keeper, Moment, Patience, RunOptions, SkipLedger, Snapshot};
 use crate::run::Counter;
+use crate::spec::Pipeline;
 
 /// Counts photographs and keeps figures.
 pub(super) struct Heard {
@@ -54,9 +56,26 @@ impl Events for Heard {
     }
 }
 
+/// How the engine runs a pipeline of these: once, into `out`, without checkpoints.
+pub(super) fn options(pipeline: &Pipeline, out: &Path, heard: &Arc<Heard>, skipped: &Arc<SkipLedger>) -> RunOptions {
+    RunOptions {
+        pipeline: pipeline.id(),
+        epochs: 1,
+        seed: pipeline.settings.seed,
+        host_memory_budget: pipeline.settings.host_memory_budget,
+        out: out.into(),
+        events: heard.clone(),
+        keeper: Some(Arc::new(Unsaved)),
+        resume: None,
+        patience: Patience::default(),
+        lost: lost::told,
+        skipped: skipped.clone(),
+    }
+}
+
 /// Keeps no checkpoints. With a keeper the device's lane ends after the item that it works on when it is asked to stop, where without one it would
 /// first do all that is queued.
-pub(super) struct Unsaved;
+struct Unsaved;
 
 impl Keeper for Unsaved {
     fn due(&self, _: Moment) -> bool {

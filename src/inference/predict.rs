@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_contract::memory::{self, Side};
-use pipeline_contract::{End, Registry, Result, Role, StageError, lost};
+use pipeline_contract::{End, Registry, Result, Role, StageError};
 use pipeline_images::{Listed, Photograph, given_photographs, list_photographs, photograph_size};
 use pipeline_training::plan::{prediction, size};
 use serde_json::{Value, json};
 
-use super::heard::{Heard, Unsaved};
+use super::heard::{Heard, options};
 use super::recipe::{Choices, Recipe};
 use super::record::{self, How, Work};
-use crate::engine::{self, Control, Patience, RunOptions, SkipLedger, Skipped};
+use crate::engine::{self, Control, SkipLedger, Skipped};
 use crate::plan::Host;
 use crate::run::Folder;
 use crate::spec::{self, Pipeline};
@@ -64,15 +64,15 @@ const MOST_PIXELS: u64 = 100_000_000;
 pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet: bool) -> Result<Predicted> {
     let Request { models, inputs, out, choices, probabilities, overlays, field_of_view, overwrite, only_plan } = request;
     let recipe = Recipe::of(models, choices)?;
-    let mut options = recipe.options();
-    options.insert("probabilities".to_owned(), json!(probabilities));
-    options.insert("overlays".to_owned(), json!(overlays));
-    options.insert("field_of_view".to_owned(), json!(field_of_view));
+    let mut stage = recipe.options();
+    stage.insert("probabilities".to_owned(), json!(probabilities));
+    stage.insert("overlays".to_owned(), json!(overlays));
+    stage.insert("field_of_view".to_owned(), json!(field_of_view));
     // Pictures of an earlier time are no photographs, where they lie beside them.
     let own: Vec<PathBuf> = record::FOLDERS.iter().filter_map(|name| out.join(name).canonicalize().ok()).collect();
     let is_own = |path: &Path| path.canonicalize().is_ok_and(|path| own.iter().any(|own| path.starts_with(own)));
     let Listed { photographs, broken: unlisted } = list_photographs(inputs, &is_own)?;
-    let work = Work::of(out, How::of(&recipe, &options)?, photographs, *overwrite)?;
+    let work = Work::of(out, How::of(&recipe, &stage)?, photographs, *overwrite)?;
     let (there, total) = (work.there, work.photographs.len() as u64);
     let done = |written, mut broken: Vec<Skipped>, end| {
         broken.extend(unlisted.iter().map(|(sample, error)| skipped(sample, error)));
@@ -88,7 +88,7 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
             None
         }
         false => {
-            let pipeline = pipeline(&recipe, options, work.photographs.clone(), registry)?;
+            let pipeline = pipeline(&recipe, stage, work.photographs.clone(), registry)?;
             Some((tell(&pipeline, &recipe, total, there)?, pipeline))
         }
     };
@@ -99,20 +99,7 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
     let (heard, ledger) = (Arc::new(Heard::new(total, quiet)), Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())));
     memory::reset_peak(Side::Host);
     memory::reset_peak(Side::Device);
-    let run = RunOptions {
-        pipeline: pipeline.id(),
-        epochs: 1,
-        seed: 0,
-        host_memory_budget: pipeline.settings.host_memory_budget,
-        out: out.clone(),
-        events: heard.clone(),
-        keeper: Some(Arc::new(Unsaved)),
-        resume: None,
-        patience: Patience::default(),
-        lost: lost::told,
-        skipped: ledger.clone(),
-    };
-    let outcome = engine::run(&pipeline.graph, run, control);
+    let outcome = engine::run(&pipeline.graph, options(&pipeline, out, &heard, &ledger), control);
     heard.counter.finish();
     let (written, broken) = (heard.counter.done(), ledger.all());
     let end = match outcome {

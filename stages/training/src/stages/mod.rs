@@ -3,6 +3,7 @@
 
 mod accumulate;
 mod cleanup;
+mod device_options;
 mod evaluate;
 mod export;
 mod kinds;

@@ -12,6 +12,7 @@ use pipeline_images::{Batch, Classes};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::device_options;
 use super::masks::misfit;
 use super::own;
 use crate::loss::{self, Loss};
@@ -60,27 +61,11 @@ pub(super) fn kind() -> StageKind {
             "bce_dice",
             "a name, or terms with weights such as {bce: 1, dice: 1}; the mean over a window's samples is taken",
         ))
-        .option(OptionSpec::from_key(
-            "device",
-            OptionType::Text,
-            "trainer.device",
-            "auto",
-            "auto, cpu, wgpu, vulkan, metal, webgpu, cuda or cuda:N",
-        ))
-        .option(OptionSpec::from_key(
-            "mixed_precision",
-            OptionType::Choice(Precision::NAMES),
-            "trainer.mixed_precision",
-            "no",
+        .option(device_options::device())
+        .option(device_options::precision(
             "precision of the maps, and of convolutions where the device has matrix units; fp16 has a dynamic loss scale",
         ))
-        .option(OptionSpec::from_key(
-            "float32_matmul",
-            OptionType::Choice(Precision::PRODUCTS),
-            "trainer.float32_matmul",
-            "float32",
-            "products of float32 convolutions: as they are, or with factors of 10 bits on a card's matrix units (faster)",
-        ))
+        .option(device_options::products())
         .option(OptionSpec::from_key(
             "gradient_checkpointing",
             OptionType::Choice(Checkpointing::NAMES),
@@ -108,16 +93,7 @@ pub(super) fn kind() -> StageKind {
             )
             .limit(),
         )
-        .option(
-            OptionSpec::from_key(
-                "memory_pool",
-                OptionType::Choice(device::MEMORY_POOLS),
-                "trainer.memory_pool",
-                "adaptive",
-                "how a wgpu device's allocator divides memory: pages shared by tensors, or one for each",
-            )
-            .harmless(),
-        )
+        .option(device_options::memory_pool().harmless())
         .option(
             OptionSpec::optional(
                 "init",

@@ -3,8 +3,7 @@
 use pipeline_contract::events::summary;
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
-    BuildContext, Checked, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result, Role,
-    Sequential, StageKind,
+    BuildContext, Checked, Facts, Finding, ItemContext, Nothing, Output, Place, Result, Role, Sequential, StageKind,
 };
 use pipeline_images::{Batch, Classes};
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use super::options::{self, At, DEFAULT_THRESHOLD, Options, Threshold};
 use super::{Evaluate, held};
 use crate::stages::masks::misfit;
 use crate::stages::predict::misfits;
-use crate::stages::prediction::{Members, TURNS, TURNS_DOC, Tiles, channels, device_options, turns};
+use crate::stages::prediction::{self, Members, Tiles, channels, turns};
 
 #[derive(Deserialize)]
 struct OfModel {
@@ -31,15 +30,8 @@ struct OfModel {
 
 pub(in crate::stages) fn kind() -> StageKind {
     let kind = StageKind::device("evaluate_model", "measures trained models on images with masks", EvaluateModel::build);
-    device_options(kind)
+    prediction::options(kind)
         .option(options::at())
-        .option(Tiles::option())
-        .option(OptionSpec::new("turns", OptionType::Choice(TURNS), "none", TURNS_DOC))
-        .option(OptionSpec::optional(
-            "threshold",
-            OptionType::Number { min: 0.0, max: 1.0 },
-            "a pixel is vessel if its probability exceeds this; by default what the model's file says",
-        ))
         .option(options::field_of_view())
         .option(options::pictures())
         .option(options::tensors())

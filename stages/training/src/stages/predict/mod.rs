@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::pictures::{Job, Wanted, needed};
-use super::prediction::{Members, TURNS, TURNS_DOC, Tiles, Tiling, Turn, cards, channels, device_options, predict, turns};
+use super::prediction::{Members, Tiles, Tiling, Turn, cards, channels, options, predict, turns};
 use crate::micro_batch::{MicroBatch, Pixels};
 use crate::model::Card;
 use crate::network::Network;
@@ -39,14 +39,7 @@ struct Options {
 pub(super) fn kind() -> StageKind {
     let kind =
         StageKind::device("predict", "writes what trained models predict of photographs, at their own size", Predict::build);
-    device_options(kind)
-        .option(Tiles::option())
-        .option(OptionSpec::new("turns", OptionType::Choice(TURNS), "none", TURNS_DOC))
-        .option(OptionSpec::optional(
-            "threshold",
-            OptionType::Number { min: 0.0, max: 1.0 },
-            "a pixel is vessel if its probability exceeds this; by default what the model's file says",
-        ))
+    options(kind)
         .option(OptionSpec::new(
             "probabilities",
             OptionType::Bool,

@@ -16,6 +16,8 @@ use crate::precision::Precision;
 use crate::trainee::{Shared, Trainee};
 
 use super::tiles::{Tiles, Tiling};
+use super::turns::{TURNS, TURNS_DOC};
+use crate::stages::device_options;
 
 /// The options about models and their device.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,48 +31,29 @@ pub(in crate::stages) struct Members {
     memory_pool: String,
 }
 
-/// Declares the options.
-pub(in crate::stages) fn device_options(kind: StageKind) -> StageKind {
-    kind.option(OptionSpec::required(
-        "models",
-        OptionType::List { of: Box::new(OptionType::Path), min: 1, max: 64 },
-        "the trained networks: files model.safetensors, or checkpoints; of several the mean of the probabilities counts",
-    ))
-    .option(OptionSpec::from_key(
-        "device",
-        OptionType::Text,
-        "trainer.device",
-        "auto",
-        "auto, cpu, wgpu, vulkan, metal, webgpu, cuda or cuda:N",
-    ))
-    .option(OptionSpec::from_key(
-        "mixed_precision",
-        OptionType::Choice(Precision::NAMES),
-        "trainer.mixed_precision",
-        "no",
-        "precision of the maps, and of convolutions where the device has matrix units",
-    ))
-    .option(OptionSpec::from_key(
-        "float32_matmul",
-        OptionType::Choice(Precision::PRODUCTS),
-        "trainer.float32_matmul",
-        "float32",
-        "products of float32 convolutions: as they are, or with factors of 10 bits on a card's matrix units (faster)",
-    ))
-    .option(OptionSpec::from_key(
-        "memory_budget",
-        OptionType::Bytes,
-        "trainer.memory_budget",
-        0,
-        "device memory limit; beyond it fewer images are predicted at a time; 0: no limit",
-    ))
-    .option(OptionSpec::from_key(
-        "memory_pool",
-        OptionType::Choice(device::MEMORY_POOLS),
-        "trainer.memory_pool",
-        "adaptive",
-        "how a wgpu device's allocator divides memory: pages shared by tensors, or one for each",
-    ))
+/// Declares the options of a stage that predicts.
+pub(in crate::stages) fn options(kind: StageKind) -> StageKind {
+    let models = OptionType::List { of: Box::new(OptionType::Path), min: 1, max: 64 };
+    let doc = "the trained networks: files model.safetensors, or checkpoints; of several the mean of the probabilities counts";
+    kind.option(OptionSpec::required("models", models, doc))
+        .option(device_options::device())
+        .option(device_options::precision("precision of the maps, and of convolutions where the device has matrix units"))
+        .option(device_options::products())
+        .option(OptionSpec::from_key(
+            "memory_budget",
+            OptionType::Bytes,
+            "trainer.memory_budget",
+            0,
+            "device memory limit; beyond it fewer images are predicted at a time; 0: no limit",
+        ))
+        .option(device_options::memory_pool())
+        .option(Tiles::option())
+        .option(OptionSpec::new("turns", OptionType::Choice(TURNS), "none", TURNS_DOC))
+        .option(OptionSpec::optional(
+            "threshold",
+            OptionType::Number { min: 0.0, max: 1.0 },
+            "a pixel is vessel if its probability exceeds this; by default what the model's file says",
+        ))
 }
 
 /// The cards of models that predict together. Reads no tensors.

@@ -10,9 +10,9 @@ mod turns;
 
 pub(super) use ensemble::predict;
 pub(crate) use members::Predicting;
-pub(super) use members::{Members, cards, channels, device_options};
+pub(super) use members::{Members, cards, channels, options};
 pub(super) use native::{bring_back, lost};
 pub(super) use output::NetworkOutput;
 pub(super) use tiles::Tiles;
 pub use tiles::Tiling;
-pub(super) use turns::{TURNS, TURNS_DOC, Turn, turns};
+pub(super) use turns::{Turn, turns};

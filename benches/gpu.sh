@@ -146,7 +146,7 @@ ours() { # device, base, batch, accumulation, precision, checkpointing
     --set trainer.gradient_checkpointing="$6" --set dataset.drawn.pairs=$(($3 * $4 * steps)) --set dataset.drawn.test_pairs=1 \
     --set dataset.drawn.image_size=$side --set dataset.drawn.batch_size="$3" --set dataset.drawn.num_workers="$(nproc)" \
     --set stages.train.bound.items=$(($4 * steps)) --set "stages.train.with.model={unet: {base: $2, depth: $depth, norm: group}}"
-  rm -f "$work/$row/run/model.safetensors" # up to 124 MB a row
+  rm -f "$work/$row/run/"{model,last}.safetensors # up to 124 MB a row each
 }
 
 theirs() { # eager or compile, base, batch, accumulation, precision, checkpointing

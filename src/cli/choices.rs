@@ -7,11 +7,12 @@ use crate::inference::{Choices, PRECISIONS, Size, Tiles};
 
 /// How photographs are prepared and predicted; by default as the model's file says.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Prediction, by default as the model's file says")]
 pub(super) struct ChoiceOpts {
     /// Another model, for the mean of the probabilities of both; can be given several times.
     #[arg(long, value_name = "MODEL")]
     pub(super) with: Vec<std::path::PathBuf>,
-    /// The size that photographs are resized to: 512, 768x1024 (height x width), or own.
+    /// The size that photographs are resized to: 512, 768x1024 (height x width), or own. Not with a pipeline file.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     size: Option<Size>,
     /// Predicts tile by tile: 512, 384x512, or none.

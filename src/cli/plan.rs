@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::{Registry, StageError};
+use pipeline_contract::{Registry, Role, StageError};
 
 use super::{exit, output};
-use crate::plan::Plan;
+use crate::plan::{self, Host, Plan, Prediction, size};
 use crate::spec;
 
 /// Plans a pipeline's memory.
@@ -40,6 +40,12 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
         }
         ExitCode::from(exit::FAILED)
     };
+    if pipeline.graph.of_role(Role::Trainer).next().is_none() {
+        return match plan::of_prediction(&pipeline) {
+            Ok((plan, host)) => output::answer(&prediction(&pipeline.name, &plan, &host, opts.json), exit::DONE),
+            Err(error) => failed(&error),
+        };
+    }
     let plan = match Plan::of(&pipeline).map(Plan::rehearsed) {
         Ok(plan) => plan,
         Err(error) => return failed(&error),
@@ -54,4 +60,16 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
     };
     let fits = fit.as_ref().is_none_or(|fit| fit.choice().is_some());
     output::answer(&text, if fits { exit::DONE } else { exit::PROBLEMS })
+}
+
+/// What a file needs that trains nothing.
+fn prediction(name: &str, plan: &Prediction, host: &Host, json: bool) -> String {
+    let (device, host) = (plan.peak.total, host.peak());
+    let (place, description) = (&plan.peak.place, &plan.device.description);
+    if json {
+        let device = serde_json::json!({"name": description, "peak": device, "place": place});
+        return format!("{:#}\n", serde_json::json!({"name": name, "device": device, "host": {"peak": host}}));
+    }
+    let (device, host) = (size(device), size(host));
+    format!("{name}: nothing is trained\ndevice: {device} at the peak, in {place} ({description})\nhost: at most {host}\n")
 }

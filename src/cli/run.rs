@@ -186,7 +186,10 @@ fn cards() -> Option<serde_json::Value> {
 }
 
 fn report(summary: &Summary, metrics: &[Metric], folder: &Folder) {
-    let mut text = format!("{} steps on {} samples in {:.1} s", summary.steps, summary.samples, summary.seconds);
+    let mut text = match summary.steps {
+        0 if summary.memory.device_planned_peak.is_none() => format!("done in {:.1} s", summary.seconds),
+        steps => format!("{steps} steps on {} samples in {:.1} s", summary.samples, summary.seconds),
+    };
     let (figures, eval) = outcome(metrics, summary);
     figures.iter().for_each(|figures| text += &format!("; {figures}"));
     tracing::info!("{text}");

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_contract::memory::{self, Side};
-use pipeline_contract::{End, Registry, Result, Role, StageError};
+use pipeline_contract::{End, Registry, Result, StageError};
 use pipeline_images::{Listed, Photograph, given_photographs, list_photographs, photograph_size};
-use pipeline_training::plan::{prediction, size};
+use pipeline_training::plan::size;
 use serde_json::{Value, json};
 
 use super::heard::{Heard, options};
 use super::recipe::{Choices, Recipe};
 use super::record::{self, How, Work};
 use crate::engine::{self, Control, SkipLedger, Skipped};
-use crate::plan::Host;
+use crate::plan::of_prediction;
 use crate::run::Folder;
 use crate::spec::{self, Pipeline};
 
@@ -162,11 +162,8 @@ pub(super) fn checked(file: &Value, registry: &Registry) -> Result<Pipeline> {
 
 /// Says what the prediction will take: bytes of the device and of the host.
 fn tell(pipeline: &Pipeline, recipe: &Recipe, total: u64, there: u64) -> Result<(u64, u64)> {
-    let graph = &pipeline.graph;
-    let node = graph.of_role(Role::Predictor).next().ok_or_else(|| StageError::new("nothing predicts"))?;
-    let facts = graph.facts.get(node.index()).and_then(|facts| facts.first()).cloned().unwrap_or_default();
-    let plan = prediction(&graph.stage(node).options, &facts)?;
-    let (device, host) = (plan.peak.total, Host::of(pipeline, 0).peak());
+    let (plan, host) = of_prediction(pipeline)?;
+    let (device, host) = (plan.peak.total, host.peak());
     let networks = if recipe.models.len() > 1 {
         format!("{} models", recipe.models.len())
     } else {

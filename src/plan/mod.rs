@@ -5,12 +5,12 @@ mod host;
 mod text;
 
 use pipeline_contract::events::{ByCause, PlanEvent};
-use pipeline_contract::{Result, StageError};
+use pipeline_contract::{Result, Role, StageError};
 use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened, Platform};
 use pipeline_training::memory::Cause;
 use pipeline_training::plan::{
-    Ask, Fit, Forecast, Freedom, Job, Speed, StageView, TileChoice, Tiled, calibrate, fit, rehearse,
+    Ask, Fit, Forecast, Freedom, Job, Prediction, Speed, StageView, TileChoice, Tiled, calibrate, fit, prediction, rehearse,
 };
 use pipeline_training::policy::Setting;
 use pipeline_training::stages::Tiling;
@@ -66,6 +66,18 @@ pub fn job(pipeline: &Pipeline) -> Result<Job> {
         })
         .collect();
     Job::of(&stages)
+}
+
+/// The memory that a file will need that only predicts or measures with trained models: the device's, and the host's.
+///
+/// # Errors
+/// When no stage does so, a model can't be read, the images' size isn't known, or the device can't be opened.
+pub fn of_prediction(pipeline: &Pipeline) -> Result<(Prediction, Host)> {
+    let graph = &pipeline.graph;
+    let node = graph.of_role(Role::Predictor).chain(graph.of_role(Role::Evaluator)).next();
+    let node = node.ok_or_else(|| StageError::new("no stage of this file trains a network or predicts with one"))?;
+    let facts = graph.facts.get(node.index()).and_then(|facts| facts.last()).cloned().unwrap_or_default();
+    Ok((prediction(&graph.stage(node).options, &facts)?, Host::of(pipeline, 0)))
 }
 
 impl Plan {

@@ -42,9 +42,12 @@ mod panel;
 mod pattern;
 mod payload;
 mod photographs;
+mod plausible;
 mod preview;
 mod problems;
 mod read;
+#[cfg(test)]
+mod reported;
 mod resize;
 mod sample_set;
 mod select;

@@ -24,6 +24,7 @@ mod field_of_view;
 mod fingerprint;
 mod fives;
 mod folder;
+mod form;
 mod found;
 mod fundus;
 mod guard;

@@ -13,6 +13,7 @@ use crate::fundus::{CLASS_COLOURS, draw_classes};
 use crate::keeps::Keeps;
 use crate::labels::{self, Labels, Options, shown};
 use crate::payload::pixels;
+use crate::plausible::{self, Told};
 use crate::read::{Opened, header, open};
 use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 
@@ -30,7 +31,7 @@ use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 pub fn kind() -> StageKind {
     let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, cx| {
         let keeps = cx.facts.first().and_then(Keeps::of);
-        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps })
+        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps, told: Told::default() })
     });
     let kind = kind.option(OptionSpec::new(
         "max_pixels",
@@ -88,6 +89,8 @@ struct Decode {
     labels: Option<Labels>,
     /// What pairs keep of their originals.
     keeps: Option<Keeps>,
+    /// What it warned of.
+    told: Told,
 }
 
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
@@ -101,7 +104,8 @@ impl Map for Decode {
         let (mut pair, field) = match input {
             SampleFiles::Drawn { size, seed, classes } => (self.drawn(size, seed, classes)?, None),
             SampleFiles::Pair { image, mask, inside } => {
-                let pair = pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref())?;
+                let pair =
+                    pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref(), &self.told)?;
                 (pair, inside.map(|inside| (inside, image)))
             }
             SampleFiles::Photograph(path) => (self.alone(&path)?, None),
@@ -119,7 +123,7 @@ impl Decode {
         let opened = open(path, self.max_pixels)?;
         let (height, width) = (opened.height, opened.width);
         let kind = if self.labels.is_some() { MaskKind::Class } else { MaskKind::Share };
-        let (image, mask) = (photograph(opened)?, vec![0; height * width]);
+        let (image, mask) = (photograph(opened, &self.told)?, vec![0; height * width]);
         Ok(ImagePair { height, width, image, mask, kind, normalization: Normalization::default(), original: None })
     }
 
@@ -149,33 +153,28 @@ impl Decode {
 /// When one is no whole image of a format that is read, or has more than `max_pixels` pixels, or they differ in size.
 pub fn decode(image: &[u8], mask: &[u8], max_pixels: u64) -> Result<ImagePair> {
     let open = |bytes, name: &str| header(Cursor::new(bytes), Path::new(name), max_pixels);
-    pair(open(image, "the image")?, open(mask, "the mask")?, None)
+    pair(open(image, "the image")?, open(mask, "the mask")?, None, &Told::default())
 }
 
-fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>) -> Result<ImagePair> {
-    let (height, width) = (photo.height, photo.width);
+fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>, told: &Told) -> Result<ImagePair> {
+    let (height, width, turned) = (photo.height, photo.width, [photo.orientation, mask.orientation]);
     if (height, width) != (mask.height, mask.width) {
-        return Err(StageError::new(format!(
-            "image and mask differ in size: {} is {width} x {height}, {} is {} x {} pixels",
-            photo.path.display(),
-            mask.path.display(),
-            mask.width,
-            mask.height,
-        ))
-        .help("export the mask at the image's size, or exclude this sample"));
+        let sizes = [[height, width], [mask.height, mask.width]];
+        return Err(plausible::sizes([&photo.path.display(), &mask.path.display()], sizes, turned));
     }
-    let pixels = photograph(photo)?;
+    told.tell(plausible::orientation(photo.path.display(), [height, width], turned));
+    let pixels = photograph(photo, told)?;
     let (mask, kind) = match labels {
         Some(labels) => (mask.classes(labels)?, MaskKind::Class),
-        None => (mask.mask()?, MaskKind::Share),
+        None => (mask.mask(told)?, MaskKind::Share),
     };
     Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default(), original: None })
 }
 
 /// The pixels of a photograph, RGB `[height, width, 3]`.
-fn photograph(photo: Opened<'_>) -> Result<Vec<u8>> {
+fn photograph(photo: Opened<'_>, told: &Told) -> Result<Vec<u8>> {
     let shown = photo.path.display().to_string();
-    let pixels = photo.rgb()?;
+    let pixels = photo.photograph(told)?;
     if pixels.iter().all(|&value| value <= BLACK) {
         return Err(StageError::new(format!("{shown} is black: no value in it is above {BLACK} of 255"))
             .help("a network can't learn from it: exclude this sample"));

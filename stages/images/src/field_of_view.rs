@@ -284,7 +284,7 @@ mod tests {
             let opened = read::open(&image, 100_000_000).unwrap();
             let (height, width) = (opened.height, opened.width);
             let field = field_of_view(&opened.rgb().unwrap(), height, width).unwrap();
-            let vessels = read::open(&mask, 100_000_000).unwrap().mask().unwrap();
+            let vessels = read::open(&mask, 100_000_000).unwrap().quiet_mask().unwrap();
             let inside = field.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / field.len() as f64;
             assert!(share.contains(&inside), "{}: {inside}", image.display());
             let marked = vessels.iter().filter(|&&vessel| vessel != 0).count() as f64;

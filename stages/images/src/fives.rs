@@ -10,6 +10,7 @@ use crate::SampleFiles;
 use crate::division::Part;
 use crate::exclude::{Exclude, exclude_option};
 use crate::folder::{images_by_stem, name};
+use crate::form;
 use crate::found::Found;
 use crate::listing::{Listing, limit_option, shuffle_option};
 use crate::pattern::Captures;
@@ -217,9 +218,19 @@ fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
             None => alone.push((id(&stem), name(&image))),
         }
     }
+    let names = (alone.iter().map(|(_, name)| stem(name)), vessels.keys().map(String::as_str));
+    let hint = form::hint(names.0, names.1);
     found.incomplete(&format!("no mask in {} for", masks.display()), alone);
+    if let Some(hint) = hint {
+        found.hint(hint);
+    }
     let alone = vessels.iter().map(|(stem, path)| (id(stem), name(path))).collect();
     found.incomplete(&format!("no image in {} for the masks", images.display()), alone);
+}
+
+/// A file's name without its ending.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 fn what_is_there(folder: &Path) -> String {

@@ -22,6 +22,8 @@ pub(crate) struct Found {
     broken: Vec<(String, StageError)>,
     /// All samples with what their names say, also those that are excluded or broken: what is divided.
     seen: BTreeMap<String, Captures>,
+    /// What may be behind it.
+    hints: Vec<String>,
     excluded: Excluded,
     /// How many samples were left out because they are excluded.
     left_out: usize,
@@ -32,7 +34,7 @@ impl Found {
     /// Nothing yet. Without `skips_broken` an incomplete sample is a problem of the whole folder.
     pub(crate) fn new(excluded: Excluded, skips_broken: bool) -> Self {
         let (samples, problems, broken, seen) = (Vec::new(), Problems::default(), Vec::new(), BTreeMap::new());
-        Self { samples, problems, broken, seen, excluded, left_out: 0, skips_broken }
+        Self { samples, problems, broken, seen, hints: Vec::new(), excluded, left_out: 0, skips_broken }
     }
 
     /// A sample is there, whole or not.
@@ -65,6 +67,13 @@ impl Found {
         }
     }
 
+    /// Warns of what may be behind missing files; an error of the folder says it, too.
+    pub(crate) fn hint(&mut self, hint: impl Into<String>) {
+        let hint = hint.into();
+        tracing::warn!("{hint}");
+        self.hints.push(hint);
+    }
+
     /// Whether a sample is excluded.
     pub(crate) fn is_excluded(&self, id: &str) -> bool {
         self.excluded.holds(id)
@@ -89,7 +98,8 @@ impl Found {
         shuffle: bool,
         cx: &BuildContext,
     ) -> Result<Listing> {
-        self.problems.finish(help)?;
+        let hints: Vec<&str> = self.hints.iter().map(String::as_str).chain([help]).collect();
+        self.problems.finish(&hints.join("; "))?;
         if let Some(division) = division {
             let keeps = division.keeps(&self.seen)?;
             self.samples.retain(|(id, _)| keeps.holds(id));

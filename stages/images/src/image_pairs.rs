@@ -8,11 +8,12 @@ use pipeline_contract::{BuildContext, Checked, Facts, Finding, OptionSpec, Optio
 
 use crate::SampleFiles;
 use crate::exclude::exclude_option;
+use crate::form;
 use crate::found::Found;
 use crate::listing::{Listing, limit_option, shuffle_option};
 use crate::pair_rules::{Options, Rules};
 use crate::pattern::{Captures, Pattern};
-use crate::problems::{Problems, listed};
+use crate::problems::listed;
 use crate::select::keeps;
 use crate::split::{Division, Wrong, part_option, split_type};
 
@@ -93,7 +94,7 @@ impl Rules {
     /// All pairs, and everything that is wrong.
     fn list(&self, root: &Path, found: &mut Found) {
         let [images, masks, fields] = [("image", &self.images), ("mask", &self.masks), ("field of view", &self.fields)]
-            .map(|(what, wanted)| gather(wanted, &[&self.images, &self.masks, &self.fields], root, what, &mut found.problems));
+            .map(|(what, wanted)| gather(wanted, &[&self.images, &self.masks, &self.fields], root, what, found));
         for choice in self.only.iter().chain(&self.except) {
             if !images.iter().any(|image| choice.fits(&image.captures)) {
                 tracing::warn!("`{}` fits none of the {} images", choice.text, images.len());
@@ -101,8 +102,10 @@ impl Rules {
         }
         let [image_of, mask_of] = [&images, &masks].map(|files| self.by_key(files, &self.masks, found));
         let field_of = self.by_key(&fields, &self.fields, found);
-        let alone = masks.iter().filter(|mask| !image_of.contains_key(&key(&self.masks, &mask.captures)));
-        found.incomplete("masks without an image", alone.map(|mask| (self.id(mask), mask.name.clone())).collect());
+        let lone_masks: Vec<&File> =
+            masks.iter().filter(|mask| !image_of.contains_key(&key(&self.masks, &mask.captures))).collect();
+        let masks_alone = lone_masks.iter().map(|mask| (self.id(mask), mask.name.clone())).collect();
+        found.incomplete("masks without an image", masks_alone);
         let (mut alone, mut unframed) = (Vec::new(), Vec::new());
         let mut ids = BTreeSet::new();
         let mut same = Vec::new();
@@ -131,6 +134,13 @@ impl Rules {
                 continue;
             }
             found.pair(id, SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone(), inside });
+        }
+        let joins = |file: &File| key(&self.masks, &file.captures).join("_");
+        let lone_images = images.iter().filter(kept).filter(|image| !mask_of.contains_key(&key(&self.masks, &image.captures)));
+        let (lone_images, lone_masks): (Vec<_>, Vec<_>) =
+            (lone_images.map(joins).collect(), lone_masks.into_iter().map(joins).collect());
+        if let Some(hint) = form::hint(lone_images.iter().map(String::as_str), lone_masks.iter().map(String::as_str)) {
+            found.hint(hint);
         }
         found.incomplete("images without a mask", alone);
         found.incomplete("images without a file for `field_of_view`", unframed);
@@ -174,13 +184,17 @@ fn key(patterns: &[Pattern], captures: &Captures) -> Vec<String> {
 }
 
 /// The files that fit `wanted` and don't fit one of `all` better.
-fn gather(wanted: &[Pattern], all: &[&Vec<Pattern>], root: &Path, what: &str, problems: &mut Problems) -> Vec<File> {
-    let mut found = BTreeMap::new();
+fn gather(wanted: &[Pattern], all: &[&Vec<Pattern>], root: &Path, what: &str, all_found: &mut Found) -> Vec<File> {
+    let (mut found, mut capitals) = (BTreeMap::new(), BTreeSet::new());
     for pattern in wanted {
         let (files, wrong) = pattern.files(root);
         let better = |name: &str| {
             all.iter().copied().flatten().any(|other| other.literals > pattern.literals && other.captures(name).is_some())
         };
+        let any_case = pattern.in_any_case();
+        let fits = |name: &str| all.iter().copied().flatten().any(|other| other.captures(name).is_some());
+        let but_for_case = |name: &&String| any_case.as_ref().is_some_and(|any_case| any_case.is_match(name)) && !fits(name);
+        capitals.extend(files.iter().map(|(name, _)| name).filter(but_for_case).cloned());
         let before = found.len();
         for (name, path) in &files {
             if let Some(captures) = pattern.captures(name).filter(|_| !better(name)) {
@@ -194,10 +208,16 @@ fn gather(wanted: &[Pattern], all: &[&Vec<Pattern>], root: &Path, what: &str, pr
                 ([], []) => "there are no files".into(),
                 (names, []) => format!("there are {}", names.join(", ")),
             };
-            problems.add(format!("no {what} fits `{}` in {}: {there}", pattern.text, pattern.folder(root).display()));
+            all_found.problems.add(format!("no {what} fits `{}` in {}: {there}", pattern.text, pattern.folder(root).display()));
         } else {
-            problems.add_names("can't be listed", &wrong);
+            all_found.problems.add_names("can't be listed", &wrong);
         }
+    }
+    if !capitals.is_empty() {
+        let names = listed(&capitals.into_iter().collect::<Vec<_>>());
+        let patterns: Vec<&str> = wanted.iter().map(|pattern| pattern.text.as_str()).collect();
+        let patterns = patterns.join("`, `");
+        all_found.hint(format!("files that fit the {what} pattern `{patterns}` but for capital letters are left out: {names}"));
     }
     found.into_values().collect()
 }

@@ -13,6 +13,44 @@ pub(crate) fn is_complete<R: BufRead + Seek>(mut file: R) -> Result<bool> {
     }
 }
 
+/// What of a JPEG is not supported, by the header of its picture: lossless and arithmetic coding, and other than 8 bits a sample.
+pub(crate) fn unsupported<R: BufRead + Seek>(mut file: R) -> Result<Option<String>> {
+    file.seek(SeekFrom::Start(2))?;
+    match frame(&mut file) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+        Ok(Some((0xc3 | 0xc7 | 0xcb | 0xcf, _))) => Ok(Some("lossless JPEG".into())),
+        Ok(Some((0xc5 | 0xc6, _))) => Ok(Some("hierarchical JPEG".into())),
+        Ok(Some((0xc9.., _))) => Ok(Some("arithmetic coding of a JPEG".into())),
+        Ok(Some((_, bits))) if bits != 8 => Ok(Some(format!("a JPEG of {bits} bits a sample"))),
+        Ok(_) => Ok(None),
+    }
+}
+
+/// The marker of the frame and its bits a sample; `None` where the segments aren't as they should be.
+fn frame<R: BufRead + Seek>(file: &mut R) -> Result<Option<(u8, u8)>> {
+    loop {
+        let mut marker = [0; 2];
+        file.read_exact(&mut marker)?;
+        match marker {
+            [0xff, 0xff] => file.seek_relative(-1)?,
+            [0xff, 0x01 | 0xd0..=0xd8] => {}
+            // The tables of codes, a reserved marker and the conditioning of arithmetic coding are no frames.
+            [0xff, kind @ (0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf)] => {
+                let mut header = [0; 3];
+                file.read_exact(&mut header)?;
+                return Ok(Some((kind, header[2])));
+            }
+            [0xff, kind] if kind != 0xda => {
+                let mut length = [0; 2];
+                file.read_exact(&mut length)?;
+                file.seek_relative(i64::from(u16::from_be_bytes(length)) - 2)?;
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
 /// Skips the segments before the picture's data, among them the preview's own picture. False when they aren't as they should be.
 fn skip_to_picture<R: BufRead + Seek>(file: &mut R) -> Result<bool> {
     loop {

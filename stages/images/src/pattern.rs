@@ -9,6 +9,8 @@ use std::str::Chars;
 use regex::{Regex, RegexBuilder};
 use walkdir::WalkDir;
 
+use crate::folder::{is_image, name};
+
 /// What a pattern's captures matched, by name.
 pub(crate) type Captures = BTreeMap<String, String>;
 
@@ -90,29 +92,52 @@ impl Pattern {
         Some(captures)
     }
 
+    /// What paths that differ from fitting ones in capital letters alone match, too.
+    pub(crate) fn in_any_case(&self) -> Option<Regex> {
+        RegexBuilder::new(self.regex.as_str()).case_insensitive(true).size_limit(1 << 20).dfa_size_limit(1 << 20).build().ok()
+    }
+
     /// The folder below `root` that the pattern searches.
     pub(crate) fn folder(&self, root: &Path) -> PathBuf {
         if self.folder.is_empty() { root.to_path_buf() } else { root.join(&self.folder) }
     }
 
     /// The files below `root` as deep as the pattern reaches, each with its path below `root`; and what can't be listed.
+    ///
+    /// A link that leads nowhere is a file, of which reading fails, if it has the name of an image; hidden ones, as editors leave, have not. A link to a folder above holds nothing new,
+    /// and a disk's `lost+found` nothing of the user's.
     pub(crate) fn files(&self, root: &Path) -> (Vec<(String, PathBuf)>, Vec<String>) {
         let (mut files, mut wrong) = (Vec::new(), Vec::new());
         let folder = self.folder(root);
         for entry in WalkDir::new(&folder).max_depth(self.depth).follow_links(true).sort_by_file_name() {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() => {
-                    let below = entry.path().strip_prefix(&folder).unwrap_or(entry.path());
-                    let parts = below.components().map(|part| part.as_os_str().to_string_lossy());
-                    let start = (!self.folder.is_empty()).then(|| self.folder.as_str().into());
-                    files.push((start.into_iter().chain(parts).collect::<Vec<_>>().join("/"), entry.into_path()));
-                }
-                Ok(_) => {}
-                Err(error) => wrong.push(error.to_string()),
+            let file = match entry {
+                Ok(entry) if entry.file_type().is_file() => Some(entry.into_path()),
+                Ok(_) => None,
+                Err(error) => match error.path() {
+                    // Links to a folder above, first: they are links that can't be followed, too.
+                    Some(_) if error.loop_ancestor().is_some() => None,
+                    Some(path) if is_dangling(path) => Some(path.to_path_buf()).filter(|path| is_image(path)),
+                    Some(path) if name(path) == "lost+found" => None,
+                    _ => {
+                        wrong.push(error.to_string());
+                        None
+                    }
+                },
+            };
+            if let Some(path) = file {
+                let below = path.strip_prefix(&folder).unwrap_or(&path);
+                let parts = below.components().map(|part| part.as_os_str().to_string_lossy());
+                let start = (!self.folder.is_empty()).then(|| self.folder.as_str().into());
+                files.push((start.into_iter().chain(parts).collect::<Vec<_>>().join("/"), path));
             }
         }
         (files, wrong)
     }
+}
+
+/// Whether a path is a link that can't be followed.
+fn is_dangling(path: &Path) -> bool {
+    path.is_symlink() && std::fs::metadata(path).is_err()
 }
 
 /// Reads the rest of `{name}` or `{name:CLASS}`; braces inside the class must balance (`[0-9]{2}`).

@@ -6,12 +6,15 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
+use image::error::{UnsupportedError, UnsupportedErrorKind};
+use image::metadata::Orientation;
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits};
 use pipeline_contract::{Result, StageError};
 
 use crate::assign::assign;
 use crate::guard::guarded;
 use crate::labels::Labels;
+use crate::plausible::{self, Told};
 use crate::values::narrow;
 use crate::{jpeg, tiff};
 
@@ -24,6 +27,8 @@ pub(crate) struct Opened<'a> {
     pub(crate) height: usize,
     /// Width in pixels.
     pub(crate) width: usize,
+    /// How viewers turn it; not applied.
+    pub(crate) orientation: Orientation,
 }
 
 /// Working memory that a decoder may take beside the pixels, in bytes: for what a header holds, and for what is being unpacked.
@@ -65,8 +70,10 @@ pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_p
         return Err(StageError::new(format!("{shown} has {length} bytes, more than an image of {max_pixels} pixels can have"))
             .help(RAISE));
     }
+    let big = tiff::is_big(&mut file).map_err(unreadable)?;
     let guessed = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
-    let Some(format) = guessed.format().filter(ImageFormat::reading_enabled) else {
+    let guess = if big { Some(ImageFormat::Tiff) } else { guessed.format() };
+    let Some(format) = guess.filter(ImageFormat::reading_enabled) else {
         return Err(StageError::new(format!("{shown} is no PNG, JPEG, TIFF, GIF, PPM, PGM or PBM image"))
             .help("convert it to one of these, or exclude this sample"));
     };
@@ -81,6 +88,11 @@ pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_p
     if let Some(wrong) = wrong {
         return Err(StageError::new(format!("{shown} can't be decoded: {wrong}")).help(DAMAGED));
     }
+    if format == ImageFormat::Jpeg
+        && let Some(what) = jpeg::unsupported(&mut file).map_err(unreadable)?
+    {
+        return Err(unsupported(name, &what));
+    }
     file.rewind().map_err(unreadable)?;
     let mut reader = ImageReader::with_format(file, format);
     // The header first, on little memory: what it says of the picture is checked before the picture may take any.
@@ -93,8 +105,10 @@ pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_p
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}")).help(RAISE));
     }
+    let orientation =
+        guarded(|| decoder.orientation()).map_err(|panic| broken(name, &panic))?.unwrap_or(Orientation::NoTransforms);
     decoder.set_limits(at_most(decoder.total_bytes().saturating_add(WORKING))).map_err(|error| broken(name, &error))?;
-    Ok(Opened { path: name.into(), decoder: Box::new(decoder), height: height as usize, width: width as usize })
+    Ok(Opened { path: name.into(), decoder: Box::new(decoder), height: height as usize, width: width as usize, orientation })
 }
 
 /// Limits of memory alone.
@@ -112,76 +126,64 @@ fn broken(path: &Path, error: &dyn Display) -> StageError {
     StageError::new(format!("{} can't be decoded: {error}", path.display())).help(DAMAGED)
 }
 
+/// What is not supported, in words: the decoder's own tell nothing of colours that it doesn't know.
+fn kind_of(error: &UnsupportedError) -> String {
+    match error.kind() {
+        UnsupportedErrorKind::Color(ExtendedColorType::Unknown(bits)) => {
+            format!("{bits} bits a pixel, neither grey nor RGB of 8 or 16 bits (YCbCr, CMYK or grey float, for example)")
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn unsupported(path: &Path, error: &dyn Display) -> StageError {
+    StageError::new(format!("{} is of a kind that is not supported: {error}", path.display()))
+        .help("convert it to a PNG or TIFF of 8 or 16 bits a channel, or exclude this sample")
+}
+
 /// What a decoder makes of a file.
 fn decoded<T>(path: &Path, work: impl FnOnce() -> ImageResult<T>) -> Result<T> {
     match guarded(work) {
+        Ok(Err(ImageError::Unsupported(error))) => Err(unsupported(path, &kind_of(&error))),
         Ok(made) => made.map_err(|error| broken(path, &error)),
         Err(panic) => Err(broken(path, &panic)),
     }
 }
 
 impl Opened<'_> {
+    /// Decodes as a photograph that is likely to be one: see [`plausible::photograph`]. Otherwise as [`rgb`](Self::rgb).
+    pub(crate) fn photograph(self, told: &Told) -> Result<Vec<u8>> {
+        let path = self.path.clone();
+        let pixels = self.pixels()?;
+        told.tell(plausible::photograph(path.display(), &pixels)?);
+        Ok(rgb(pixels))
+    }
+
     /// Decodes as RGB, `[height, width, 3]`. Alpha is dropped, grey is repeated, wider channels are rounded to 8 bit.
     pub(crate) fn rgb(self) -> Result<Vec<u8>> {
-        let rgb = match self.pixels()? {
-            DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
-            DynamicImage::ImageRgba8(pixels) => keep_first(pixels.into_raw(), 4, 3),
-            DynamicImage::ImageLuma8(pixels) => repeat(&pixels, 1),
-            DynamicImage::ImageLumaA8(pixels) => repeat(&pixels, 2),
-            DynamicImage::ImageLuma16(pixels) => pixels.iter().flat_map(|&value| [narrow(value); 3]).collect(),
-            DynamicImage::ImageLumaA16(pixels) => pixels.chunks_exact(2).flat_map(|pixel| [narrow(pixel[0]); 3]).collect(),
-            DynamicImage::ImageRgb16(pixels) => pixels.iter().map(|&value| narrow(value)).collect(),
-            DynamicImage::ImageRgba16(pixels) => {
-                pixels.chunks_exact(4).flat_map(|pixel| [narrow(pixel[0]), narrow(pixel[1]), narrow(pixel[2])]).collect()
-            }
-            other => other.to_rgb8().into_raw(),
-        };
-        Ok(exact(rgb))
+        self.pixels().map(rgb)
+    }
+
+    /// Decodes as a mask that is likely to be one: see [`plausible::mask`]. Otherwise as [`quiet_mask`](Self::quiet_mask).
+    pub(crate) fn mask(self, told: &Told) -> Result<Vec<u8>> {
+        let path = self.path.clone();
+        let pixels = self.pixels()?;
+        told.tell(plausible::mask(path.display(), &pixels)?);
+        Ok(exact(cut(pixels)))
     }
 
     /// Decodes as a mask, `[height, width]`: 255 where channel 0 is above half of its range, else 0. In a mask with no value but 0 and 1,
     /// 1 is above.
-    pub(crate) fn mask(self) -> Result<Vec<u8>> {
-        let path = self.path.clone();
-        let mask = self.cut()?;
-        let path = path.display();
-        if mask.max > 1 && mask.max <= mask.half {
-            let (max, half) = (mask.max, mask.half);
-            tracing::warn!(
-                "the mask {path} holds no value above {max}: none of it is vessel, which is above {half}. If its values are classes, \
-                 name them in `labels` of the decode stage"
-            );
-        }
-        if mask.hides_colours {
-            tracing::warn!(
-                "the mask {path} has colours, and only those with red count as vessel. Name its colours in `labels` of the decode stage"
-            );
-        }
-        Ok(exact(mask.pixels))
-    }
-
-    /// The same without a word on what it looks like.
     pub(crate) fn quiet_mask(self) -> Result<Vec<u8>> {
-        Ok(self.cut()?.pixels)
-    }
-
-    fn cut(self) -> Result<Mask> {
-        let pixels = self.pixels()?;
-        let channels = usize::from(pixels.color().channel_count());
-        Ok(match pixels {
-            DynamicImage::ImageLuma16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageLumaA16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageRgb16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageRgba16(pixels) => wide_mask(&pixels, channels),
-            DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => narrow_mask(pixels.to_rgb8().into_raw(), 3),
-            narrow => narrow_mask(narrow.into_bytes(), channels),
-        })
+        self.pixels().map(cut)
     }
 
     /// Decodes as class numbers, `[height, width]`.
     pub(crate) fn classes(self, labels: &Labels) -> Result<Vec<u8>> {
         let (path, width) = (self.path.clone(), self.width);
-        assign(self.pixels()?, labels).map(exact).map_err(|unlabelled| unlabelled.error(path.display(), width))
+        let pixels = self.pixels()?;
+        plausible::labelled(path.display(), &pixels)?;
+        assign(pixels, labels).map(exact).map_err(|unlabelled| unlabelled.error(path.display(), width))
     }
 
     fn pixels(self) -> Result<DynamicImage> {
@@ -190,22 +192,32 @@ impl Opened<'_> {
     }
 }
 
-struct Mask {
-    pixels: Vec<u8>,
-    max: u16,
-    half: u16,
-    /// Whether green or blue is bright where red isn't.
-    hides_colours: bool,
+fn rgb(pixels: DynamicImage) -> Vec<u8> {
+    exact(match pixels {
+        DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
+        DynamicImage::ImageRgba8(pixels) => keep_first(pixels.into_raw(), 4, 3),
+        DynamicImage::ImageLuma8(pixels) => repeat(&pixels, 1),
+        DynamicImage::ImageLumaA8(pixels) => repeat(&pixels, 2),
+        DynamicImage::ImageLuma16(pixels) => pixels.iter().flat_map(|&value| [narrow(value); 3]).collect(),
+        DynamicImage::ImageLumaA16(pixels) => pixels.chunks_exact(2).flat_map(|pixel| [narrow(pixel[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(pixels) => pixels.iter().map(|&value| narrow(value)).collect(),
+        DynamicImage::ImageRgba16(pixels) => {
+            pixels.chunks_exact(4).flat_map(|pixel| [narrow(pixel[0]), narrow(pixel[1]), narrow(pixel[2])]).collect()
+        }
+        other => other.to_rgb8().into_raw(),
+    })
 }
 
-/// Whether a pixel would be vessel by another channel than 0. Channels that differ by less than a quarter of the range are a JPEG's noise on grey.
-fn hides_colours<T: Copy + Into<u32>>(values: &[T], channels: usize, half: u32) -> bool {
-    let bright = |first: u32, other: u32| first <= half && other > half && other - first > half / 2;
-    channels >= 3
-        && values.chunks_exact(channels).any(|pixel| {
-            let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(Into::into);
-            bright(red, green) || bright(red, blue)
-        })
+fn cut(pixels: DynamicImage) -> Vec<u8> {
+    let channels = usize::from(pixels.color().channel_count());
+    match pixels {
+        DynamicImage::ImageLuma16(pixels) => wide_mask(&pixels, channels),
+        DynamicImage::ImageLumaA16(pixels) => wide_mask(&pixels, channels),
+        DynamicImage::ImageRgb16(pixels) => wide_mask(&pixels, channels),
+        DynamicImage::ImageRgba16(pixels) => wide_mask(&pixels, channels),
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => narrow_mask(pixels.to_rgb8().into_raw(), 3),
+        narrow => narrow_mask(narrow.into_bytes(), channels),
+    }
 }
 
 /// All of a pixel's share, or nothing.
@@ -214,21 +226,17 @@ fn on(vessel: bool) -> u8 {
 }
 
 /// Channel 0 above half of the range, in the buffer that holds the pixels already.
-fn narrow_mask(pixels: Vec<u8>, channels: usize) -> Mask {
-    let hides_colours = hides_colours(&pixels, channels, 127);
+fn narrow_mask(pixels: Vec<u8>, channels: usize) -> Vec<u8> {
     let mut pixels = keep_first(pixels, channels, 1);
-    let max = pixels.iter().copied().max().unwrap_or(0);
-    let half = if max == 1 { 0 } else { 127 };
+    let half = if pixels.iter().all(|&value| value <= 1) { 0 } else { 127 };
     pixels.iter_mut().for_each(|value| *value = on(*value > half));
-    Mask { pixels, max: max.into(), half: half.into(), hides_colours }
+    pixels
 }
 
-fn wide_mask(values: &[u16], channels: usize) -> Mask {
+fn wide_mask(values: &[u16], channels: usize) -> Vec<u8> {
     let first = || values.iter().step_by(channels).copied();
-    let max = first().max().unwrap_or(0);
-    let half = if max == 1 { 0 } else { 32767 };
-    let hides_colours = hides_colours(values, channels, 32767);
-    Mask { pixels: first().map(|value| on(value > half)).collect(), max, half, hides_colours }
+    let half = if first().all(|value| value <= 1) { 0 } else { 32767 };
+    first().map(|value| on(value > half)).collect()
 }
 
 /// Keeps the first `keep` of every `channels` values, without a second buffer.
@@ -291,26 +299,8 @@ mod tests {
     fn masks_of_1_bit_and_packed_ones_are_read() {
         let dir = tempdir().unwrap();
         for hex in [PNG_1_BIT, TIFF_1_BIT_GROUP_4, TIFF_1_BIT_PACKBITS, TIFF_8_BIT_PACKBITS] {
-            assert_eq!(open(&written(dir.path(), hex), 4).unwrap().mask().unwrap(), [0, 255, 255, 0], "{hex}");
+            assert_eq!(open(&written(dir.path(), hex), 4).unwrap().mask(&Told::default()).unwrap(), [0, 255, 255, 0], "{hex}");
         }
-    }
-
-    #[test]
-    fn colours_that_binary_masks_pass_over_are_noticed() {
-        for (pixel, hidden) in [
-            ([0, 0, 255], true),
-            ([0, 128, 0], true),
-            ([255, 0, 0], false),
-            ([255, 255, 0], false),
-            ([0, 0, 0], false),
-            ([120, 135, 130], false),
-        ] {
-            assert_eq!(narrow_mask(vec![0, 0, 0, pixel[0], pixel[1], pixel[2]], 3).hides_colours, hidden, "{pixel:?}");
-            let wide: Vec<u16> = pixel.iter().map(|&value| u16::from(value) * 257).collect();
-            assert_eq!(wide_mask(&wide, 3).hides_colours, hidden, "{pixel:?}");
-        }
-        // Alpha is no colour.
-        assert!(!narrow_mask(vec![0, 255], 2).hides_colours && !narrow_mask(vec![0, 0, 0, 255], 4).hides_colours);
     }
 
     #[test]

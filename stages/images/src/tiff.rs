@@ -12,6 +12,15 @@ pub(crate) fn is_plausible<R: Read + Seek>(mut file: R, length: u64) -> Result<b
     }
 }
 
+/// Whether a file is a BigTIFF, by its first bytes; rewinds it.
+pub(crate) fn is_big<R: Read + Seek>(mut file: R) -> Result<bool> {
+    file.rewind()?;
+    let mut start = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut start)?;
+    file.rewind()?;
+    Ok(start == b"II+\0" || start == b"MM\0+")
+}
+
 fn entries_fit<R: Read + Seek>(file: &mut R, length: u64) -> Result<bool> {
     file.rewind()?;
     let [order, _, version @ ..] = bytes::<4, R>(file)?;

@@ -1,0 +1,348 @@
+//! Whether a decoded file is likely to hold what it will be read as: a photograph's range, a binary mask's values. Looks at decoded pixels;
+//! changes none. What is most likely misread is an error; what may be right all the same is a [`Doubt`].
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use image::DynamicImage;
+use image::metadata::Orientation;
+use pipeline_contract::{Result, StageError};
+
+use crate::labels::shown;
+
+/// Something odd about a file that may be right all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// What kind of thing it is.
+    pub(crate) kind: Kind,
+    /// What was found, with the file's name and the mend.
+    pub(crate) words: String,
+}
+
+/// Kinds of doubts. A stage warns once of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A photograph that uses a quarter of its range.
+    Range,
+    /// A mask without vessels, but not without values.
+    Faint,
+    /// A mask with colours that channel 0 doesn't show.
+    Colours,
+    /// A mask of several grey values.
+    Values,
+    /// A mask that is mostly vessel.
+    Share,
+    /// A mask of middle greys.
+    Grey,
+    /// A photograph that viewers turn, and its mask not.
+    Orientation,
+}
+
+/// Which kinds of doubts a stage has warned of.
+#[derive(Debug, Default)]
+pub(crate) struct Told([AtomicBool; 7]);
+
+impl Told {
+    /// Warns of the first doubt of its kind.
+    pub(crate) fn tell(&self, doubt: Option<Doubt>) {
+        if let Some(Doubt { kind, words }) = doubt
+            && !self.0[kind as usize].swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("{words} (other files may be the same: only the first is named)");
+        }
+    }
+}
+
+/// Looks at a photograph's range.
+///
+/// # Errors
+/// When 16-bit samples hold no more than 12 bits, or float samples aren't of 0 to 1.
+pub(crate) fn photograph(name: impl Display, pixels: &DynamicImage) -> Result<Option<Doubt>> {
+    match pixels {
+        DynamicImage::ImageLuma16(pixels) => bits(name, pixels.iter().copied()),
+        DynamicImage::ImageLumaA16(pixels) => bits(name, pixels.pixels().map(|pixel| pixel.0[0])),
+        DynamicImage::ImageRgb16(pixels) => bits(name, pixels.iter().copied()),
+        DynamicImage::ImageRgba16(pixels) => bits(name, pixels.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]])),
+        float => unit(name, float, |_, _| false).map(|()| None),
+    }
+}
+
+/// Looks at a binary mask, which will be vessel where channel 0 is above half of its range.
+///
+/// # Errors
+/// When its vessels are likely in something else: in other channels, in alpha, or in values below half.
+pub(crate) fn mask(name: impl Display, pixels: &DynamicImage) -> Result<Option<Doubt>> {
+    let channels = usize::from(pixels.color().channel_count());
+    let width = pixels.width() as usize;
+    let look = |samples: Samples<'_, u8>| samples.look(&name);
+    match pixels {
+        DynamicImage::ImageLuma16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.look(&name),
+        DynamicImage::ImageLumaA16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.look(&name),
+        DynamicImage::ImageRgb16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.look(&name),
+        DynamicImage::ImageRgba16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.look(&name),
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => {
+            unit(&name, pixels, |value, max| value == 0.0 || value == max)?;
+            look(Samples { values: &pixels.to_rgb8(), channels: 3, width, range: 255 })
+        }
+        narrow => look(Samples { values: narrow.as_bytes(), channels, width, range: 255 }),
+    }
+}
+
+/// Looks at a mask whose values are looked up in `labels`.
+///
+/// # Errors
+/// When float samples are neither of 0 to 1 nor 0 and 255: they would be cut off at 1.
+pub(crate) fn labelled(name: impl Display, pixels: &DynamicImage) -> Result<()> {
+    unit(name, pixels, |value, _| value == 0.0 || value == 255.0)
+}
+
+/// How far float samples may be beyond 0 and 1: resampling overshoots.
+const OVERSHOOT: f32 = 0.25;
+
+/// Float samples must be of 0 to 1, unless `accepts` takes each, given the largest. Alpha isn't looked at.
+fn unit(name: impl Display, pixels: &DynamicImage, accepts: impl Fn(f32, f32) -> bool) -> Result<()> {
+    let (values, channels) = match pixels {
+        DynamicImage::ImageRgb32F(pixels) => (pixels.as_raw(), 3),
+        DynamicImage::ImageRgba32F(pixels) => (pixels.as_raw(), 4),
+        _ => return Ok(()),
+    };
+    let values = || values.chunks_exact(channels).flat_map(|pixel| pixel[..3].iter().copied());
+    if values().any(|value| !value.is_finite()) {
+        return Err(StageError::new(format!("{name} has float samples that aren't finite"))
+            .help("save it with 8 or 16 bits a channel, or exclude this sample"));
+    }
+    let (min, max) = values().fold((f32::MAX, f32::MIN), |(min, max), value| (min.min(value), max.max(value)));
+    if (min >= -OVERSHOOT && max <= 1.0 + OVERSHOOT) || values().all(|value| accepts(value, max)) {
+        return Ok(());
+    }
+    let help = match min >= 0.0 && max <= 255.0 {
+        true => "divide them by 255, or save it with 8 bits a channel (numpy: .astype(\"uint8\"))",
+        false => "scale them to 0 to 1, or save it with 8 or 16 bits a channel",
+    };
+    Err(StageError::new(format!("{name} has float samples from {min} to {max}, and those of an image are from 0 to 1"))
+        .help(help))
+}
+
+/// Whether 16-bit colours use their range. Those that were made of 8 bits are multiples of 257, and dark where they are small.
+fn bits(name: impl Display, values: impl Iterator<Item = u16>) -> Result<Option<Doubt>> {
+    let (max, of_bytes) =
+        values.fold((0, true), |(max, of_bytes), value| (value.max(max), of_bytes && value.is_multiple_of(257)));
+    let Some(bits) = [8, 10, 12, 14].into_iter().find(|bits| u32::from(max) < 1 << bits).filter(|_| !of_bytes) else {
+        return Ok(None);
+    };
+    let words = format!("{name} has no value above {} of 65535: {bits} bits in 16?", (1_u32 << bits) - 1);
+    let mend = format!("multiply its values by {}, or save it with 8 bits a channel", 1_u32 << (16 - bits));
+    if bits == 14 {
+        return Ok(Some(Doubt {
+            kind: Kind::Range,
+            words: format!("{words} It is read as dark as that. If it isn't, {mend}"),
+        }));
+    }
+    Err(StageError::new(words).help(format!("{mend}; or exclude this sample if it is black")))
+}
+
+/// The most grey values of a mask that are taken for labels rather than for shades.
+const LABELS: usize = 32;
+
+/// The values of a mask, `[height, width, channels]`, from 0 to `range`.
+struct Samples<'a, T> {
+    values: &'a [T],
+    channels: usize,
+    width: usize,
+    range: u32,
+}
+
+/// Counts of a mask's pixels.
+#[derive(Default)]
+struct Counts {
+    vessel: usize,
+    /// Brighter in another channel than in channel 0, which isn't vessel.
+    hidden: usize,
+    /// Between a quarter and three quarters of the range.
+    grey: usize,
+    /// The first that is hidden, and its place.
+    first: Option<(usize, [u32; 3])>,
+}
+
+impl<T: Copy + Into<u32>> Samples<'_, T> {
+    fn look(&self, name: &impl Display) -> Result<Option<Doubt>> {
+        let pixels = self.values.len() / self.channels.max(1);
+        let (low, high) = (self.extremes(0), self.range / 2);
+        let half = if low.1 <= 1 { 0 } else { high };
+        self.constant(name, low)?;
+        let greys = self.greys();
+        let counts = self.counts(half);
+        let vessel = counts.vessel;
+        if let Some((at, colour)) = counts.first {
+            let (x, y) = (at % self.width.max(1), at / self.width.max(1));
+            let found = format!("has the colour {} at ({x}, {y}), which channel 0 doesn't show", shown(colour));
+            // Few are noise; and a coloured background is none of several classes.
+            if counts.hidden * 100 > counts.hidden + vessel && pixels - vessel - counts.hidden > counts.hidden {
+                return Err(StageError::new(format!("{name} {found}: which of its colours is vessel?")).help(COLOURS));
+            }
+            let words = format!("the mask {name} {found}. If it is vessel, name the colours in `labels` of the decode stage");
+            return Ok(Some(Doubt { kind: Kind::Colours, words }));
+        }
+        let max = low.1;
+        if max > 1 && max <= half {
+            if (2..=LABELS).contains(&greys.len()) {
+                let message = format!("{name} holds the values {}, and none is above {half}, as vessel is", listed(&greys));
+                return Err(StageError::new(message).help(format!(
+                    "name them in `labels` of the decode stage, such as labels: {{vessel: {max}}}; or save it with 0 and {}",
+                    self.range
+                )));
+            }
+            let words = format!(
+                "the mask {name} holds no value above {max}: none of it is vessel, which is above {half}. If its values are classes, \
+                 name them in `labels` of the decode stage"
+            );
+            return Ok(Some(Doubt { kind: Kind::Faint, words }));
+        }
+        let small = greys.iter().filter(|&&value| value > 0 && value <= half);
+        if (3..=4).contains(&greys.len()) && small.clone().next().is_some()
+            || (3..=8).contains(&greys.len()) && small.clone().any(|&value| value < 16)
+        {
+            let words = format!(
+                "the mask {name} holds the values {}, and only those above {half} are vessel. If they are classes, name them in `labels` of \
+                 the decode stage",
+                listed(&greys)
+            );
+            return Ok(Some(Doubt { kind: Kind::Values, words }));
+        }
+        let percent = |count: usize| count * 100 / pixels.max(1);
+        if vessel * 2 > pixels {
+            let words = format!(
+                "{}% of the mask {name} is vessel, and vessels are 5 to 25% of a photograph: is it inverted, or a field of view? Where \
+                 vessels are black, decode takes labels: {{vessel: 0, background: {}}}",
+                percent(vessel),
+                self.range.min(255),
+            );
+            return Ok(Some(Doubt { kind: Kind::Share, words }));
+        }
+        Ok((max > 1 && counts.grey * 4 > pixels).then(|| Doubt {
+            kind: Kind::Grey,
+            words: format!("{}% of the mask {name} is neither dark nor bright: is it a photograph?", percent(counts.grey)),
+        }))
+    }
+
+    /// An error where channel 0 is the same everywhere, and the mask in another channel.
+    fn constant(&self, name: &impl Display, (min, max): (u32, u32)) -> Result<()> {
+        if min != max {
+            return Ok(());
+        }
+        let differs = |channel: usize, by: u32| {
+            let (min, max) = self.extremes(channel);
+            max - min > by
+        };
+        let colours = if self.channels >= 3 { 1..3 } else { 1..1 };
+        // Less is a JPEG's noise.
+        if colours.clone().any(|channel| differs(channel, self.range / 4)) {
+            let message = format!("{name} has {max} of {} in channel 0 everywhere, and differs in others", self.range);
+            return Err(StageError::new(format!("{message}: which of its colours is vessel?")).help(COLOURS));
+        }
+        let alpha = [2, 4].contains(&self.channels).then(|| self.channels - 1);
+        if alpha.is_some_and(|alpha| differs(alpha, self.range / 2)) && !colours.clone().any(|channel| differs(channel, 0)) {
+            let message = format!("{name} has one colour everywhere, and only its alpha differs, which is not read");
+            return Err(StageError::new(message).help("if alpha is the mask, save it as grey values: white vessels on black"));
+        }
+        Ok(())
+    }
+
+    fn extremes(&self, channel: usize) -> (u32, u32) {
+        let values = self.values.iter().skip(channel).step_by(self.channels.max(1)).map(|&value| value.into());
+        let (min, max) = values.fold((u32::MAX, 0), |(min, max): (u32, u32), value| (min.min(value), max.max(value)));
+        (min.min(max), max)
+    }
+
+    /// The values of channel 0, up to one more than [`LABELS`].
+    fn greys(&self) -> Vec<u32> {
+        let (mut found, mut last) = (BTreeSet::new(), None);
+        for value in self.values.iter().step_by(self.channels.max(1)).map(|&value| value.into()) {
+            if last != Some(value) {
+                found.insert(value);
+                last = Some(value);
+            }
+            if found.len() > LABELS {
+                break;
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn counts(&self, half: u32) -> Counts {
+        let mut counts = Counts::default();
+        for (at, pixel) in self.values.chunks_exact(self.channels.max(1)).enumerate() {
+            let red = pixel[0].into();
+            counts.vessel += usize::from(red > half);
+            counts.grey += usize::from(red > self.range / 4 && red < self.range / 4 * 3);
+            if let [_, green, blue, ..] = *pixel
+                && red <= half
+            {
+                let [green, blue]: [u32; 2] = [green.into(), blue.into()];
+                // Channels that differ by less than a quarter of the range are a JPEG's noise on grey.
+                if green.max(blue).saturating_sub(red) > self.range / 4 {
+                    counts.hidden += 1;
+                    counts.first.get_or_insert((at, [red, green, blue]));
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// Whether viewers turn a photograph of `height` x `width` pixels otherwise than its mask of the same size. Where the two would then differ in size, the
+/// mask was drawn on the pixels as they are stored.
+pub(crate) fn orientation(photo: impl Display, [height, width]: [usize; 2], [turned, mask]: [Orientation; 2]) -> Option<Doubt> {
+    if turned == mask || (height != width && swaps(turned) != swaps(mask)) {
+        return None;
+    }
+    let words = format!(
+        "{photo} has EXIF orientation {}, and its mask {}: neither is applied. If the mask was drawn on the photograph as viewers show it, {TURN}",
+        turned.to_exif(),
+        mask.to_exif(),
+    );
+    Some(Doubt { kind: Kind::Orientation, words })
+}
+
+/// The error of a photograph and a mask of `[height, width]` pixels each that differ in size.
+pub(crate) fn sizes(
+    [photo, mask]: [&dyn Display; 2],
+    [size, other]: [[usize; 2]; 2],
+    [turned, also]: [Orientation; 2],
+) -> StageError {
+    let ([height, width], [mask_height, mask_width]) = (size, other);
+    let message =
+        format!("image and mask differ in size: {photo} is {width} x {height}, {mask} is {mask_width} x {mask_height} pixels");
+    if swaps(turned) != swaps(also) && [width, height] == other {
+        let [turned, also] = [turned.to_exif(), also.to_exif()];
+        return StageError::new(format!(
+            "{message}. The image has EXIF orientation {turned}, the mask {also}, and neither is applied"
+        ))
+        .help(TURN);
+    }
+    StageError::new(message).help("export the mask at the image's size, or exclude this sample")
+}
+
+/// Whether an orientation swaps height and width.
+fn swaps(orientation: Orientation) -> bool {
+    orientation.to_exif() >= 5
+}
+
+const TURN: &str = "turn the files' pixels (ImageMagick: mogrify -auto-orient)";
+
+const COLOURS: &str = "name them in `labels` of the decode stage, such as labels: {artery: [255, 0, 0], vein: [0, 0, 255]}, and set `other` for \
+                       the rest; or save the mask with white vessels on black";
+
+/// The first of some values.
+fn listed(values: &[u32]) -> String {
+    let mut words: Vec<String> = values.iter().take(6).map(u32::to_string).collect();
+    if values.len() > 6 {
+        words.push(format!("{} more", values.len() - 6));
+    }
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} and {last}", before.join(", ")),
+        None => String::new(),
+    }
+}

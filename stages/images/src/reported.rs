@@ -1,0 +1,462 @@
+//! Files that users reported as read wrongly, and their like, drawn: what `decode` says of them. Not part of any build.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
+use pipeline_contract::{BuildContext, Result, Running, StageError};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use crate::plausible::{self, Doubt, Kind};
+use crate::testing::{build, context, mapped, reported, write_grey, write_rgb};
+use crate::{ImagePair, SampleFiles, decode};
+
+const SIDE: u32 = 32;
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    image.write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+fn photo() -> DynamicImage {
+    RgbImage::from_fn(SIDE, SIDE, |x, y| Rgb([90 + x as u8, 40 + y as u8, 7])).into()
+}
+
+/// What is said of a mask, the error or the doubt; also that the stage says the same of its file.
+fn of_mask(mask: impl Into<DynamicImage>) -> Result<Option<Doubt>> {
+    let mask = mask.into();
+    let said = plausible::mask("the mask", &mask);
+    let float = matches!(mask, DynamicImage::ImageRgb32F(_));
+    let format = if float { ImageFormat::Tiff } else { ImageFormat::Png };
+    let read = decode(&encoded(&photo(), ImageFormat::Png), &encoded(&mask, format), 4096);
+    assert_eq!(read.is_ok(), said.is_ok(), "{said:?}");
+    said
+}
+
+fn refused(said: Result<Option<Doubt>>, parts: &[&str]) {
+    let error = said.unwrap_err();
+    for part in parts {
+        assert!(error.message().contains(part) || error.mend().unwrap().contains(part), "no {part} in {error:?}");
+    }
+}
+
+fn doubted(said: Result<Option<Doubt>>, kind: Kind, part: &str) {
+    let doubt = said.unwrap().unwrap();
+    assert!(doubt.kind == kind && doubt.words.contains(part), "{doubt:?}");
+}
+
+/// Vessels at every eighth column.
+fn vessels<T>(on: T, off: T) -> impl Fn(u32, u32) -> T
+where
+    T: Copy,
+{
+    move |x, _| if x % 8 == 0 { on } else { off }
+}
+
+fn grey(on: u8, off: u8) -> GrayImage {
+    let at = vessels(Luma([on]), Luma([off]));
+    GrayImage::from_fn(SIDE, SIDE, at)
+}
+
+fn colours(on: [u8; 3], off: [u8; 3]) -> RgbImage {
+    RgbImage::from_fn(SIDE, SIDE, vessels(Rgb(on), Rgb(off)))
+}
+
+/// Decodes a reported pair.
+fn pair(folder: &Path, image: &str, mask: &str, given: Value) -> Result<ImagePair> {
+    let files =
+        SampleFiles::Pair { image: folder.join("images").join(image), mask: folder.join("masks").join(mask), inside: None };
+    mapped(&build(&crate::decode::kind(), given, &context())?, files, "sample", 0)
+}
+
+/// That a reported pair is an error that says this of its file.
+fn pair_refused(folder: &Path, image: &str, mask: &str, file: &str, parts: &[&str]) {
+    let error: StageError = pair(folder, image, mask, json!({})).unwrap_err();
+    assert!(error.message().contains(file) && error.mend().is_some(), "{error:?}");
+    refused(Err(error), parts);
+}
+
+#[test]
+fn binary_masks_of_every_kind_are_taken_without_a_word() {
+    let wide = |on: u16| ImageBuffer::from_fn(SIDE, SIDE, vessels(Luma([on]), Luma([0])));
+    let files: Vec<DynamicImage> = vec![
+        grey(255, 0).into(),
+        grey(1, 0).into(),
+        grey(0, 0).into(),
+        grey(200, 30).into(),
+        colours([255; 3], [0; 3]).into(),
+        colours([255, 0, 0], [0; 3]).into(),
+        colours([255, 255, 0], [0; 3]).into(),
+        // Noise of a JPEG.
+        colours([250, 255, 249], [0, 6, 3]).into(),
+        wide(65535).into(),
+        wide(1).into(),
+        ImageBuffer::from_fn(SIDE, SIDE, vessels(LumaA([255_u8, 255]), LumaA([0, 255]))).into(),
+        // Transparent where there is no vessel.
+        ImageBuffer::from_fn(SIDE, SIDE, vessels(Rgba([255_u8; 4]), Rgba([0; 4]))).into(),
+        DynamicImage::from(grey(255, 0)).to_rgb32f().into(),
+        ImageBuffer::from_fn(SIDE, SIDE, vessels(Rgb([255_f32; 3]), Rgb([0.0; 3]))).into(),
+        // Made smaller by area: all shades.
+        GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([if x % 8 == 0 { (y * 8) as u8 } else { 0 }])).into(),
+    ];
+    for (number, mask) in files.into_iter().enumerate() {
+        assert_eq!(of_mask(mask), Ok(None), "file {number}");
+    }
+}
+
+#[test]
+fn a_mask_of_colours_needs_labels() {
+    for (on, off) in [([0, 255, 0], [0; 3]), ([0, 128, 0], [0; 3]), ([0, 0, 100], [0; 3]), ([255, 0, 0], [255; 3])] {
+        refused(of_mask(colours(on, off)), &["in channel 0 everywhere", "which of its colours", "`labels`"]);
+    }
+    let both = |vein: [u8; 3]| {
+        RgbImage::from_fn(SIDE, SIDE, move |x, _| Rgb(if x % 16 == 0 { [255, 0, 0] } else { vessels(vein, [0; 3])(x, 0) }))
+    };
+    refused(of_mask(both([0, 0, 255])), &["the colour [0, 0, 255] at (8, 0)", "vein: [0, 0, 255]"]);
+    let wide = DynamicImage::from(both([0, 0, 255])).to_rgb16();
+    refused(of_mask(wide), &["[0, 0, 65535] at (8, 0)"]);
+    // The documented rule: the background may have a colour.
+    doubted(of_mask(colours([255; 3], [0, 255, 255])), Kind::Colours, "[0, 255, 255] at (1, 0)");
+    // One pixel may be noise.
+    let mut noisy = colours([255; 3], [0; 3]);
+    noisy.put_pixel(3, 3, Rgb([0, 90, 0]));
+    doubted(of_mask(noisy), Kind::Colours, "at (3, 3)");
+
+    let Some(folder) = reported("mask_colours") else { return };
+    for (name, part) in
+        [("green.png", "channel 0 everywhere"), ("voc_class_2.png", "channel 0 everywhere"), ("artery_vein.png", "[0, 0, 255]")]
+    {
+        pair_refused(&folder, name, name, &format!("masks/{name}"), &[part, "`labels`"]);
+    }
+}
+
+#[test]
+fn a_mask_in_alpha_is_not_read_as_empty() {
+    let at = |value: u8| ImageBuffer::from_fn(SIDE, SIDE, vessels(LumaA([value, 255]), LumaA([value, 0])));
+    refused(of_mask(at(0)), &["only its alpha differs", "white vessels on black"]);
+    refused(of_mask(at(255)), &["only its alpha differs"]);
+    let black = ImageBuffer::from_fn(SIDE, SIDE, vessels(Rgba([0_u8, 0, 0, 255]), Rgba([0; 4])));
+    refused(of_mask(black), &["only its alpha differs"]);
+}
+
+#[test]
+fn a_mask_of_labels_needs_labels() {
+    refused(of_mask(grey(2, 0)), &["holds the values 0 and 2, and none is above 127", "labels: {vessel: 2}"]);
+    refused(of_mask(grey(100, 0)), &["the values 0 and 100"]);
+    refused(of_mask(grey(2, 1)), &["the values 1 and 2"]);
+    let classes = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([(x % 3) as u8]));
+    refused(of_mask(classes), &["the values 0, 1 and 2, and none"]);
+    let wide = ImageBuffer::from_fn(SIDE, SIDE, vessels(Luma([255_u16]), Luma([0])));
+    refused(of_mask(wide), &["0 and 255, and none is above 32767", "save it with 0 and 65535"]);
+    // Shades, none of which is half.
+    let faint = GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([(x * 2 + y) as u8]));
+    doubted(of_mask(faint), Kind::Faint, "no value above 93");
+    doubted(of_mask(grey(7, 7)), Kind::Faint, "no value above 7");
+    // 255 may be what is to be ignored.
+    let ignored = GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([if x < 3 { 255 } else { u8::from((x + y) % 4 == 0) }]));
+    doubted(of_mask(ignored), Kind::Values, "the values 0, 1 and 255, and only those above 127");
+
+    let Some(folder) = reported("mask_labels") else { return };
+    for (name, part) in [
+        ("two.png", "0 and 2,"),
+        ("hundred.png", "0 and 100,"),
+        ("labels.png", "0, 1 and 2,"),
+        ("bits16.png", "0 and 255, and none is above 32767"),
+    ] {
+        pair_refused(&folder, name, name, &format!("masks/{name}"), &[part, "labels: {vessel: "]);
+    }
+    assert!(pair(&folder, "two.png", "two.png", json!({"labels": {"vessel": 2}})).is_ok());
+}
+
+#[test]
+fn a_mask_that_is_mostly_vessel_is_told_with_its_share() {
+    doubted(of_mask(grey(0, 255)), Kind::Share, "87% of the mask the mask is vessel");
+    doubted(of_mask(grey(0, 1)), Kind::Share, "87%");
+    let field = GrayImage::from_fn(SIDE, SIDE, |x, y| {
+        Luma([if x.abs_diff(16).pow(2) + y.abs_diff(16).pow(2) < 225 { 255 } else { 0 }])
+    });
+    doubted(of_mask(field), Kind::Share, "or a field of view?");
+    let photograph = RgbImage::from_fn(SIDE, SIDE, |x, y| Rgb([80 + 3 * x as u8 - y as u8, 60 + y as u8, 50]));
+    doubted(of_mask(photograph), Kind::Grey, "a photograph?");
+
+    let Some(folder) = reported("mask_mostly_vessel") else { return };
+    for (name, mask) in
+        [("inverted", "inverted.png"), ("field_of_view", "field_of_view.png"), ("tifffile_bool", "tifffile_bool.tif")]
+    {
+        doubted(plausible::mask(mask, &image::open(folder.join("masks").join(mask)).unwrap()), Kind::Share, "is vessel, and");
+        assert!(pair(&folder, &format!("{name}.png"), mask, json!({})).is_ok(), "{name}");
+    }
+    let said = plausible::mask("m", &image::open(folder.join("masks/photograph.png")).unwrap()).unwrap().unwrap();
+    assert!([Kind::Share, Kind::Grey].contains(&said.kind), "{said:?}");
+    pair_refused(
+        &folder,
+        "red_on_white.png",
+        "red_on_white.png",
+        "masks/red_on_white.png",
+        &["255 of 255 in channel 0 everywhere"],
+    );
+}
+
+#[test]
+fn fewer_bits_than_the_container_are_told() {
+    let mask = encoded(&grey(255, 0).into(), ImageFormat::Png);
+    let read = |image: DynamicImage| {
+        let said = plausible::photograph("the image", &image);
+        let read = decode(&encoded(&image, ImageFormat::Png), &mask, 4096);
+        assert_eq!(read.is_ok(), said.is_ok(), "{said:?} {:?}", read.err());
+        said
+    };
+    let wide =
+        |most: u16| ImageBuffer::from_fn(SIDE, SIDE, |x, y| Rgb([most - (x * 7 + y) as u16 % (most / 2), most / 2 + 1, 3]));
+    for (most, bits, factor) in [(255, 8, 256), (1023, 10, 64), (4095, 12, 16), (3000, 12, 16)] {
+        let bound = (1 << bits) - 1;
+        let parts =
+            [format!("no value above {bound} of 65535: {bits} bits in 16?"), format!("multiply its values by {factor}")];
+        refused(read(wide(most).into()), &parts.each_ref().map(String::as_str));
+    }
+    let grey = ImageBuffer::from_fn(SIDE, SIDE, |x, y| LumaA([1000 + (x * y) as u16, 65535]));
+    refused(read(grey.into()), &["no value above 4095"]);
+    doubted(read(wide(16383).into()), Kind::Range, "no value above 16383 of 65535: 14 bits in 16?");
+    // The whole range, and dark photographs that had 8 bits.
+    let dark = RgbImage::from_fn(SIDE, SIDE, |x, y| Rgb([(x % 14) as u8, (y % 12) as u8, 2]));
+    for image in [wide(65535).into(), wide(20000).into(), DynamicImage::from(dark).to_rgb16().into(), photo().to_rgb16().into()]
+    {
+        assert_eq!(read(image), Ok(None));
+    }
+
+    let Some(folder) = reported("bits_12_in_16") else { return };
+    for (name, part) in [("12.png", "4095 of 65535: 12 bits"), ("10.png", "1023 of 65535: 10 bits")] {
+        pair_refused(&folder, name, name, &format!("images/{name}"), &[part]);
+    }
+    doubted(plausible::photograph("m", &image::open(folder.join("images/14.png")).unwrap()), Kind::Range, "14 bits in 16");
+}
+
+#[test]
+fn float_samples_beyond_their_range_are_told() {
+    let mask = encoded(&grey(255, 0).into(), ImageFormat::Png);
+    let image = |scale: f32, less: f32| {
+        ImageBuffer::from_fn(SIDE, SIDE, move |x, y| Rgb([x, y, 16].map(|v| v as f32 / 32.0 * scale - less)))
+    };
+    let read = |image: DynamicImage| {
+        let read = decode(&encoded(&image, ImageFormat::Tiff), &mask, 4096);
+        let said = plausible::photograph("the image", &image);
+        assert_eq!(read.is_ok(), said.is_ok(), "{said:?} {:?}", read.err());
+        said
+    };
+    assert_eq!(read(image(1.0, 0.0).into()), Ok(None));
+    // Resampling overshoots.
+    assert_eq!(read(image(1.2, 0.1).into()), Ok(None));
+    refused(read(image(255.0, 0.0).into()), &["float samples from 0 to 247", "divide them by 255"]);
+    refused(read(image(65535.0, 0.0).into()), &["scale them to 0 to 1"]);
+    refused(read(image(2.0, 1.0).into()), &["from -1 to 0.9375"]);
+    refused(read(image(f32::NAN, 0.0).into()), &["aren't finite"]);
+    let rgba = ImageBuffer::from_fn(SIDE, SIDE, |x, _| Rgba([x as f32 * 8.0, 3.0, 2.0, 1.0]));
+    refused(read(rgba.into()), &["from 0 to 248"]);
+    // Masks: shades of 0 to 255 would all be vessel.
+    refused(of_mask(image(255.0, 0.0)), &["the mask has float samples"]);
+    let labels = |on: f32| ImageBuffer::from_fn(SIDE, SIDE, vessels(Rgb([on; 3]), Rgb([0.0; 3]))).into();
+    assert!(plausible::labelled("m", &labels(255.0)).is_ok() && plausible::labelled("m", &labels(1.0)).is_ok());
+    assert!(plausible::labelled("m", &labels(2.0)).is_err(), "2 would be cut off at 1");
+
+    let Some(folder) = reported("float_tiff") else { return };
+    pair_refused(&folder, "1.tif", "1.png", "images/1.tif", &["float samples from 0", "divide them by 255"]);
+}
+
+/// A JPEG with EXIF data that hold an orientation alone.
+fn turned(width: u32, height: u32, orientation: u8) -> Vec<u8> {
+    let image = RgbImage::from_pixel(width, height, Rgb([90, 60, 30]));
+    let jpeg = encoded(&image.into(), ImageFormat::Jpeg);
+    let exif =
+        [b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation], b"\0\0\0\0\0\0"].concat();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn an_orientation_that_the_mask_does_not_have_is_told() {
+    let mask = |width, height| encoded(&GrayImage::new(width, height).into(), ImageFormat::Png);
+    for orientation in 5..=8 {
+        let error = decode(&turned(8, 6, orientation), &mask(6, 8), 4096).unwrap_err();
+        assert!(error.message().contains(&format!("EXIF orientation {orientation}")), "{error}");
+        assert!(error.mend().unwrap().contains("-auto-orient"), "{error}");
+    }
+    // Stored alike: the mask was drawn on the pixels.
+    assert!(decode(&turned(8, 6, 6), &mask(8, 6), 4096).is_ok());
+    let error = decode(&turned(8, 6, 3), &mask(6, 8), 4096).unwrap_err();
+    assert!(!error.message().contains("EXIF"), "{error}");
+    let [none, half, quarter] = [1, 3, 6].map(|exif| Orientation::from_exif(exif).unwrap());
+    let said = |size, both| plausible::orientation("photo.jpg", size, both).map(|doubt| doubt.words);
+    assert_eq!(
+        [said([6, 8], [quarter, none]), said([8, 8], [quarter, quarter]), said([8, 8], [none, none])],
+        [None, None, None]
+    );
+    for (size, both) in [([8, 8], [quarter, none]), ([6, 8], [half, none]), ([8, 8], [none, quarter])] {
+        assert!(said(size, both).unwrap().contains("EXIF orientation"), "{size:?}");
+    }
+
+    let Some(folder) = reported("exif_orientation") else { return };
+    pair_refused(&folder, "oblong.jpg", "oblong.png", "images/oblong.jpg", &["EXIF orientation 6", "-auto-orient"]);
+    let opened = crate::read::open(&folder.join("images/square.jpg"), 1 << 20).unwrap();
+    assert!(said([opened.height, opened.width], [opened.orientation, none]).unwrap().contains("EXIF orientation 6"));
+}
+
+#[test]
+fn files_that_are_whole_are_not_called_damaged() {
+    let jpeg = encoded(&photo(), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+    let mask = encoded(&grey(255, 0).into(), ImageFormat::Png);
+    assert!(decode(&jpeg, &mask, 4096).is_ok());
+    for (at, value, part) in [
+        (frame + 1, 0xc3, "lossless JPEG"),
+        (frame + 1, 0xc9, "arithmetic coding"),
+        (frame + 1, 0xc5, "hierarchical"),
+        (frame + 4, 12, "12 bits a sample"),
+    ] {
+        let mut other = jpeg.clone();
+        other[at] = value;
+        refused(decode(&other, &mask, 4096).map(|_| None), &["not supported", "convert it", part]);
+    }
+
+    let Some(folder) = reported("valid_but_called_damaged") else { return };
+    for (image, mask) in [
+        ("lossless.jpg", "lossless.png"),
+        ("zstd.tif", "zstd.png"),
+        ("float64.tif", "float64.png"),
+        ("jpeg_ycbcr.tif", "jpeg_ycbcr.png"),
+        ("grey_float32.tif", "grey_float32.png"),
+        ("twelve_bit.jpg", "twelve_bit.png"),
+        ("palette.tif", "palette.png"),
+    ] {
+        pair_refused(&folder, image, mask, &format!("images/{image}"), &["not supported", "convert it"]);
+    }
+}
+
+/// A BigTIFF of grey pixels, 4 x 1.
+fn bigtiff(little: bool, pixels: [u8; 4]) -> Vec<u8> {
+    let number = |value: u64, bytes: usize| match little {
+        true => value.to_le_bytes()[..bytes].to_vec(),
+        false => value.to_be_bytes()[8 - bytes..].to_vec(),
+    };
+    let mut file =
+        [if little { b"II" } else { b"MM" }.to_vec(), number(43, 2), number(8, 2), number(0, 2), number(16, 8)].concat();
+    let entries = [(256, 4), (257, 1), (258, 8), (259, 1), (262, 1), (273, 212), (277, 1), (278, 1), (279, 4)];
+    file.extend(number(entries.len() as u64, 8));
+    for (tag, value) in entries {
+        file.extend([number(tag, 2), number(16, 2), number(1, 8), number(value, 8)].concat());
+    }
+    file.extend(number(0, 8));
+    file.extend(pixels);
+    file
+}
+
+#[test]
+fn a_bigtiff_is_a_tiff() {
+    for little in [true, false] {
+        let [photo, mask] = [[90, 80, 70, 60], [255, 0, 0, 255]].map(|pixels| bigtiff(little, pixels));
+        assert_eq!(photo.len(), 216);
+        let pair = decode(&photo, &mask, 4096).unwrap();
+        assert_eq!((&pair.image[..4], &pair.mask[..]), (&[90, 90, 90, 80][..], &[255, 0, 0, 255][..]));
+        assert!(decode(&photo[..214], &mask, 4096).is_err(), "cut");
+    }
+
+    let Some(folder) = reported("bigtiff") else { return };
+    let read = pair(&folder, "1.tif", "1.png", json!({})).unwrap();
+    assert!(read.image.iter().any(|&value| value > 40));
+}
+
+/// What `image_pairs` lists where broken samples are skipped: ids of whole samples, and what is wrong with broken ones.
+fn listed(given: Value, skips_broken: bool) -> Result<(Vec<String>, Vec<(String, String)>)> {
+    let cx = BuildContext { skips_broken, ..context() };
+    let Running::Source(mut source) = build(&crate::image_pairs::kind(), given, &cx)? else { panic!() };
+    let broken = source.broken().into_iter().map(|(id, error)| (id.to_string(), error.message().to_owned())).collect();
+    let mut ids = Vec::new();
+    source.epoch(0, &mut |item| {
+        ids.push(item.sample.to_string());
+        Ok(())
+    })?;
+    Ok((ids, broken))
+}
+
+#[test]
+fn names_of_two_unicode_forms_are_told() {
+    let dir = tempdir().unwrap();
+    for (folder, name) in [("images", "é_1"), ("masks", "e\u{301}_1"), ("images", "2"), ("masks", "2")] {
+        write_grey(&dir.path().join(folder).join(format!("{name}.png")), 4, 4);
+    }
+    let of = |root: &Path| json!({"root": root, "image": "images/{id}.*", "mask": "masks/{id}.*"});
+    let told = |root: &Path| listed(of(root), false).unwrap_err().mend().unwrap().to_owned();
+    assert!(told(dir.path()).contains("`é_1` (NFC) and the mask `e\u{301}_1` (NFD) differ in Unicode form alone"));
+    let (ids, broken) = listed(of(dir.path()), true).unwrap();
+    assert_eq!((ids, broken.len()), (vec!["2".to_owned()], 2));
+    let given = json!({"root": dir.path()});
+    let error = build(&crate::fives::kind(), given, &context()).map(|_| ()).unwrap_err();
+    assert!(error.mend().unwrap().contains("differ in Unicode form alone"), "{error:?}");
+
+    let Some(folder) = reported("unicode_nfd") else { return };
+    assert!(told(&folder).contains("differ in Unicode form alone"));
+}
+
+#[test]
+fn files_that_fit_but_for_capitals_are_told() {
+    let dir = tempdir().unwrap();
+    for name in ["images/01_dr.JPG", "images/01_h.jpg", "images/readme.jpg", "manual1/01_dr.tif", "manual1/01_h.tif"] {
+        write_rgb(&dir.path().join(name), 4, 4);
+    }
+    let given = |image: &str| json!({"root": dir.path(), "image": image, "mask": "manual1/{id}.tif"});
+    let error = listed(given("images/{id:[0-9]+_[a-z]+}.jpg"), false).unwrap_err();
+    assert!(error.message().contains("masks without an image: manual1/01_dr.tif"), "{error}");
+    let help = error.mend().unwrap();
+    assert!(help.contains("but for capital letters are left out: images/01_dr.JPG;"), "{help}");
+    // Where another pattern takes it, nothing is left out.
+    let both = json!(["images/{id:[0-9]+_[a-z]+}.jpg", "images/{id:[0-9]+_[a-z]+}.JPG"]);
+    let mut all = given("");
+    all["image"] = both;
+    assert_eq!(listed(all, false).unwrap().0, ["01_dr", "01_h"]);
+
+    let Some(folder) = reported("extension_case") else { return };
+    let of = |image: &str| json!({"root": folder, "image": image, "mask": "masks/{id}.png"});
+    assert_eq!(listed(of("images/{id}.png"), false).unwrap().0, ["0", "1", "2"]);
+    let error = listed(of("images/{id}.*"), false).unwrap_err();
+    assert!(error.mend().unwrap().contains("are left out: masks/3.PNG, masks/4.PNG"), "{error:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_are_the_matter_of_their_samples() {
+    use std::os::unix::fs::symlink;
+    let dir = tempdir().unwrap();
+    for name in ["0", "1"] {
+        write_grey(&dir.path().join(format!("images/{name}.png")), 4, 4);
+        write_grey(&dir.path().join(format!("masks/{name}.png")), 4, 4);
+    }
+    let link = |to: &str, name: &str| symlink(to, dir.path().join(name)).unwrap();
+    link("someone@machine.1234", "images/.#0.png");
+    link("nowhere", "images/readme.txt");
+    std::fs::create_dir(dir.path().join("images/sub")).unwrap();
+    link("..", "images/sub/above");
+    link("itself", "images/itself");
+    let of = |image: &str, mask: &str| json!({"root": dir.path(), "image": image, "mask": mask});
+    for (image, mask) in
+        [("images/{id}.png", "masks/{id}.png"), ("images/{id}.*", "masks/{id}.*"), ("images/**/{id}.png", "masks/**/{id}.png")]
+    {
+        assert_eq!(listed(of(image, mask), false).unwrap().0, ["0", "1"], "{image}");
+    }
+    // A photograph that is gone is its sample's trouble, which `decode` tells.
+    link("gone.png", "images/2.png");
+    link("gone.png", "masks/2.png");
+    let (ids, broken) = listed(of("images/{id}.png", "masks/{id}.png"), false).unwrap();
+    assert_eq!((ids.len(), broken.len()), (3, 0));
+    let files =
+        SampleFiles::Pair { image: dir.path().join("images/2.png"), mask: dir.path().join("masks/2.png"), inside: None };
+    let stage = build(&crate::decode::kind(), json!({}), &context()).unwrap();
+    let error = mapped::<_, ImagePair>(&stage, files, "2", 0).unwrap_err();
+    assert!(error.message().contains("images/2.png can't be read"), "{error}");
+
+    let Some(folder) = reported("a_link_that_leads_nowhere") else { return };
+    // A copy of the folder may hold files in the place of its links: those lack a mask.
+    let given = json!({"root": folder, "image": "images/{id}.*", "mask": "masks/{id}.*"});
+    assert_eq!(listed(given, true).unwrap().0, ["0", "1"]);
+}

@@ -4,7 +4,7 @@
 use pipeline_contract::{DefaultValue, Lane, OptionSpec, OptionType, Registry, StageKind, Variant};
 use serde_json::{Map, Value, json};
 
-use crate::spec::{settings, stages};
+use crate::spec::{OWN_KEYS, settings, stages};
 
 /// The schema of files whose stages are of the registry's kinds.
 pub fn schema(registry: &Registry) -> Value {
@@ -29,6 +29,7 @@ pub fn schema(registry: &Registry) -> Value {
         "type": "object",
         "properties": keys,
         "required": ["trainer", "stages"],
+        "patternProperties": {format!("^{OWN_KEYS}"): {"description": "your own: a place for YAML anchors"}},
         "additionalProperties": false,
         "$defs": {
             "stage": stage(registry),

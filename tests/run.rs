@@ -163,6 +163,22 @@ fn data_that_is_not_there_is_explained() {
 }
 
 #[test]
+fn an_epoch_in_which_nothing_is_trained_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    // Batches of 16 of 10 pairs.
+    let mut arguments = vec!["run", "pipelines/quickstart.yml", "--out", out.to_str().unwrap()];
+    arguments.extend(SMALL);
+    arguments.extend(["--set", "stages.batch.with.size=16", "--set", "stages.batch.with.drop_last=true"]);
+    let output = pipeline(&arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("nothing was trained in epoch 1") && said.contains("drop_last"), "{said}");
+    assert!(!said.contains("NaN"), "{said}");
+    assert_eq!(json(&out.join("summary.json"))["status"], "failed");
+}
+
+#[test]
 fn a_drawn_sample_set_trains_through_the_fives_pipeline() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("FIVES");

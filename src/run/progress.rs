@@ -109,7 +109,7 @@ impl Progress {
         let &mut (since, before) = state.first_step.get_or_insert((Instant::now(), samples));
         let elapsed = since.elapsed().as_secs_f64();
         let rate = if samples > before && elapsed > 0.0 { (samples - before) as f64 / elapsed } else { 0.0 };
-        let mut text = format!("loss {:.4}", step.loss.unwrap_or(f64::NAN));
+        let mut text = shown(step.loss);
         if rate > 0.0 {
             text += &format!("  {rate:.1} samples/s");
             if let Some(per_epoch) = state.per_epoch {
@@ -141,8 +141,8 @@ impl Progress {
         if let Some(bars) = &self.0.bars {
             bars.epochs.set_position(epoch);
         }
-        let loss = loss.unwrap_or(f64::NAN);
-        self.line(&format!("epoch {epoch}/{}: loss {loss:.4}, {seconds:.1} s, {rate:.1} samples/s", state.epochs));
+        let loss = shown(loss);
+        self.line(&format!("epoch {epoch}/{}: {loss}, {seconds:.1} s, {rate:.1} samples/s", state.epochs));
     }
 
     fn line(&self, text: &str) {
@@ -191,6 +191,11 @@ impl Write for LogWriter {
 /// How many samples of an epoch (from 1) are done when `samples` of the run are.
 fn done(samples: u64, epoch: u64, per_epoch: Option<u64>) -> u64 {
     per_epoch.map_or(samples, |total| samples.saturating_sub(epoch.saturating_sub(1).saturating_mul(total)))
+}
+
+/// A mean loss in words; there is none where all windows overflowed.
+fn shown(loss: Option<f64>) -> String {
+    loss.map_or_else(|| "no finite loss".into(), |loss| format!("loss {loss:.4}"))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn read(source: &mut Source, overrides: &[String], registry: &Registry, problems
         early_stopping::check(&root, &top.trainer, best.as_ref(), &entries, problems);
         top.settings.checkpoints.best = best;
     }
-    let graph = wiring::connect(&entries, &needs, &facts, problems);
+    let graph = wiring::connect(&entries, &needs, &facts, registry, problems);
     let all_known = entries.iter().all(|entry| entry.kind.is_some());
     unread::check(&root, registry, &used, all_known, problems);
     let (top, graph) = (top?, graph?);

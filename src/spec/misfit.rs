@@ -3,6 +3,7 @@
 use pipeline_contract::{OptionSpec, OptionType};
 
 use super::amounts;
+use super::characters;
 use super::node::{Data, Node, quote};
 use super::suggest;
 use crate::diagnostic::Diagnostic;
@@ -21,6 +22,24 @@ fn help(ty: &OptionType, node: &Node) -> Option<String> {
         (_, Data::Null) => Some("give it a value, or remove the key to use the default".into()),
         (OptionType::Integer { .. }, Data::Float(value)) if value.fract() == 0.0 && value.abs() < 1e15 => {
             Some(format!("write `{value:.0}`"))
+        }
+        (OptionType::Integer { max, .. }, Data::Int(value)) if *value > i128::from(*max) && *max == i64::MAX => {
+            Some(format!("the largest number is {max}"))
+        }
+        (OptionType::Integer { min, .. }, Data::Int(value)) if *value < i128::from(*min) && *min == i64::MIN => {
+            Some(format!("the smallest number is {min}"))
+        }
+        (OptionType::Integer { max, .. }, Data::Float(value)) if *value > *max as f64 => {
+            Some(format!("the largest number is {max}"))
+        }
+        (OptionType::Bytes, Data::Int(value)) if *value > i128::from(i64::MAX) => {
+            Some(format!("the largest number is {}", i64::MAX))
+        }
+        (OptionType::Integer { .. } | OptionType::Number { .. }, Data::Text(text)) if decimal_comma(text).is_some() => {
+            decimal_comma(text).map(|number| format!("the decimal mark is a point: write `{number}`"))
+        }
+        (OptionType::Integer { .. } | OptionType::Number { .. }, Data::Text(text)) if characters::first(text).is_some() => {
+            characters::note(text)
         }
         (OptionType::Integer { .. } | OptionType::Number { .. }, Data::Text(text)) => {
             let plain = text.replace('_', "");
@@ -41,7 +60,7 @@ fn help(ty: &OptionType, node: &Node) -> Option<String> {
             same.or_else(|| no.map(|word| format!("did you mean {}?", quote(word))))
         }
         (OptionType::Choice(words), Data::Text(text)) => {
-            suggest::nearest(text, words.iter().copied()).map(|word| format!("did you mean {}?", quote(word)))
+            suggest::nearest(text, words.iter().copied()).map(|word| suggest::did_you_mean(text, word))
         }
         (OptionType::Bool, Data::Text(text)) => match text.to_lowercase().as_str() {
             "yes" | "on" | "y" | "true" => Some("YAML's word for it is `true`".into()),
@@ -58,6 +77,15 @@ fn help(ty: &OptionType, node: &Node) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// `0.001` of `0,001`; nothing where it isn't that.
+pub(super) fn decimal_comma(text: &str) -> Option<String> {
+    let (whole, rest) = text.split_once(',')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let fraction = rest.split(['e', 'E']).next()?;
+    let number = format!("{whole}.{rest}");
+    (digits(whole.trim_start_matches(['-', '+'])) && digits(fraction) && number.parse::<f64>().is_ok()).then_some(number)
 }
 
 /// `its options are: base, depth`

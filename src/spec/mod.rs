@@ -4,10 +4,12 @@
 //! The steps, one file each: `file` (bytes off the disk), `yaml` and `syntax` (a tree with places), `spelling`, `overrides` (`--set`),
 //! `references` (`${...}`), `settings` (what the engine reads; `on_error` and
 //! `best` and `early_stopping` are keys of it), `stages` with `options` (each stage by itself), `needs` and
-//! `wiring` (the graph), `facts` (what is known of items), `unread` (keys without a reader), `resolved`.
+//! `wiring` (the graph), `facts` (what is known of items), `unread` (keys without a reader), `resolved`. `characters` knows those
+//! that look like others, `paths` what a path rarely means to say.
 
 mod amounts;
 mod best;
+mod characters;
 mod early_stopping;
 mod facts;
 mod file;
@@ -19,6 +21,7 @@ mod node;
 mod on_error;
 mod options;
 mod overrides;
+mod paths;
 mod references;
 mod resolved;
 pub(crate) mod settings;
@@ -40,6 +43,14 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::engine::{OnError, Patience};
 use crate::graph::Graph;
+
+/// True for a key at the top of a file that is the author's own: a place for anchors, read by nothing.
+pub(crate) fn is_own_key(key: &str) -> bool {
+    key.starts_with(OWN_KEYS)
+}
+
+/// How the author's own keys at the top of a file begin.
+pub(crate) const OWN_KEYS: &str = "x-";
 
 /// The keys of a pipeline file.
 pub(crate) const TOP_KEYS: [&str; 6] = ["name", "seed", "on_error", "dataset", "trainer", "stages"];

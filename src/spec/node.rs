@@ -3,6 +3,7 @@
 use pipeline_contract::Severity;
 use serde_json::{Map, Number, Value};
 
+use super::characters;
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The place of a value, and the place that asked for it if that is another (`${...}`, `*alias`).
@@ -147,11 +148,18 @@ impl Node {
     }
 }
 
-/// A piece of the file inside a message: in backquotes, cut where it is long, without control characters.
+/// A piece of the file inside a message: in backquotes, cut where it is long, without control characters; what can't be seen as its
+/// code point.
 pub(super) fn quote(text: &str) -> String {
     const SHOWN: usize = 60;
-    let mut shown: String =
-        text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        match c {
+            c if c.is_control() => shown.extend(c.escape_debug()),
+            c if characters::is_invisible(c) => shown.push_str(&format!("<{}>", characters::code(c))),
+            c => shown.push(c),
+        }
+    }
     if text.chars().nth(SHOWN).is_some() {
         shown.push_str("...");
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::amounts;
 use super::misfit;
 use super::node::{Data, Entry, Node, Spot, count, quote};
+use super::paths;
 use super::references::Used;
 use super::suggest;
 use crate::diagnostic::{Diagnostic, Span};
@@ -112,10 +113,11 @@ impl Checker<'_> {
                 None
             }
             DefaultValue::Key(key, otherwise) => {
+                // A null is read too: it asks for what holds without the key.
+                self.used.insert((*key).to_owned());
                 let Some(node) = self.root.lookup(key).filter(|node| !matches!(node.data, Data::Null)) else {
                     return Some(Some(otherwise.clone()));
                 };
-                self.used.insert((*key).to_owned());
                 let owner = std::mem::replace(&mut self.owner, Owner::Key(key));
                 let value = self.value(&spec.ty, node, inner);
                 self.owner = owner;
@@ -157,6 +159,14 @@ impl Checker<'_> {
             }
             _ => None,
         };
+        if let (OptionType::Path, Data::Text(text), Some(_)) = (ty, &node.data, &fits)
+            && let Some((severity, message, help)) = paths::doubt(text)
+        {
+            let problem = node.spot.diagnostic(severity, format!("{} {message}", self.owner.name(path))).help(help);
+            let failed = problem.is_error();
+            self.problems.push(problem);
+            return fits.filter(|_| !failed);
+        }
         if fits.is_none() {
             self.problems.push(misfit::explain(ty, node, &self.owner.name(path)));
         }

@@ -152,8 +152,10 @@ impl<'a> Resolver<'a> {
             Some(key) => {
                 // Its only reader misspelt it: no need to report that nothing reads it.
                 self.used.insert(key.to_owned());
-                problem.help(format!("did you mean `${{{key}}}`?"))
+                problem.help(suggest::did_you_mean(path, &format!("${{{key}}}")))
             }
+            None if is_environment(path) => problem
+                .help("variables of the environment aren't read: write the value itself, or `--set` it on the command line"),
             None => problem.help(format!("a reference names a key under {}", REFERABLE.join(", "))),
         }
     }
@@ -168,6 +170,11 @@ impl<'a> Resolver<'a> {
         });
         found.map_or(site, |(at, length)| Span { start: site.start + at, end: site.start + at + length, ..site })
     }
+}
+
+/// True for `HOME`.
+fn is_environment(path: &str) -> bool {
+    path.len() > 1 && path.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn collect<'a>(entries: impl Iterator<Item = &'a Entry>, above: &str, keys: &mut Vec<String>) {

@@ -13,7 +13,7 @@ use super::on_error;
 use super::options::{Checker, Owner, Places};
 use super::references::Used;
 use super::suggest;
-use super::{Checkpoints, OnLeaks, Settings, TOP_KEYS};
+use super::{Checkpoints, OnLeaks, Settings, TOP_KEYS, is_own_key};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::engine::Patience;
 
@@ -196,7 +196,7 @@ fn trainer(root: &Node, checker: &mut Checker<'_>) -> Option<Map<String, Value>>
 }
 
 fn unknown_keys(root: &Node, problems: &mut Vec<Diagnostic>) {
-    for entry in root.entries().iter().filter(|entry| !TOP_KEYS.contains(&entry.key.as_str())) {
+    for entry in root.entries().iter().filter(|entry| !TOP_KEYS.contains(&entry.key.as_str()) && !is_own_key(&entry.key)) {
         let problem = Diagnostic::error(entry.key_span, format!("a pipeline file has no key {}", quote(&entry.key)));
         problems.push(problem.help(suggest::help(&entry.key, &TOP_KEYS, "its keys are")));
     }

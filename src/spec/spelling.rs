@@ -1,10 +1,10 @@
 //! Reports misspelt keys of the file and of stages, and reads them as they were meant, so that one typo makes one problem.
 //! `settings` and `stages` report keys that mean nothing. Not for options.
 
-use super::TOP_KEYS;
 use super::node::{Data, Entry, Node, quote};
 use super::stages::STAGE_KEYS;
 use super::suggest;
+use super::{TOP_KEYS, is_own_key};
 use crate::diagnostic::Diagnostic;
 
 /// Renames misspelt keys where the right one isn't given too.
@@ -24,6 +24,9 @@ pub(super) fn repair(root: &mut Node, problems: &mut Vec<Diagnostic>) {
 fn rename(entries: &mut [Entry], keys: &[&str], owner: &str, problems: &mut Vec<Diagnostic>) {
     for at in 0..entries.len() {
         let given = &entries[at].key;
+        if is_own_key(given) {
+            continue;
+        }
         let Some(meant) = suggest::nearest(given, keys.iter().copied()).filter(|_| !keys.contains(&given.as_str())) else {
             continue;
         };
@@ -31,7 +34,7 @@ fn rename(entries: &mut [Entry], keys: &[&str], owner: &str, problems: &mut Vec<
         let fits = is_map == ["dataset", "trainer", "with"].contains(&meant) || ["bound", "needs", "on_error"].contains(&meant);
         if fits && entries.iter().all(|entry| entry.key != meant) {
             let problem = Diagnostic::error(entries[at].key_span, format!("{owner} has no key {}", quote(given)));
-            problems.push(problem.help(format!("did you mean {}?", quote(meant))));
+            problems.push(problem.help(suggest::did_you_mean(given, meant)));
             meant.clone_into(&mut entries[at].key);
         }
     }

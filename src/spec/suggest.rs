@@ -1,5 +1,6 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
+use super::characters;
 use super::node::quote;
 
 /// Longer words are not compared: they are no typos, and comparing them is slow.
@@ -37,14 +38,28 @@ pub(super) fn is_slip(word: &str, name: &str) -> bool {
 /// Help for a name that doesn't exist: the nearest one, or all of them.
 pub(super) fn help(word: &str, names: &[&str], all: &str) -> String {
     match nearest(word, names.iter().copied()) {
-        Some(name) => format!("did you mean {}?", quote(name)),
-        None if names.is_empty() => format!("{all}: none"),
-        None => format!("{all}: {}", names.join(", ")),
+        Some(name) => did_you_mean(word, name),
+        None if names.is_empty() => noted(format!("{all}: none"), word),
+        None => noted(format!("{all}: {}", names.join(", ")), word),
+    }
+}
+
+/// Help for a word that was probably meant to be `name`.
+pub(super) fn did_you_mean(word: &str, name: &str) -> String {
+    noted(format!("did you mean {}?", quote(name)), word)
+}
+
+/// Help, with what people can't see of the word.
+fn noted(help: String, word: &str) -> String {
+    match characters::note(word) {
+        Some(note) if help.ends_with('?') => format!("{help} {note}"),
+        Some(note) => format!("{help}. {note}"),
+        None => help,
     }
 }
 
 fn fold(word: &str) -> String {
-    word.to_lowercase().replace('-', "_")
+    characters::plain(word).trim().to_lowercase().replace('-', "_")
 }
 
 #[cfg(test)]

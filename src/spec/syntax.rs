@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde_saphyr::{Error, Location, MessageFormatter, UserMessageFormatter};
 
+use super::characters::{self, Odd};
 use super::limits::{DEEPEST, MOST_VALUES};
 use super::node::{count, quote};
 use crate::diagnostic::{Diagnostic, Span};
@@ -14,6 +15,10 @@ pub(super) fn explain(error: &Error, yaml: &str, span: impl Fn(Range<usize>) -> 
     let place = error.location().map(|location| bytes(&location, yaml));
     let found = place.clone().map_or("", |place| line_at(yaml, place.start));
     let (message, help) = words(inner, found);
+    if let Some((at, odd)) = place.as_ref().and_then(|place| odd_near(yaml, place.start)) {
+        let place = at..at + odd.character.len_utf8();
+        return Diagnostic::error(span(place), message).help(format!("here is {}: {}", odd.describe(), odd.mend()));
+    }
     let mut diagnostic = Diagnostic::error(place.map(span), message);
     diagnostic.help = help.map(str::to_owned);
     diagnostic
@@ -48,6 +53,21 @@ fn original(mut error: &Error) -> &Error {
 fn line_at(yaml: &str, at: usize) -> &str {
     let start = yaml.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
     yaml.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("")
+}
+
+/// The character that looks like another one in the line that holds byte `at`, or in the line before, which a value may have
+/// swallowed; with its place. Not in comments.
+fn odd_near(yaml: &str, at: usize) -> Option<(usize, Odd)> {
+    let line = |at: usize| {
+        let start = yaml.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+        let code = line_at(yaml, start);
+        let code = code.split(" #").next().filter(|code| !code.trim_start().starts_with('#')).unwrap_or("");
+        Some((start, characters::first(code)))
+    };
+    let (start, here) = line(at)?;
+    let before = || start.checked_sub(1).and_then(line);
+    let (start, odd) = here.map(|odd| (start, odd)).or_else(|| before().and_then(|(start, odd)| Some((start, odd?))))?;
+    Some((start + odd.at, odd))
 }
 
 const TOO_LARGE: &str = "a pipeline file has a few dozen stages: make it smaller";
@@ -107,7 +127,7 @@ fn words(error: &Error, line: &str) -> (String, Option<&'static str>) {
         Some("a key needs a colon and a space after it")
     } else if text.contains("unexpected character") {
         Some("text that starts with this character needs quotes")
-    } else if text.contains("escape") {
+    } else if text.contains("escape") || text.contains("hexadecimal") {
         Some("in double quotes `\\` starts an escape: use 'single quotes', or `\\\\`")
     } else if text.contains("expected ','") || text.contains("placement of ':'") {
         Some("put a comma between the values, or close the bracket")

@@ -1,11 +1,13 @@
 //! Keys of `dataset:` and `trainer:` that nothing reads, though the author expects them to do something.
 
+use std::collections::HashSet;
+
 use pipeline_contract::Registry;
 
 use super::node::{Data, Entry, Node, quote};
 use super::references::Used;
-use super::{settings, suggest};
-use crate::diagnostic::Diagnostic;
+use super::{is_own_key, settings, suggest};
+use crate::diagnostic::{Diagnostic, Span};
 
 /// Warns of every key that nothing reads. One that misspells a key that the file lacks is an error, and on the command line
 /// one that misspells any.
@@ -21,7 +23,11 @@ pub(super) fn check(root: &Node, registry: &Registry, used: &Used, all_known: bo
         }
     }
     let paths: Vec<String> = leaves.iter().map(|(path, _)| path.clone()).collect();
+    let repeated = repeated(root, used);
     for (path, entry) in leaves.into_iter().filter(|(path, _)| !is_used(path, used)) {
+        if repeated.contains(&start(entry.key_span)) || repeated.contains(&start(entry.value.spot.span)) {
+            continue;
+        }
         // Beside the right key a wrong one may be intended; one on the command line is meant to be read.
         let set = entry.key_span.text > 0;
         let slip = known
@@ -31,7 +37,7 @@ pub(super) fn check(root: &Node, registry: &Registry, used: &Used, all_known: bo
         let problem = Diagnostic::warning(entry.key_span, format!("nothing reads {}", quote(&path)));
         let problem = match slip {
             Some(key) => Diagnostic::error(entry.key_span, format!("nothing reads {}", quote(&path)))
-                .help(format!("did you mean {}?", quote(key))),
+                .help(suggest::did_you_mean(&entry.key, key)),
             None => match readers.iter().find(|reader| reader.key == path) {
                 Some(_) if !all_known => continue,
                 Some(reader) => {
@@ -54,6 +60,42 @@ fn help(path: &str, known: &[String], root: &Node) -> String {
         Some(key) => format!("did you mean {}?", quote(key)),
         _ => format!("a stage reads it when one of its options is \"${{{path}}}\"; otherwise remove it"),
     }
+}
+
+/// The first byte of a key or value, by which it is known again where `*alias` or `<<` repeats it.
+type Start = (usize, usize);
+
+fn start(span: Span) -> Start {
+    (span.text, span.start)
+}
+
+/// Where the keys and the repeated values stand that something reads: those of all stages, and those used above them. YAML repeats
+/// what an anchor marks, so one of them may have been written in another block.
+fn repeated(root: &Node, used: &Used) -> HashSet<Start> {
+    fn add(node: &Node, found: &mut HashSet<Start>) {
+        if node.spot.via.is_some() {
+            found.insert(start(node.spot.span));
+        }
+        if let Data::List(values) = &node.data {
+            values.iter().for_each(|value| add(value, found));
+        }
+        for entry in node.entries() {
+            found.insert(start(entry.key_span));
+            add(&entry.value, found);
+        }
+    }
+    let mut found = HashSet::new();
+    let above = root.entries().iter().filter(|entry| !["dataset", "trainer"].contains(&entry.key.as_str()));
+    above.filter(|entry| !is_own_key(&entry.key)).for_each(|entry| add(&entry.value, &mut found));
+    for path in used {
+        let (above, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let above = if above.is_empty() { Some(root) } else { root.lookup(above) };
+        if let Some(entry) = above.and_then(|above| above.entry(key)) {
+            found.insert(start(entry.key_span));
+            add(&entry.value, &mut found);
+        }
+    }
+    found
 }
 
 fn collect<'a>(entries: &'a [Entry], above: &str, leaves: &mut Vec<(String, &'a Entry)>) {

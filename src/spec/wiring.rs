@@ -1,11 +1,11 @@
 //! Checks with the graph whether the stages fit together, and turns its positions into places of the file. Stages that couldn't be
 //! read are left out without making others look wrong.
 
-use pipeline_contract::{Facts, StageKind};
+use pipeline_contract::{Facts, Registry, StageKind};
 use serde_json::Value;
 
 use super::needs::Need;
-use super::node::Spot;
+use super::node::{Spot, quote};
 use super::stages::Entry;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{self, Graph, Place, Problem, Stage};
@@ -18,6 +18,7 @@ pub(super) fn connect(
     entries: &[Entry],
     needs: &[Vec<Need>],
     facts: &[Vec<Facts>],
+    registry: &Registry,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Graph> {
     let sound: Vec<usize> = (0..entries.len()).filter(|&at| entries[at].is_sound()).collect();
@@ -29,12 +30,26 @@ pub(super) fn connect(
             continue;
         }
         let spot = spot(problem.place, &entries[at], &needs[at]);
-        problems.push(Diagnostic { help: problem.help, ..spot.diagnostic(problem.severity, problem.message) });
+        let help = problem.help.or_else(|| between(problem.place, entries, needs, at, registry));
+        problems.push(Diagnostic { help, ..spot.diagnostic(problem.severity, problem.message) });
     }
     if let Some(graph) = &mut graph {
         graph.facts = facts.to_vec();
     }
     graph.filter(|_| sound.len() == entries.len())
+}
+
+/// Help where a stage takes what the one that it needs doesn't give: the kinds that make the one of the other.
+fn between(place: Place, entries: &[Entry], needs: &[Vec<Need>], at: usize, registry: &Registry) -> Option<String> {
+    let Place::Need(_, port) = place else { return None };
+    let given = entries[needs[at].get(port)?.stage?].kind.as_ref()?.output?;
+    let wanted = *entries[at].kind.as_ref()?.inputs.get(port)?;
+    let fits = |kind: &&StageKind| kind.inputs == [given] && kind.output == Some(wanted);
+    let names: Vec<String> = registry.kinds().filter(fits).map(|kind| quote(kind.name)).collect();
+    match names.as_slice() {
+        [] => None,
+        names => Some(format!("put a stage of kind {} between the two", names.join(" or "))),
+    }
 }
 
 fn stage(entries: &[Entry], needs: &[Vec<Need>], at: usize) -> Option<Stage> {

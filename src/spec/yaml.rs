@@ -9,6 +9,7 @@ use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Options, Spanned};
 
 use super::limits::{DEEPEST, MOST_VALUES};
+use super::misfit;
 use super::node::{Data, Entry, Node, Spot, quote};
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Span};
@@ -173,6 +174,13 @@ impl Reader<'_> {
                     continue;
                 }
             };
+            if let (Some(before), Data::Null) = (entries.last_mut(), &value.data)
+                && let Some(problem) = self.decimal_comma(before, key_span)
+            {
+                problems.push(problem);
+                before.value.data = Data::Broken;
+                continue;
+            }
             if let Some(first) = seen.get(&name) {
                 let problem = Diagnostic::error(key_span, format!("the key {} is given twice", quote(&name)));
                 problems.push(problem.related(Some(*first), "first given here").help("keep one of them"));
@@ -182,6 +190,21 @@ impl Reader<'_> {
             entries.push(Entry { key: name, key_span, value });
         }
         entries
+    }
+
+    /// The problem of `{lr: 0,001}`, which is two keys to YAML: `lr: 0` and `001`, the latter at `key`.
+    fn decimal_comma(&self, before: &Entry, key: Span) -> Option<Diagnostic> {
+        let value = before.value.spot.span;
+        if before.value.spot.via.is_some() || value.text != key.text || value.end + 1 != key.start {
+            return None;
+        }
+        let written = self.yaml.get(value.start.checked_sub(self.base)?..key.end.checked_sub(self.base)?)?;
+        let number = misfit::decimal_comma(written)?;
+        let problem = Diagnostic::error(
+            Span { end: key.end, ..value },
+            format!("inside {{...}} the comma ends the value of {}", quote(&before.key)),
+        );
+        Some(problem.help(format!("the decimal mark is a point: write `{number}`")))
     }
 
     /// Where a list or map ends: after its last value and, if it has one, its bracket. The parser only says where it starts.

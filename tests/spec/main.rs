@@ -8,6 +8,7 @@ mod early_stopping;
 mod filled_in;
 mod hostile;
 mod kinds;
+mod messages;
 mod overrides;
 mod places;
 mod schema;

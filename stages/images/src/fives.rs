@@ -158,6 +158,10 @@ fn list(root: &Path, split: Folders, found: &mut Found) {
         return found.problems.add(format!("folder {} doesn't exist", root.display()));
     }
     for (prefix, folder) in folders(root, split) {
+        if !folder.is_dir() {
+            found.problems.add(format!("folder {} doesn't exist; {} holds {}", folder.display(), root.display(), listed(root)));
+            continue;
+        }
         pairs(&prefix, &folder, found);
     }
 }
@@ -166,7 +170,15 @@ const PARTNERS: &str =
     "each image needs one mask of the same name (the extension may differ): add the missing files, or move the others away";
 
 fn missing_data(root: &Path) -> String {
+    let holds_something = std::fs::read_dir(root).is_ok_and(|entries| entries.flatten().next().is_some());
+    let is_fives = ["", "train", "test"].iter().any(|part| layout(&root.join(part)).is_some());
     let root = root.display();
+    if holds_something && !is_fives {
+        return format!(
+            "other layouts are read by `image_pairs`, by patterns of the files' names; FIVES itself has train/Original, \
+             train/Ground truth, test/Original and test/Ground truth in {root}"
+        );
+    }
     format!(
         "get \"FIVES: A Fundus Image Dataset for Artificial Intelligence based Vessel Segmentation\", \
          doi:10.6084/m9.figshare.19688169 (one archive of 1.76 GB), and unpack it so that {root} holds train/Original, \
@@ -190,11 +202,14 @@ fn folders(root: &Path, split: Folders) -> Vec<(String, PathBuf)> {
     vec![(String::new(), root.to_path_buf())]
 }
 
+/// The folders of images and of masks in a folder that holds both.
+fn layout(folder: &Path) -> Option<[PathBuf; 2]> {
+    LAYOUTS.map(|names| names.map(|name| folder.join(name))).into_iter().find(|both| both.iter().all(|path| path.is_dir()))
+}
+
 /// Adds the pairs of one folder that holds a folder of images and one of masks.
 fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
-    let Some([images, masks]) =
-        LAYOUTS.map(|names| names.map(|name| folder.join(name))).into_iter().find(|both| both.iter().all(|path| path.is_dir()))
-    else {
+    let Some([images, masks]) = layout(folder) else {
         return found.problems.add(what_is_there(folder));
     };
     let id = |stem: &str| format!("{prefix}{stem}");
@@ -234,11 +249,16 @@ fn stem(name: &str) -> &str {
 }
 
 fn what_is_there(folder: &Path) -> String {
-    let Ok(entries) = std::fs::read_dir(folder) else { return format!("folder {} doesn't exist", folder.display()) };
-    let mut there: Vec<String> = entries.flatten().map(|entry| name(&entry.path())).collect();
-    there.sort();
-    let there = if there.is_empty() { "nothing".into() } else { crate::problems::listed(&there) };
+    let there = listed(folder);
     format!("{} holds no folders Original and \"Ground truth\" (or images and masks); it holds {there}", folder.display())
+}
+
+/// What a folder holds, in words.
+fn listed(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let mut there: Vec<String> = entries.iter().map(|entry| name(&entry.path())).collect();
+    there.sort();
+    if there.is_empty() { "nothing".into() } else { crate::problems::listed(&there) }
 }
 
 #[cfg(test)]
@@ -398,6 +418,20 @@ mod tests {
             for part in ["10.6084/m9.figshare.19688169", "1.76 GB", "Ground truth", "pipeline sample"] {
                 assert!(error.mend().unwrap().contains(part));
             }
+        }
+    }
+
+    #[test]
+    fn a_folder_of_another_layout_is_told_of_image_pairs() {
+        let (other, drive) = (tempdir().unwrap(), tempdir().unwrap());
+        pair(other.path(), "", ["imgs", "labels"], "1");
+        pair(drive.path(), "training", LAYOUTS[2], "21");
+        let (other, drive) = (fails(json!({"root": other.path()})), fails(json!({"root": drive.path()})));
+        assert!(other.message().contains("it holds imgs"), "{other}");
+        assert!(drive.message().contains("holds training"), "{drive}");
+        for error in [other, drive] {
+            let help = error.mend().unwrap();
+            assert!(help.contains("image_pairs") && !help.contains("1.76 GB"), "{help}");
         }
     }
 

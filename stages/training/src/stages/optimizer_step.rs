@@ -55,11 +55,13 @@ struct Epoch {
     before: f64,
     loss: f64,
     samples: u64,
+    /// Whether a window has come, also one that was discarded, or may have come before the run was resumed.
+    trained: bool,
 }
 
 impl Epoch {
     fn start() -> Self {
-        Self { started: Instant::now(), before: 0.0, loss: 0.0, samples: 0 }
+        Self { started: Instant::now(), before: 0.0, loss: 0.0, samples: 0, trained: false }
     }
 
     fn seconds(&self) -> f64 {
@@ -94,6 +96,7 @@ impl Sequential for OptimizerStep {
         // A discarded window carries the number of the step that it would have been.
         let (loss, number) = (figures.loss(), self.optimizer.steps() + u64::from(figures.skipped));
         self.samples += count;
+        self.epoch.trained = true;
         if !figures.skipped {
             self.epoch.samples += count;
             self.epoch.loss += loss * count as f64;
@@ -124,7 +127,12 @@ impl Sequential for OptimizerStep {
 
     fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Step>) -> Result<()> {
         let done = std::mem::replace(&mut self.epoch, Epoch::start());
-        let (seconds, Epoch { loss, samples, .. }) = (done.seconds(), done);
+        let (seconds, Epoch { loss, samples, trained, .. }) = (done.seconds(), done);
+        if !trained {
+            return Err(StageError::new(format!("nothing was trained in epoch {}: no micro-batch came", epoch + 1)).help(
+                "an epoch needs one at least, and `drop_last` drops one that isn't full: lower the `size` of the batch stage",
+            ));
+        }
         let epoch = EpochEvent {
             epoch: epoch + 1,
             loss: (samples > 0).then(|| loss / samples as f64),
@@ -135,7 +143,12 @@ impl Sequential for OptimizerStep {
         Ok(())
     }
 
-    fn finish(&mut self, _: End) -> Result<()> {
+    fn finish(&mut self, end: End) -> Result<()> {
+        if end == End::Complete && self.optimizer.steps() == 0 && self.optimizer.discarded() > 0 {
+            let windows = self.optimizer.discarded();
+            return Err(StageError::new(format!("the run made no step: all of its windows ({windows}) overflowed"))
+                .help("train longer, so that the loss scale can fall; or set `mixed_precision` to bf16 or no"));
+        }
         self.cx.events.summarize(summary::STEPS, self.optimizer.steps().into());
         self.cx.events.summarize(summary::SAMPLES, self.samples.into());
         self.cx.events.summarize(summary::SKIPPED_WINDOWS, self.optimizer.discarded().into());
@@ -164,7 +177,7 @@ impl Sequential for OptimizerStep {
         self.optimizer.restore(&mut saved, &mut *network.lock()?)?;
         self.samples = saved.count("samples")?;
         let (loss, before) = (saved.get_float("epoch_loss")?, saved.get_float("epoch_seconds")?);
-        self.epoch = Epoch { before, loss, samples: saved.count("epoch_samples")?, ..Epoch::start() };
+        self.epoch = Epoch { before, loss, samples: saved.count("epoch_samples")?, trained: true, ..Epoch::start() };
         self.network = Some(network);
         Ok(())
     }

@@ -10,13 +10,14 @@ use pipeline_training::Precision;
 use pipeline_training::device::{self, Opened, Platform};
 use pipeline_training::memory::Cause;
 use pipeline_training::plan::{
-    Ask, Fit, Forecast, Freedom, Job, Prediction, Speed, StageView, TileChoice, Tiled, calibrate, fit, prediction, rehearse,
+    Ask, Fit, Forecast, Freedom, Job, Speed, StageView, TileChoice, Tiled, calibrate, fit, prediction, rehearse,
 };
 use pipeline_training::policy::Setting;
 use pipeline_training::stages::Tiling;
 use serde_json::{Value, json};
 
 pub use host::Host;
+pub use pipeline_training::plan::Prediction;
 pub(crate) use pipeline_training::plan::size;
 pub(crate) use text::chosen_tiles;
 

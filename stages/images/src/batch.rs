@@ -38,7 +38,7 @@ pub fn kind() -> StageKind {
         // Which samples an epoch leaves out hangs on the size then.
         facts.set(fact::DROP_LAST, options.drop_last, "drop_last");
         let mut checked = Checked::facts(facts);
-        checked.findings.extend(dropped(&options, &checked.facts));
+        checked.findings.extend(dropped(options, &checked.facts));
         checked
     })
     .gathers()

@@ -165,17 +165,35 @@ fn data_that_is_not_there_is_explained() {
 #[test]
 fn an_epoch_in_which_nothing_is_trained_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("run");
-    // Batches of 16 of 10 pairs.
-    let mut arguments = vec!["run", "pipelines/quickstart.yml", "--out", out.to_str().unwrap()];
-    arguments.extend(SMALL);
-    arguments.extend(["--set", "stages.batch.with.size=16", "--set", "stages.batch.with.drop_last=true"]);
-    let output = pipeline(&arguments);
+    let (data, out) = (folder.path().join("FIVES"), folder.path().join("run"));
+    let drawn = pipeline(&["sample", data.to_str().unwrap(), "--pairs", "5", "--size", "64"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let text = format!(
+        "trainer: {{device: cpu, num_epochs: 2, checkpoint: {{keep: 0}}}}
+stages:
+  - {{id: files, use: fives, with: {{root: '{}'}}}}
+  - {{id: decode, use: decode}}
+  - {{id: batch, use: batch, with: {{size: 16, drop_last: true}}}}
+  - {{id: train, use: train_step, with: {{model: {{unet: {{base: 4, depth: 2}}}}}}}}
+  - {{id: accum, use: accumulate, with: {{steps: 1}}}}
+  - {{id: optim, use: optimizer_step, with: {{sgd: {{lr: 0.1}}}}}}
+  - {{id: clean, use: cleanup}}
+",
+        data.display()
+    );
+    let file = folder.path().join("dropped.yml");
+    fs::write(&file, &text).unwrap();
+    let output = pipeline(&["run", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("nothing was trained in epoch 1") && said.contains("drop_last"), "{said}");
     assert!(!said.contains("NaN"), "{said}");
     assert_eq!(json(&out.join("summary.json"))["status"], "failed");
+    // Where the number of samples is known before, so is this.
+    fs::write(&file, text.replace("fives, with: {root:", "synthetic_fundus, with: {pairs: 5, size: 64} } #")).unwrap();
+    let output = pipeline(&["validate", file.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("`drop_last` drops all of an epoch"), "{said}");
 }
 
 #[test]

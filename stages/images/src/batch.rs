@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use pipeline_contract::{
-    Checked, ItemContext, OptionSpec, OptionType, Output, Result, Sequential, Settled, StageError, StageKind, fact,
+    Checked, Facts, Finding, ItemContext, OptionSpec, OptionType, Output, Place, Result, Sequential, Settled, StageError,
+    StageKind, fact,
 };
 use serde::Deserialize;
 
@@ -36,10 +37,20 @@ pub fn kind() -> StageKind {
         facts.set(fact::BATCH, options.size, "size");
         // Which samples an epoch leaves out hangs on the size then.
         facts.set(fact::DROP_LAST, options.drop_last, "drop_last");
-        Checked::facts(facts)
+        let mut checked = Checked::facts(facts);
+        checked.findings.extend(dropped(options, &checked.facts));
+        checked
     })
     .gathers()
     .example("- {id: batch, use: batch, with: {size: 4}}")
+}
+
+/// The problem of an epoch that `drop_last` leaves nothing of, where it is known before the run how many samples an epoch has.
+fn dropped(options: &Options, facts: &Facts) -> Option<Finding> {
+    let samples = facts.integer(fact::SAMPLES).filter(|&samples| options.drop_last && samples < options.size as u64)?;
+    let message =
+        format!("`drop_last` drops all of an epoch: its {samples} samples don't fill a micro-batch of {}", options.size);
+    Some(Finding::error(Place::Option("drop_last".into()), message).help("lower the `size`, or leave `drop_last` out"))
 }
 
 struct Batching {
@@ -143,7 +154,7 @@ fn join(batch: &mut Batch, sample: Arc<str>, mut pair: ImagePair) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use pipeline_contract::{Facts, Item, Payload, Running};
+    use pipeline_contract::{Item, Payload, Running};
     use serde_json::{Value, json};
 
     use super::*;
@@ -195,6 +206,22 @@ mod tests {
     fn a_batch_without_room_is_an_error() {
         let error = batches(json!({"size": 1_u64 << 60}), vec![distinct(200, 300)]).unwrap_err();
         assert!(error.message().contains("no memory for") && error.mend().unwrap().contains("`size`"), "{error}");
+    }
+
+    #[test]
+    fn an_epoch_of_which_nothing_would_be_left_is_refused() {
+        let mut facts = Facts::default();
+        facts.set(fact::SAMPLES, 5, "pairs");
+        let findings = |size: i64, drop_last: bool, facts: &Facts| {
+            let mut options = defaults(&kind());
+            options["size"] = json!(size);
+            options["drop_last"] = json!(drop_last);
+            kind().run_check(&options, std::slice::from_ref(facts)).unwrap().findings
+        };
+        assert!(findings(8, true, &facts)[0].message.contains("its 5 samples"));
+        for (size, drop_last, facts) in [(5, true, &facts), (8, false, &facts), (8, true, &Facts::default())] {
+            assert_eq!(findings(size, drop_last, facts).len(), 0);
+        }
     }
 
     #[test]

@@ -186,7 +186,9 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         }
         let max = low.1;
         if max > 1 && max <= half {
-            if (2..=LABELS).contains(&greys.len()) {
+            // Labels of vessels are mostly background; of two values, one is vessel whichever is more.
+            let background = || self.values.iter().step_by(self.channels).filter(|&&value| value.into() == greys[0]).count();
+            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background() * 2 > pixels) {
                 let message = format!("{name} holds the values {}, and none is above {half}, as vessel is", listed(&greys));
                 return Err(StageError::new(message).help(format!(
                     "name them in `labels` of the decode stage, such as labels: {{vessel: {max}}}; or save it with 0 and {}",

@@ -145,6 +145,9 @@ fn bits(name: impl Display, values: impl Iterator<Item = u16>) -> Result<Option<
 /// The most grey values of a mask that are taken for labels rather than for shades.
 const LABELS: usize = 32;
 
+/// The fewest pixels of which values tell what a mask holds.
+const LEAST: usize = 64;
+
 /// The values of a mask, `[height, width, channels]`, from 0 to `range`.
 struct Samples<'a, T> {
     values: &'a [T],
@@ -168,6 +171,10 @@ struct Counts {
 impl<T: Copy + Into<u32>> Samples<'_, T> {
     fn look(&self, name: &impl Display) -> Result<Option<Doubt>> {
         let pixels = self.values.len() / self.channels.max(1);
+        // Too few to tell anything.
+        if pixels < LEAST {
+            return Ok(None);
+        }
         let (low, high) = (self.extremes(0), self.range / 2);
         let half = if low.1 <= 1 { 0 } else { high };
         self.constant(name, low)?;

@@ -146,7 +146,7 @@ fn bits(name: impl Display, values: impl Iterator<Item = u16>) -> Result<Option<
 const LABELS: usize = 32;
 
 /// The fewest pixels of which values tell what a mask holds.
-const LEAST: usize = 64;
+const LEAST: usize = 128;
 
 /// The values of a mask, `[height, width, channels]`, from 0 to `range`.
 struct Samples<'a, T> {

@@ -145,6 +145,9 @@ fn bits(name: impl Display, values: impl Iterator<Item = u16>) -> Result<Option<
 /// The most grey values of a mask that are taken for labels rather than for shades.
 const LABELS: usize = 32;
 
+/// The fewest pixels of which values tell what a mask holds.
+const LEAST: usize = 128;
+
 /// The values of a mask, `[height, width, channels]`, from 0 to `range`.
 struct Samples<'a, T> {
     values: &'a [T],
@@ -168,6 +171,10 @@ struct Counts {
 impl<T: Copy + Into<u32>> Samples<'_, T> {
     fn look(&self, name: &impl Display) -> Result<Option<Doubt>> {
         let pixels = self.values.len() / self.channels.max(1);
+        // Too few to tell anything.
+        if pixels < LEAST {
+            return Ok(None);
+        }
         let (low, high) = (self.extremes(0), self.range / 2);
         let half = if low.1 <= 1 { 0 } else { high };
         self.constant(name, low)?;
@@ -186,7 +193,9 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         }
         let max = low.1;
         if max > 1 && max <= half {
-            if (2..=LABELS).contains(&greys.len()) {
+            // Labels of vessels are mostly background; of two values, one is vessel whichever is more.
+            let background = || self.values.iter().step_by(self.channels).filter(|&&value| value.into() == greys[0]).count();
+            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background() * 2 > pixels) {
                 let message = format!("{name} holds the values {}, and none is above {half}, as vessel is", listed(&greys));
                 return Err(StageError::new(message).help(format!(
                     "name them in `labels` of the decode stage, such as labels: {{vessel: {max}}}; or save it with 0 and {}",

@@ -120,6 +120,8 @@ fn a_mask_of_colours_needs_labels() {
     refused(of_mask(wide), &["[0, 0, 65535] at (8, 0)"]);
     // The documented rule: the background may have a colour.
     doubted(of_mask(colours([255; 3], [0, 255, 255])), Kind::Colours, "[0, 255, 255] at (1, 0)");
+    // Too few pixels to tell.
+    assert_eq!(of_mask(RgbImage::from_pixel(11, 9, Rgb([0, 255, 0]))), Ok(None));
     // One pixel may be noise.
     let mut noisy = colours([255; 3], [0; 3]);
     noisy.put_pixel(3, 3, Rgb([0, 90, 0]));
@@ -147,8 +149,10 @@ fn a_mask_of_labels_needs_labels() {
     refused(of_mask(grey(2, 0)), &["holds the values 0 and 2, and none is above 127", "labels: {vessel: 2}"]);
     refused(of_mask(grey(100, 0)), &["the values 0 and 100"]);
     refused(of_mask(grey(2, 1)), &["the values 1 and 2"]);
-    let classes = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([(x % 3) as u8]));
+    let classes = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([[1, 2, 0, 0, 0, 0][x as usize % 6]]));
     refused(of_mask(classes), &["the values 0, 1 and 2, and none"]);
+    let no_background = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([(x % 3) as u8]));
+    doubted(of_mask(no_background), Kind::Faint, "no value above 2");
     let wide = ImageBuffer::from_fn(SIDE, SIDE, vessels(Luma([255_u16]), Luma([0])));
     refused(of_mask(wide), &["0 and 255, and none is above 32767", "save it with 0 and 65535"]);
     // Shades, none of which is half.
@@ -367,8 +371,11 @@ fn a_bigtiff_is_a_tiff() {
     assert!(read.image.iter().any(|&value| value > 40));
 }
 
+/// Ids of broken samples, and what is wrong with each.
+type Broken = Vec<(String, String)>;
+
 /// What `image_pairs` lists where broken samples are skipped: ids of whole samples, and what is wrong with broken ones.
-fn listed(given: Value, skips_broken: bool) -> Result<(Vec<String>, Vec<(String, String)>)> {
+fn listed(given: Value, skips_broken: bool) -> Result<(Vec<String>, Broken)> {
     let cx = BuildContext { skips_broken, ..context() };
     let Running::Source(mut source) = build(&crate::image_pairs::kind(), given, &cx)? else { panic!() };
     let broken = source.broken().into_iter().map(|(id, error)| (id.to_string(), error.message().to_owned())).collect();

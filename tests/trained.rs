@@ -407,3 +407,23 @@ fn what_is_not_a_prediction_s_is_left_alone_and_a_stop_is_quick() {
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(masks() < 32 && said(&output).contains("the same command makes the rest"), "{}: {}", masks(), said(&output));
 }
+
+#[test]
+fn a_best_checkpoint_that_cannot_be_written_is_not_made_of_later_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    support::complete(&out, &["trainer.num_epochs=1"], &[]);
+    // From now on a folder stands where the best checkpoint would go.
+    let best = out.join("checkpoint/best.safetensors");
+    fs::remove_file(&best).unwrap();
+    fs::create_dir_all(best.join("in the way")).unwrap();
+    let output = support::complete(&out, &[], &["--resume"]);
+    // At most once after each of three evaluations, not at every micro-batch until the next.
+    let failures = said(&output).matches("a checkpoint can't be written").count();
+    assert!((1..=3).contains(&failures), "{failures}: {}", said(&output));
+    assert_eq!(
+        support::model::weights(&out, "model"),
+        support::model::weights(&out, "last"),
+        "the last weights stand in for it"
+    );
+}

@@ -52,7 +52,6 @@ impl ChoiceOpts {
             threshold: self.threshold,
             device: self.device.clone(),
             precision: self.mixed_precision.clone(),
-            memory_budget: None,
             whole_image: false,
             workers: self.workers.map(|workers| workers as usize),
         }

@@ -204,7 +204,7 @@ fn of_pairs(recipe: &Recipe, images: &str, masks: &str, field_of_view: Option<&s
         with[name] = json!(escaped(&pattern));
     }
     let mut stages = vec![json!({"id": "files", "use": "image_pairs", "with": with})];
-    stages.extend(recipe.stages(json!({})));
+    stages.extend(recipe.stages());
     let mut options = recipe.options();
     options.insert("field_of_view".to_owned(), (!recipe.choices.whole_image).into());
     stages.push(json!({"id": "eval", "use": "evaluate_model", "with": options}));

@@ -131,7 +131,7 @@ fn pipeline(
     let sizes = photographs.iter().filter_map(|photograph| photograph_size(&photograph.path, MOST_PIXELS).ok());
     let largest = sizes.max_by_key(|[height, width]| height * width);
     let mut stages = vec![json!({"id": "files", "use": "photographs"})];
-    stages.extend(recipe.stages(json!({})));
+    stages.extend(recipe.stages());
     stages.push(json!({"id": "predict", "use": "predict", "with": options}));
     let file = json!({
         "name": "predict",

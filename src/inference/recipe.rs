@@ -48,8 +48,6 @@ pub struct Choices {
     pub device: Option<String>,
     /// `no`, `fp16` or `bf16`.
     pub precision: Option<String>,
-    /// Bytes of device memory.
-    pub memory_budget: Option<u64>,
     /// Whether an evaluation counts all pixels, not the field of view alone.
     pub whole_image: bool,
     /// CPU workers that decode photographs; `None`: one for each core.
@@ -138,9 +136,9 @@ impl Recipe {
     }
 
     /// The stages between the names of photographs and the models.
-    pub fn stages(&self, decode: Value) -> Vec<Value> {
+    pub fn stages(&self) -> Vec<Value> {
         let workers = self.choices.workers.unwrap_or_else(rayon::current_num_threads);
-        let mut stages = vec![json!({"id": "decode", "use": "decode", "workers": workers, "with": decode})];
+        let mut stages = vec![json!({"id": "decode", "use": "decode", "workers": workers})];
         if let Some(resized) = self.resized {
             stages.push(json!({"id": "resize", "use": "resize", "with": resized}));
         }
@@ -153,7 +151,7 @@ impl Recipe {
         stages
     }
 
-    /// The tiles of a file's evaluation, from its option: `auto` is what the model's card says, and the command's overlap goes before the file's.
+    /// The tiles of a file's evaluation, from its option: `auto` is what the model's card says, and the command's overlap and batch go before the file's.
     pub fn tiles_of(&self, option: Option<&Value>) -> Option<Value> {
         let mut tiles = option.filter(|tiles| tiles.is_object())?.clone();
         if tiles["size"] == "auto" {
@@ -165,6 +163,9 @@ impl Recipe {
         }
         if let Some(overlap) = self.choices.overlap {
             tiles["overlap"] = json!(overlap);
+        }
+        if let Some(batch) = self.choices.batch {
+            tiles["batch"] = json!(batch);
         }
         Some(tiles)
     }
@@ -205,7 +206,6 @@ impl Recipe {
         let mut trainer =
             Map::from_iter([("num_epochs".to_owned(), json!(1)), ("mixed_precision".to_owned(), json!(precision))]);
         trainer.extend(self.choices.device.as_ref().map(|device| ("device".to_owned(), json!(escaped(device)))));
-        trainer.extend(self.choices.memory_budget.map(|bytes| ("memory_budget".to_owned(), json!(bytes))));
         trainer
     }
 

@@ -172,6 +172,11 @@ impl Metrics {
         Some(best.lines.iter().filter_map(|line| line.evaluation().cloned()).collect())
     }
 
+    /// The epoch of the last evaluation that decides.
+    pub fn evaluated_epoch(&self) -> Option<u64> {
+        Some(self.state().kept.evaluation()?.epoch)
+    }
+
     /// Whether there was an evaluation.
     pub fn is_evaluated(&self) -> bool {
         self.state().kept.evaluation().is_some()

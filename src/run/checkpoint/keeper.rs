@@ -38,6 +38,8 @@ struct State {
     last: Instant,
     step: u64,
     number: u64,
+    /// The epoch of the last evaluation after which a best checkpoint was tried. One that couldn't be written isn't tried again: the weights have moved on.
+    tried: Option<u64>,
     /// It was said that the evaluation doesn't give the metric of the best checkpoint.
     warned: bool,
 }
@@ -90,7 +92,13 @@ impl CheckpointKeeper {
             let _side = memory::enter(Side::Host);
             write_all(&folder, keep, &received, &shared);
         })?;
-        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, warned: false });
+        let state = Mutex::new(State {
+            last: Instant::now(),
+            step: metrics.step(),
+            number,
+            tried: metrics.evaluated_epoch(),
+            warned: false,
+        });
         let writer = Mutex::new(Some(Writer { jobs, thread }));
         Ok(Self { settings, metrics, asked, chosen, state, busy, written, writer })
     }
@@ -111,7 +119,10 @@ impl CheckpointKeeper {
     }
 
     /// The last evaluation's figure, if it was better than all before whose checkpoints were written.
-    fn is_best(&self) -> Option<f64> {
+    fn is_best(&self, state: &State) -> Option<f64> {
+        if self.metrics.evaluated_epoch() == state.tried {
+            return None;
+        }
         let Best { metric, direction, .. } = self.settings.best.as_ref()?;
         let figure = self.metrics.metric(metric)?;
         written(&self.written).best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
@@ -148,7 +159,7 @@ impl Keeper for CheckpointKeeper {
     fn due(&self, moment: Moment) -> bool {
         let mut state = self.state();
         self.warn_unmeasured(&mut state);
-        if self.is_best().is_some() {
+        if self.is_best(&state).is_some() {
             // The best weights are gone with the next step: this one waits for the one that is being written.
             while self.busy.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
@@ -161,7 +172,10 @@ impl Keeper for CheckpointKeeper {
     fn keep(&self, snapshot: Snapshot, _: Moment, copied: f64) -> Result<()> {
         let _host = memory::enter(Side::Host);
         let mut state = self.state();
-        let best = self.is_best();
+        let best = self.is_best(&state);
+        if best.is_some() {
+            state.tried = self.metrics.evaluated_epoch();
+        }
         (state.last, state.step) = (Instant::now(), self.metrics.step());
         state.number += 1;
         let checkpoint = Checkpoint {

@@ -213,7 +213,7 @@ mod tests {
         Tiling { size: [64, 64], overlap: 0.5, batch: 1, free_size, free_batch }
     }
 
-    /// A device with this fixed cost of an operation, whose allocator reserves so many times what is planned.
+    /// A device whose operations have this fixed cost and whose allocator reserves this many times the planned bytes.
     struct Device {
         operation: f64,
         reserves: Option<f64>,

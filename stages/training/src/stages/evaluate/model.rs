@@ -12,8 +12,7 @@ use super::measured::METRICS;
 use super::options::{self, At, DEFAULT_THRESHOLD, Options, Threshold};
 use super::{Evaluate, held};
 use crate::stages::masks::misfit;
-use crate::stages::predict::misfits;
-use crate::stages::prediction::{self, Members, Tiles, channels, turns};
+use crate::stages::prediction::{self, Members, Tiles, channels, misfits, turns};
 
 #[derive(Deserialize)]
 struct OfModel {

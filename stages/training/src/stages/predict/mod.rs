@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pipeline_contract::events::{PredictedEvent, summary};
 use pipeline_contract::memory::{self, Side};
 use pipeline_contract::{
-    BuildContext, Checked, End, Events, Facts, Finding, ItemContext, Nothing, OptionSpec, OptionType, Output, Place, Result,
-    Role, Sequential, StageError, StageKind, fact,
+    BuildContext, Checked, End, Events, Facts, ItemContext, Nothing, OptionSpec, OptionType, Output, Result, Role, Sequential,
+    StageError, StageKind, fact,
 };
 use pipeline_images::{Batch, Classes, Original, OwnPixels};
 use pipeline_metrics::Background;
@@ -18,10 +18,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::pictures::{Job, Wanted, needed};
-use super::prediction::{Members, Tiles, Tiling, Turn, cards, channels, options, predict, turns};
+use super::prediction::{Members, Tiles, Tiling, Turn, channels, misfits, options, predict, turns};
 use crate::micro_batch::{MicroBatch, Pixels};
-use crate::model::Card;
-use crate::network::Network;
 use crate::trainee::Shared;
 
 #[derive(Deserialize)]
@@ -87,36 +85,6 @@ fn held(options: &Value, images: &Facts) -> u64 {
 fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let findings = misfits(&options.members, options.tiles.as_ref(), inputs.first()).1;
     Checked { findings, ..Checked::default() }
-}
-
-/// The models' networks, and what of them or of the images doesn't fit.
-pub(super) fn misfits(members: &Members, tiles: Option<&Tiles>, images: Option<&Facts>) -> (Vec<Network>, Vec<Finding>) {
-    let wrong = |error: &StageError| {
-        let finding = Finding::error(Place::Option("models".into()), error.message());
-        match error.mend() {
-            Some(mend) => finding.help(mend),
-            None => finding,
-        }
-    };
-    let networks: Result<Vec<Network>> = cards(&members.models).and_then(|cards| cards.iter().map(Card::build).collect());
-    let networks = match networks {
-        Ok(networks) => networks,
-        Err(error) => return (Vec::new(), vec![wrong(&error)]),
-    };
-    let known = |name| images.and_then(|images| images.integer(name)).map(|value| value as usize);
-    let mut findings: Vec<Finding> = Vec::new();
-    for network in &networks {
-        let found = match (tiles, known(fact::HEIGHT).zip(known(fact::WIDTH))) {
-            (Some(tiles), _) => tiles.findings(None, network.stride as u64).into_iter().collect(),
-            (None, Some((height, width))) => {
-                network.accepts(known(fact::BATCH).unwrap_or(1), height, width).err().iter().map(wrong).collect()
-            }
-            (None, None) => Vec::new(),
-        };
-        findings.extend(found);
-    }
-    findings.dedup_by(|left, right| left.message == right.message);
-    (networks, findings)
 }
 
 struct Predict {
@@ -226,7 +194,7 @@ impl Sequential for Predict {
     }
 }
 
-/// Of a pair whose stages keep nothing of the photograph: the pair is all that there is.
+/// Stands in for the original where no stage kept one: the pair itself.
 fn of_pair([height, width]: [usize; 2]) -> Original {
     let shown = [0, 0, height, width];
     Original { height, width, mask: Vec::new(), pixels: OwnPixels::OfPair, inside: None, shown }

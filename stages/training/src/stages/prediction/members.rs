@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_contract::{OptionSpec, OptionType, Result, StageError, StageKind};
+use pipeline_contract::{Facts, Finding, OptionSpec, OptionType, Place, Result, StageError, StageKind, fact};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ pub(in crate::stages) fn options(kind: StageKind) -> StageKind {
 ///
 /// # Errors
 /// When one can't be read, or expects other images or has other classes than the first.
-pub(in crate::stages) fn cards(models: &[PathBuf]) -> Result<Vec<Card>> {
+fn cards(models: &[PathBuf]) -> Result<Vec<Card>> {
     let cards = models.iter().map(|path| card_of(path)).collect::<Result<Vec<_>>>()?;
     let Some((first, rest)) = cards.split_first() else { return Err(StageError::new("no model is named")) };
     for (card, path) in rest.iter().zip(&models[1..]) {
@@ -77,6 +77,40 @@ pub(in crate::stages) fn cards(models: &[PathBuf]) -> Result<Vec<Card>> {
         }
     }
     Ok(cards)
+}
+
+/// The models' networks, and what of them or of the images doesn't fit.
+pub(in crate::stages) fn misfits(
+    members: &Members,
+    tiles: Option<&Tiles>,
+    images: Option<&Facts>,
+) -> (Vec<Network>, Vec<Finding>) {
+    let wrong = |error: &StageError| {
+        let finding = Finding::error(Place::Option("models".into()), error.message());
+        match error.mend() {
+            Some(mend) => finding.help(mend),
+            None => finding,
+        }
+    };
+    let networks: Result<Vec<Network>> = cards(&members.models).and_then(|cards| cards.iter().map(Card::build).collect());
+    let networks = match networks {
+        Ok(networks) => networks,
+        Err(error) => return (Vec::new(), vec![wrong(&error)]),
+    };
+    let known = |name| images.and_then(|images| images.integer(name)).map(|value| value as usize);
+    let mut findings: Vec<Finding> = Vec::new();
+    for network in &networks {
+        let found = match (tiles, known(fact::HEIGHT).zip(known(fact::WIDTH))) {
+            (Some(tiles), _) => tiles.findings(None, network.stride as u64).into_iter().collect(),
+            (None, Some((height, width))) => {
+                network.accepts(known(fact::BATCH).unwrap_or(1), height, width).err().iter().map(wrong).collect()
+            }
+            (None, None) => Vec::new(),
+        };
+        findings.extend(found);
+    }
+    findings.dedup_by(|left, right| left.message == right.message);
+    (networks, findings)
 }
 
 /// The channels of the models' outputs, for a plan: 1 where they can't be read.

@@ -10,7 +10,7 @@ mod turns;
 
 pub(super) use ensemble::predict;
 pub(crate) use members::Predicting;
-pub(super) use members::{Members, cards, channels, options};
+pub(super) use members::{Members, channels, misfits, options};
 pub(super) use native::{bring_back, lost};
 pub(super) use output::NetworkOutput;
 pub(super) use tiles::Tiles;

@@ -172,9 +172,11 @@ impl Metrics {
         Some(best.lines.iter().filter_map(|line| line.evaluation().cloned()).collect())
     }
 
-    /// The epoch of the last evaluation that decides.
+    /// The epoch of the last evaluation that decides; `None` without one, or if a step has changed the weights since.
     pub fn evaluated_epoch(&self) -> Option<u64> {
-        Some(self.state().kept.evaluation()?.epoch)
+        let state = self.state();
+        let epoch = state.kept.evaluation()?.epoch;
+        state.kept.step.as_ref().is_none_or(|step| step.epoch <= epoch).then_some(epoch)
     }
 
     /// Whether there was an evaluation.

@@ -38,7 +38,7 @@ struct State {
     last: Instant,
     step: u64,
     number: u64,
-    /// The epoch of the last evaluation after which a best checkpoint was tried. One that couldn't be written isn't tried again: the weights have moved on.
+    /// The epoch of the last evaluation after which a best checkpoint was tried. One that couldn't be written isn't tried again.
     tried: Option<u64>,
     /// It was said that the evaluation doesn't give the metric of the best checkpoint.
     warned: bool,
@@ -92,13 +92,7 @@ impl CheckpointKeeper {
             let _side = memory::enter(Side::Host);
             write_all(&folder, keep, &received, &shared);
         })?;
-        let state = Mutex::new(State {
-            last: Instant::now(),
-            step: metrics.step(),
-            number,
-            tried: metrics.evaluated_epoch(),
-            warned: false,
-        });
+        let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, tried: None, warned: false });
         let writer = Mutex::new(Some(Writer { jobs, thread }));
         Ok(Self { settings, metrics, asked, chosen, state, busy, written, writer })
     }
@@ -120,9 +114,7 @@ impl CheckpointKeeper {
 
     /// The last evaluation's figure, if it was better than all before whose checkpoints were written.
     fn is_best(&self, state: &State) -> Option<f64> {
-        if self.metrics.evaluated_epoch() == state.tried {
-            return None;
-        }
+        self.metrics.evaluated_epoch().filter(|&epoch| state.tried != Some(epoch))?;
         let Best { metric, direction, .. } = self.settings.best.as_ref()?;
         let figure = self.metrics.metric(metric)?;
         written(&self.written).best.is_none_or(|best| direction.is_better(figure, best)).then_some(figure)
@@ -183,7 +175,7 @@ impl Keeper for CheckpointKeeper {
             mark: self.metrics.mark(),
             asked: self.asked.clone(),
             chosen: self.chosen.clone(),
-            best: best.or(written(&self.written).best),
+            best,
             best_of: self.settings.best.clone(),
             number: state.number,
         };
@@ -202,7 +194,9 @@ fn write_all(
     jobs: &Receiver<Job>,
     (metrics, busy, outcome): &(Arc<Metrics>, Arc<AtomicBool>, Arc<Mutex<Written>>),
 ) {
-    for job in jobs {
+    for mut job in jobs {
+        // Only here it is known which best one the disk holds: the one before may just have been written.
+        job.checkpoint.best = job.best.or(written(outcome).best);
         let started = Instant::now();
         // What a checkpoint says of the figures must be on the disk before it is.
         let result = metrics.sync().and_then(|()| write(folder, keep, &job));

@@ -69,12 +69,16 @@ fn a_disk_too_small_for_checkpoints_costs_only_the_checkpoints() {
 fn a_disk_that_fills_up_ends_the_run_and_it_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let (reference, out) = (folder.path().join("reference"), folder.path().join("run"));
-    complete(&reference, &[], &[]);
+    // Long enough that it can't end between a look at its figures and the halt.
+    let long = "trainer.num_epochs=20";
+    complete(&reference, &[long], &[]);
     let Some(disk) = Disk::mount(&out, "16m") else { return };
-    let set = ["trainer.checkpoint={every_steps: 1, keep: 2}"];
+    let set = [long, "trainer.checkpoint={every_steps: 1, keep: 2}"];
     let child = until(&out, &set, &["--resume"], |out| steps(2)(out) && !checkpoints(out).is_empty());
     // Another program takes all that is left: now the figures can't be written either.
+    signal(&child, "STOP");
     let _full = fs::write(out.join("filler"), vec![1; 32 << 20]);
+    signal(&child, "CONT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     assert!(said(&output).contains("No space left"), "{}", said(&output));

@@ -48,7 +48,9 @@ impl Host {
         }
         for node in graph.dag.node_indices() {
             let stage = graph.stage(node);
-            let bytes = stage.kind.held(&stage.options, graph.facts.get(node.index()).map_or(&[], Vec::as_slice));
+            let each = stage.kind.held(&stage.options, graph.facts.get(node.index()).map_or(&[], Vec::as_slice));
+            let lane = graph.lane_of.get(node.index()).and_then(|&lane| graph.lanes.get(lane));
+            let bytes = each.saturating_mul(lane.map_or(1, |lane| lane.workers.max(1)) as u64);
             if bytes > 0 {
                 shares.push((format!("scratch of {}", stage.id), bytes));
                 beyond = bytes.saturating_add(beyond);

@@ -246,7 +246,7 @@ impl StageKind {
     }
 
     /// Says what a stage holds at most of the host's memory beside its items, in bytes, from its options and what is known of its inputs: for the
-    /// plan.
+    /// plan. Of a stage on the CPU workers it is what each of them holds.
     #[must_use]
     pub fn holds(mut self, holds: impl Fn(&Value, &[Facts]) -> u64 + Send + Sync + 'static) -> Self {
         self.holds = Some(Arc::new(holds));

@@ -7,7 +7,6 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
 
-mod affine;
 mod assign;
 mod augment;
 mod batch;
@@ -16,7 +15,6 @@ mod classes;
 mod crop;
 mod cut;
 mod decode;
-mod dihedral;
 mod division;
 mod exclude;
 mod field_file;

@@ -1,4 +1,4 @@
-//! Flips and quarter turns of pixels, exact and in place. Turns by other angles are in `affine`.
+//! Flips and quarter turns of pixels, exact and in place. Turns by other angles are in `geometry`.
 
 /// Flips and quarter turns in one: first the transposition, then the flips.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +31,25 @@ impl Dihedral {
             (false, true) => pixels.chunks_exact_mut(width.max(1)).for_each(<[_]>::reverse),
             (false, false) => {}
         }
+    }
+}
+
+impl Dihedral {
+    /// Where the pixels of the moved image lie in the one before: the place of pixel (0, 0), and the steps to the next in x and in y. A quarter
+    /// turn is left out as in [`Self::apply`].
+    pub(crate) fn places(self, height: usize, width: usize) -> [isize; 3] {
+        let transposes = self.transpose && height == width;
+        let (mut x, mut y) = if transposes { (width as isize, 1) } else { (1, width as isize) };
+        let mut first = 0;
+        if self.left_right {
+            first += x * (width as isize - 1);
+            x = -x;
+        }
+        if self.up_down {
+            first += y * (height as isize - 1);
+            y = -y;
+        }
+        [first, x, y]
     }
 }
 

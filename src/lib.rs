@@ -2,7 +2,7 @@
 //!
 //! [`spec`] reads the file into checked stages, [`graph`] makes them a typed DAG with lanes, [`engine`] runs the lanes on
 //! bounded edges, [`plan`] says how much memory a run will need, [`window`] checks its
-//! accumulation, [`run`] keeps a run's folder, [`inference`] uses trained models, [`cli`] is the program around them. The stages themselves are in the crates
+//! accumulation, [`preview`] shows what the network will see, [`run`] keeps a run's folder, [`inference`] uses trained models, [`cli`] is the program around them. The stages themselves are in the crates
 //! under `stages/`; [`builtin`] registers them, and the engine knows them through the contract alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking"))]
@@ -13,6 +13,7 @@ pub mod engine;
 pub mod graph;
 pub mod inference;
 pub mod plan;
+pub mod preview;
 pub mod run;
 pub mod schema;
 pub mod spec;

@@ -40,10 +40,10 @@ const GOOD: &str = "pipelines/quickstart.yml";
 #[test]
 fn help_names_every_command_and_every_exit_code() {
     let help = answer(&["--help"], 0);
-    for word in ["run", "validate", "dot", "verify", "stages", "schema", "sample", "PIPELINE_LOG", "130"] {
+    for word in ["run", "validate", "preview", "dot", "verify", "stages", "schema", "sample", "PIPELINE_LOG", "130"] {
         assert!(help.contains(word), "{word} is not in {help}");
     }
-    for command in ["run", "validate", "dot", "verify", "stages", "schema", "sample"] {
+    for command in ["run", "validate", "preview", "dot", "verify", "stages", "schema", "sample"] {
         assert!(answer(&[command, "--help"], 0).contains("--color"), "{command}");
     }
     assert!(answer(&["--version"], 0).starts_with("pipeline "));

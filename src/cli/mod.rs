@@ -12,6 +12,7 @@ mod log;
 mod output;
 mod plan;
 mod predict;
+mod preview;
 mod resume;
 mod run;
 mod sample;
@@ -68,6 +69,8 @@ enum Command {
     Validate(validate::Opts),
     /// Shows how much memory a run will need; with a budget, which settings fit.
     Plan(plan::Opts),
+    /// Draws a contact sheet of what the network will see: samples, their masks, several epochs side by side.
+    Preview(preview::Opts),
     /// Draws a file's graph: stages, lanes, what flows between them and how much may queue.
     Dot(dot::Opts),
     /// Lists the devices that this build can train on here.
@@ -96,6 +99,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Export(opts) => export::cmd(opts),
         Command::Validate(opts) => validate::cmd(opts, &registry, out),
         Command::Plan(opts) => plan::cmd(opts, &registry, err),
+        Command::Preview(opts) => preview::cmd(opts, &registry, err),
         Command::Dot(opts) => dot::cmd(opts, &registry, err),
         Command::Devices(opts) => devices::cmd(opts),
         Command::Verify(opts) => verify::cmd(opts, &registry, err),

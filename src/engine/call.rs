@@ -44,7 +44,10 @@ impl Meter {
     }
 }
 
-/// Calls into a stage's code.
+/// Calls into a stage's code, with the sample that it works on if it works on one.
+///
+/// # Errors
+/// The stage's error, or its panic as one.
 pub fn call<T>(stage: &str, sample: Option<&str>, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, RunError> {
     let error = |cause, panicked| RunError { stage: stage.into(), sample: sample.map(Into::into), cause, panicked };
     match catch_unwind(AssertUnwindSafe(body)) {

@@ -30,7 +30,7 @@ mod wiring;
 mod workers;
 
 pub use budget::EdgeUse;
-pub use call::StageTime;
+pub use call::{StageTime, call};
 pub use control::{Control, RunError};
 pub use options::RunOptions;
 pub use patience::Patience;

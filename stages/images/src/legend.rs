@@ -1,16 +1,13 @@
 //! A strip of names, each beside its colour, that says what the colours of a picture stand for.
 
-use font8x8::legacy::{BASIC_LEGACY, GREEK_LEGACY, LATIN_LEGACY};
 use image::{Rgb, RgbImage};
 
 use crate::classes::{Classes, IGNORED};
+use crate::letters::{LETTER, fill, shortened, write};
 use crate::palette::colour;
 
 /// What a legend lists: a name and its colour.
 pub(crate) type Entry = (String, [u8; 3]);
-
-/// Side of a letter and of a colour's square in pixels, at the smallest scale.
-const LETTER: usize = 8;
 
 /// The most letters of a name that are shown.
 const LONGEST: usize = 40;
@@ -27,7 +24,7 @@ pub(crate) fn legend(entries: &[Entry], width: usize) -> RgbImage {
     // Small letters can't be read in a picture that is shown smaller than it is.
     let scale = (width / 500).clamp(1, 4);
     let unit = LETTER * scale;
-    let names: Vec<Vec<char>> = entries.iter().map(|(name, _)| cut(name)).collect();
+    let names: Vec<Vec<char>> = entries.iter().map(|(name, _)| shortened(name, LONGEST)).collect();
     // A margin, the square, half a letter, the name.
     let wide = |name: &[char]| 2 * unit + unit / 2 + name.len() * unit;
     let (mut places, mut left, mut line, mut widest) = (Vec::new(), 0, 0, width);
@@ -45,41 +42,9 @@ pub(crate) fn legend(entries: &[Entry], width: usize) -> RgbImage {
         let (left, top) = (left + unit / 2, line * high + unit / 2);
         fill(&mut picture, [left, top], unit, [0; 3]);
         fill(&mut picture, [left + scale, top + scale], unit - 2 * scale, *colour);
-        for (at, &letter) in name.iter().enumerate() {
-            let left = left + unit + unit / 2 + at * unit;
-            for (y, row) in glyph(letter).into_iter().enumerate() {
-                for x in (0..LETTER).filter(|x| row >> x & 1 == 1) {
-                    fill(&mut picture, [left + x * scale, top + y * scale], scale, [0; 3]);
-                }
-            }
-        }
+        write(&mut picture, [left + unit + unit / 2, top], scale, name);
     }
     picture
-}
-
-/// A square of one colour; what is outside of the picture is left out.
-fn fill(picture: &mut RgbImage, [left, top]: [usize; 2], side: usize, colour: [u8; 3]) {
-    for y in top..top + side {
-        for x in left..left + side {
-            if let Some(pixel) = picture.get_pixel_mut_checked(x as u32, y as u32) {
-                *pixel = Rgb(colour);
-            }
-        }
-    }
-}
-
-/// The letters that are shown. Accents that stand for themselves have no room of their own.
-fn cut(name: &str) -> Vec<char> {
-    let letters: Vec<char> = name.chars().filter(|letter| !('\u{300}'..='\u{36f}').contains(letter)).collect();
-    if letters.len() <= LONGEST { letters } else { letters[..LONGEST - 3].iter().copied().chain("...".chars()).collect() }
-}
-
-/// A letter's rows, the lowest bit at the left: Latin and Greek letters as far as the font has them, a box for all others.
-fn glyph(letter: char) -> [u8; LETTER] {
-    const BOX: [u8; LETTER] = [0x7f, 0x41, 0x41, 0x41, 0x41, 0x41, 0x7f, 0];
-    let tables = [(0, &BASIC_LEGACY[..]), (0xa0, &LATIN_LEGACY[..]), (0x390, &GREEK_LEGACY[..])];
-    let found = tables.iter().find_map(|(first, table)| table.get((letter as usize).checked_sub(*first)?));
-    found.copied().unwrap_or(BOX)
 }
 
 #[cfg(test)]
@@ -113,13 +78,5 @@ mod tests {
         assert_eq!(of(&["background", "artery"], 120).dimensions(), (120, 28));
         assert_eq!(of(&["a", &"long ".repeat(30)], 10).dimensions(), (20 + 40 * 8, 28), "cut, and still wider");
         assert_eq!(of(&["background"], 1200).height(), 32);
-    }
-
-    #[test]
-    fn letters_that_the_font_lacks_are_boxes() {
-        assert_ne!(glyph('é'), glyph('e'));
-        assert_ne!(glyph('α'), glyph('動'));
-        assert_eq!(glyph('動'), glyph('\u{10ffff}'));
-        assert_eq!(cut("ve\u{301}ine"), ['v', 'e', 'i', 'n', 'e']);
     }
 }

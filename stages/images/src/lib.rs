@@ -1,7 +1,7 @@
 //! Sources of image and mask pairs, and the stages that prepare them: plain buffers in, plain buffers out, no device.
 //!
 //! One file per stage kind, each with its declaration (`kind()`), its options and its running stage; [`kinds`] lists them.
-//! Files without a kind hold what several of them share. [`panel`], [`class_panel`] and [`stack`] draw result pictures for
+//! Files without a kind hold what several of them share. [`panel`], [`class_panel`], [`stack`] and [`contact_sheet`] draw pictures for
 //! other crates; [`Classes`] is what a mask's numbers stand for; [`decode`] reads a pair that isn't on the disk;
 //! [`field_of_view`] finds the photograph's disc.
 
@@ -31,6 +31,7 @@ mod jpeg;
 mod keeps;
 mod labels;
 mod legend;
+mod letters;
 mod listing;
 mod noise;
 mod normalize;
@@ -50,6 +51,7 @@ mod reported;
 mod resize;
 mod sample_set;
 mod select;
+mod sheet;
 mod split;
 mod strokes;
 mod synthetic_fundus;
@@ -73,6 +75,7 @@ pub use payload::{Batch, ImagePair, MaskKind, Normalization, Original, OwnPixels
 pub use photographs::{Listed, Photograph, given as given_photographs, list as list_photographs, size as photograph_size};
 pub use resize::{Filter, Fit, Resized};
 pub use sample_set::{SampleSet, write_sample_set};
+pub use sheet::{contact_sheet, thumbnail, thumbnail_side};
 pub use values::height_width;
 
 use pipeline_contract::StageKind;

@@ -10,10 +10,9 @@ use pipeline_contract::{
 };
 use serde::Deserialize;
 
-use crate::class_panel::classes_over;
 use crate::legend::{entries, legend};
-use crate::panel::{masked, row, stack};
-use crate::resize::{Filter, inside, resize_image};
+use crate::panel::{row, stack};
+use crate::sheet::thumbnail;
 use crate::{Classes, ImagePair};
 
 #[derive(Deserialize)]
@@ -72,7 +71,7 @@ impl Sequential for Preview {
         if self.done {
             return Ok(());
         }
-        self.cells.push(cell(&pair, self.classes.is_some())?);
+        self.cells.push(thumbnail(&pair, self.classes.is_some(), THUMBNAIL)?);
         if self.cells.len() == self.options.pairs { self.write() } else { Ok(()) }
     }
 
@@ -94,16 +93,6 @@ impl Preview {
         }
         save(&sheet(&cells, self.options.columns, self.classes.as_ref()), &self.path)
     }
-}
-
-/// A thumbnail of the photograph beside one with its mask drawn in.
-fn cell(pair: &ImagePair, has_classes: bool) -> Result<RgbImage> {
-    let from = [pair.height, pair.width];
-    let drawn_in = if has_classes { classes_over } else { masked };
-    let full = drawn_in(&pair.image, &pair.mask);
-    let to = if pair.height.max(pair.width) <= THUMBNAIL { from } else { inside(from, [THUMBNAIL; 2]) };
-    let tiles = [&pair.image, &full].map(|image| resize_image(image, from, to, Filter::Box));
-    Ok(row(&tiles.into_iter().collect::<Result<Vec<_>>>()?, to[0], to[1]))
 }
 
 /// The cells in rows; where there are classes, with their legend below.

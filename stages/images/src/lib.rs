@@ -59,6 +59,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod tiff;
+mod told;
 mod values;
 mod vessels;
 

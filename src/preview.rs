@@ -2,19 +2,20 @@
 //! no network is built. The stage kind `preview` writes a sheet during a run instead.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use image::RgbImage;
 use petgraph::graph::NodeIndex;
 use pipeline_contract::{
-    BuildContext, ErasedFlatMap, ErasedMap, ErasedSource, Item, ItemContext, NoEvents, PortType, Result, Role, Running,
-    SampleCount, Settled, StageError,
+    BuildContext, ErasedFlatMap, ErasedMap, ErasedSource, Event, Events, Item, ItemContext, PortType, Result, Role, Running,
+    SampleCount, StageError,
 };
 use pipeline_images::{Classes, ImagePair, contact_sheet, thumbnail, thumbnail_side};
 use rayon::prelude::*;
 
 use crate::engine::{RunError, call};
 use crate::graph::Graph;
+use crate::run::Warned;
 use crate::spec::Pipeline;
 
 /// Rows of a sheet at most, so that its thumbnails can be seen.
@@ -95,7 +96,8 @@ fn nearest_first(graph: &Graph, node: NodeIndex) -> Vec<NodeIndex> {
 /// # Errors
 /// When a stage fails, unless the file skips broken samples; when the stages aren't a chain of stages without state; and when there are no samples.
 pub fn preview(pipeline: &Pipeline, node: NodeIndex, wanted: &Wanted) -> Result<Preview> {
-    let (chain, mut broken) = Chain::build(pipeline, node, wanted)?;
+    let told = Arc::new(Told::default());
+    let (chain, mut broken) = Chain::build(pipeline, node, wanted, &told)?;
     let mut rows = Vec::new();
     let outcomes: Vec<_> = chain.samples.par_iter().map(|sample| chain.rows(sample)).collect();
     for outcome in outcomes {
@@ -105,6 +107,7 @@ pub fn preview(pipeline: &Pipeline, node: NodeIndex, wanted: &Wanted) -> Result<
             Err(error) => return Err(failure(error)),
         }
     }
+    told.0.lock().unwrap_or_else(PoisonError::into_inner).tell();
     rows.truncate(wanted.samples as usize);
     if rows.is_empty() {
         let why = if broken.is_empty() { "the source gives none" } else { "all that were tried are broken" };
@@ -121,6 +124,20 @@ fn failure(error: RunError) -> StageError {
         Some(mend) => shown.help(mend),
         None => shown,
     }
+}
+
+/// Says what stages find doubtful in their data.
+#[derive(Default)]
+struct Told(Mutex<Warned>);
+
+impl Events for Told {
+    fn record(&self, event: Event) {
+        if let Event::Warning(warning) = &event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).see(warning);
+        }
+    }
+
+    fn summarize(&self, _: &str, _: serde_json::Value) {}
 }
 
 /// A row of the sheet: a sample's name and its thumbnails.
@@ -152,18 +169,23 @@ struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     /// The chain, and what its source found broken.
-    fn build(pipeline: &'a Pipeline, node: NodeIndex, wanted: &Wanted) -> Result<(Self, Vec<String>)> {
+    fn build(pipeline: &'a Pipeline, node: NodeIndex, wanted: &Wanted, told: &Arc<Told>) -> Result<(Self, Vec<String>)> {
         let graph = &pipeline.graph;
         let nodes = down_to(graph, node);
         let (counts, mut stages, mut source) = (SampleCount::default(), Vec::new(), None);
         for &node in &nodes {
             let stage = graph.stage(node);
-            let built = call(&stage.id, None, || stage.kind.build(stage.options.clone(), &context(pipeline, node, &counts)));
+            // What a cache gives is what the stages before it make, and a sheet leaves nothing in it.
+            if stage.kind.caches.is_some() {
+                continue;
+            }
+            let cx = BuildContext { events: told.clone(), ..context(pipeline, node, &counts) };
+            let built = call(&stage.id, None, || stage.kind.build(stage.options.clone(), &cx));
             match built.map_err(failure)? {
                 Running::Source(built) => source = Some((stage.id.as_str(), built)),
                 Running::Map(map) => stages.push((stage.id.as_str(), Stateless::Map(map))),
                 Running::FlatMap(map) => stages.push((stage.id.as_str(), Stateless::FlatMap(map))),
-                Running::Sequential(_) => {
+                Running::Cache(_) | Running::Sequential(_) => {
                     let message = format!("stage `{}` keeps state from sample to sample, so it can't run by itself", stage.id);
                     return Err(StageError::new(message).help("show a stage before it: --stage"));
                 }
@@ -265,17 +287,14 @@ fn context(pipeline: &Pipeline, node: NodeIndex, counts: &SampleCount) -> BuildC
     let stage = graph.stage(node);
     let above = graph.counted_into(node, 0);
     BuildContext {
-        stage: stage.id.clone(),
-        // Peers are of stages with a role, and of these only sources come before images.
-        peers: Vec::new(),
         pipeline: pipeline.id(),
         seed: settings.seed,
         epochs: settings.epochs,
         facts: graph.facts.get(node.index()).cloned().unwrap_or_default(),
         samples: counts.of(above.into_iter().map(|(source, pieces)| (graph.stage(source).id.clone(), pieces)).collect()),
-        settled: Settled::default().of(&stage.id),
         skips_broken: settings.on_error.cap().is_some(),
-        out: std::env::temp_dir(),
-        events: Arc::new(NoEvents),
+        strict: settings.strict,
+        // Of the stages that may stand before images only a source has a role, and with it peers; and only a cache asks for what is before it.
+        ..BuildContext::standalone(&stage.id)
     }
 }

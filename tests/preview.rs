@@ -107,6 +107,26 @@ fn other_stages_can_be_shown_and_pieces_are_rows() {
 }
 
 #[test]
+fn a_cache_is_passed_over_and_left_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let drawn = |cache: &str, name: &str| {
+        let file = folder.path().join("cached.yml");
+        let stages = format!(
+            "trainer: {{num_epochs: 1}}\nstages:\n  - {{id: eyes, use: synthetic_fundus, with: {{pairs: 2, size: 48}}}}\n  - {{id: decode, use: decode}}\n{cache}  \
+             - {{id: augment, use: augment, with: {{rotate: 90}}}}\n  - {{id: sheet, use: preview}}\n"
+        );
+        fs::write(&file, stages).unwrap();
+        let path = folder.path().join(name).display().to_string();
+        said(&[&file.display().to_string(), "--out", &path], 0);
+        fs::read(path).unwrap()
+    };
+    let cache = format!("  - {{id: cache, use: cache, with: {{folder: \"{}\"}}}}\n", kept.display());
+    assert_eq!(drawn(&cache, "with.png"), drawn("", "without.png"));
+    assert!(!kept.exists());
+}
+
+#[test]
 fn what_can_not_be_shown_is_said_with_what_can() {
     let good = "pipelines/quickstart.yml";
     for (arguments, code, words) in [

@@ -33,7 +33,7 @@ pub struct Opts {
     out: PathBuf,
     /// Overrides a key of the file: stages.augment.with.rotate=45.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
 }
 
 /// Runs the command.

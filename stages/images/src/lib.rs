@@ -10,6 +10,7 @@
 mod assign;
 mod augment;
 mod batch;
+mod cache;
 mod class_panel;
 mod classes;
 mod crop;
@@ -59,6 +60,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod tiff;
+mod told;
 mod values;
 mod vessels;
 
@@ -89,6 +91,7 @@ pub fn kinds() -> Vec<StageKind> {
         photographs::kind(),
         decode::kind(),
         resize::kind(),
+        cache::kind(),
         crop::kind(),
         augment::kind(),
         normalize::kind(),

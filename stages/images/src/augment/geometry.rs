@@ -43,7 +43,8 @@ impl Geometry {
                 };
             }
         }
-        ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization, original: None }
+        let (kind, normalization) = (pair.kind, pair.normalization);
+        ImagePair { height, width, image, mask, kind, normalization, original: None, doubts: Vec::new() }
     }
 }
 

@@ -15,11 +15,9 @@ pub(super) fn equalise(image: &mut [u8], height: usize, width: usize, clip_limit
     let tiles = Tiles::new(&luma, height, width, clip_limit, grid);
     for ((y, row), pixels) in luma.chunks_exact(width).enumerate().zip(image.chunks_exact_mut(width * 3)) {
         let row_of_tiles = tiles.beside(y, tiles.height);
-        let mut x = 0;
-        for (&value, pixel) in row.iter().zip(pixels.as_chunks_mut::<3>().0) {
+        for (x, (&value, pixel)) in row.iter().zip(pixels.as_chunks_mut::<3>().0).enumerate() {
             let change = i16::from(tiles.equalised(value, x, row_of_tiles)) - i16::from(value);
             pixel.iter_mut().for_each(|value| *value = (i16::from(*value) + change).clamp(0, 255) as u8);
-            x += 1;
         }
     }
 }
@@ -111,8 +109,8 @@ fn table(mut counts: [u32; VALUES], limit: u32, area: usize) -> [u8; VALUES] {
     let each = cut / VALUES as u32;
     counts.iter_mut().for_each(|count| *count = (*count).min(limit) + each);
     let rest = cut as usize % VALUES;
-    if rest > 0 {
-        let step = (VALUES / rest).max(1);
+    if let Some(step) = VALUES.checked_div(rest) {
+        // There are fewer left than values, so a step is 1 at least.
         counts.iter_mut().step_by(step).take(rest).for_each(|count| *count += 1);
     }
     let (scale, mut sum) = (255.0 / area as f32, 0);

@@ -37,7 +37,7 @@ impl Colours {
             (false, true) => Some(hue_and_saturation(options.hue * drawn.hue, 1.0 + options.saturation * drawn.saturation)),
             (false, false) => None,
         };
-        let light = (options.falloff > 0.0).then(|| Falloff {
+        let light = (options.falloff > 0.0).then_some(Falloff {
             strength: options.falloff * drawn.falloff,
             direction: std::f32::consts::TAU * drawn.falloff_direction,
         });

@@ -213,7 +213,7 @@ fn no_option_changes_what_another_draws() {
 #[test]
 fn image_and_mask_are_deformed_together() {
     // Green is as bright as the mask: it stays so wherever the pixels go.
-    let share = |at: usize| if at / 64 / 5 % 2 == 1 && at % 64 / 7 % 2 == 0 { 255 } else { 0 };
+    let share = |at: usize| if at / 64 / 5 % 2 == 1 && at % 64 / 7 % 2 != 1 { 255 } else { 0 };
     let mask: Vec<u8> = (0..64 * 64).map(share).collect();
     let image = mask.iter().flat_map(|&value| [10, value, 90]).collect();
     let pair = ImagePair { image, mask, ..distinct(64, 64) };

@@ -187,7 +187,7 @@ impl Store {
                 idle.push((used.metadata()?.modified()?, set, used));
             }
         }
-        idle.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+        idle.sort_by_key(|(left, ..)| *left);
         for (_, set, _used) in idle {
             if taken + bytes <= self.limit {
                 return Ok(taken);

@@ -1,23 +1,48 @@
-//! Lists the image files of one folder by their stems. Looks at names only; whether a file holds an image, `decode` finds out.
+//! Lists the image files of one folder by their stems, and says which names are nobody's. Looks at names only; whether a file holds an
+//! image, `decode` finds out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::problems::Problems;
+use crate::form::{exact, shown};
+use crate::problems::{Problems, listed};
 
 /// Extensions of the formats that `decode` reads.
 const EXTENSIONS: [&str; 10] = ["png", "jpg", "jpeg", "tif", "tiff", "gif", "ppm", "pgm", "pbm", "pnm"];
 
-/// The image files directly in `folder`, by stem, and the stems that two files have, with their names. Other files are named in
-/// a warning.
+/// Extensions of other images, which are exported to one of those.
+const OTHER_IMAGES: [&str; 8] = ["bmp", "webp", "jp2", "heic", "avif", "dcm", "mha", "nii"];
+
+/// Files and folders that programs leave between the user's, in lower case; and hidden ones, such as `._1.png` of macOS and `.#1.png` of Emacs.
+const LEFT_BY_PROGRAMS: [&str; 8] = [
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "lost+found",
+    "$recycle.bin",
+    "system volume information",
+];
+
+/// Whether a file or folder of this name is nobody's sample.
+pub(crate) fn is_nobodys(name: &str) -> bool {
+    name.starts_with('.') || LEFT_BY_PROGRAMS.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// The image files directly in `folder`, by stem as [`exact`] has it, and the stems that two files have, with their names. Other files
+/// are named in one warning.
 pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> (BTreeMap<String, PathBuf>, Vec<(String, String)>) {
-    let (mut images, mut twice) = (BTreeMap::<String, PathBuf>::new(), Vec::new());
+    let (mut images, mut twice, mut others) = (BTreeMap::<String, PathBuf>::new(), Vec::new(), Vec::new());
     for path in paths(folder, problems) {
-        if !is_image(&path) {
-            tracing::warn!("{} is left out: it is no image by its name", path.display());
+        if is_nobodys(&name(&path)) {
             continue;
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_image(&path) {
+            others.push(name(&path));
+            continue;
+        }
+        let stem = exact(path.file_stem().unwrap_or_default());
         match images.get(&stem) {
             Some(first) => {
                 let names = format!("{} and {}", name(first), name(&path));
@@ -25,6 +50,9 @@ pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> (BTreeMa
             }
             None => drop(images.insert(stem, path)),
         }
+    }
+    if !others.is_empty() {
+        tracing::warn!("left out in {}, since they are no images by their names: {}", folder.display(), listed(&others));
     }
     (images, twice)
 }
@@ -43,13 +71,21 @@ fn paths(folder: &Path, problems: &mut Problems) -> Vec<PathBuf> {
     paths
 }
 
-/// Whether a path has the ending of an image, isn't hidden and isn't a folder.
+/// Whether a path has the ending of an image, isn't nobody's and isn't a folder.
 pub(crate) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    EXTENSIONS.contains(&extension.as_str()) && !name(path).starts_with('.') && !path.is_dir()
+    EXTENSIONS.contains(&extension(path).as_str()) && !is_nobodys(&name(path)) && !path.is_dir()
 }
 
-/// A path's last part.
+/// Whether a file is an image by its name, also one of a format that isn't read.
+pub(crate) fn looks_like_image(path: &Path) -> bool {
+    is_image(path) || OTHER_IMAGES.contains(&extension(path).as_str())
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// A path's last part, for people.
 pub(crate) fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    shown(&exact(path.file_name().unwrap_or_default()))
 }

@@ -2,7 +2,7 @@
 //! Shared by the sources that read files.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_contract::{BuildContext, Result, StageError};
 
@@ -25,6 +25,8 @@ pub(crate) struct Found {
     /// What may be behind it.
     hints: Vec<String>,
     excluded: Excluded,
+    /// Ids that another one differs from in Unicode form alone.
+    twins: BTreeSet<String>,
     /// How many samples were left out because they are excluded.
     left_out: usize,
     skips_broken: bool,
@@ -34,7 +36,12 @@ impl Found {
     /// Nothing yet. Without `skips_broken` an incomplete sample is a problem of the whole folder.
     pub(crate) fn new(excluded: Excluded, skips_broken: bool) -> Self {
         let (samples, problems, broken, seen) = (Vec::new(), Problems::default(), Vec::new(), BTreeMap::new());
-        Self { samples, problems, broken, seen, hints: Vec::new(), excluded, left_out: 0, skips_broken }
+        Self { samples, problems, broken, seen, hints: Vec::new(), excluded, twins: BTreeSet::new(), left_out: 0, skips_broken }
+    }
+
+    /// Ids that another one differs from in Unicode form alone: before anything is found.
+    pub(crate) fn tell_apart(&mut self, twins: impl IntoIterator<Item = String>) {
+        self.twins.extend(twins);
     }
 
     /// A sample is there, whole or not.
@@ -44,7 +51,7 @@ impl Found {
 
     /// A whole pair.
     pub(crate) fn pair(&mut self, id: String, files: SampleFiles) {
-        if self.excluded.holds(&id) {
+        if self.is_excluded(&id) {
             self.left_out += 1;
         } else if !self.is_broken(&id) {
             self.samples.push((id, files));
@@ -53,7 +60,7 @@ impl Found {
 
     /// Samples of which `what` is wrong: their ids, and what is shown of each.
     pub(crate) fn incomplete(&mut self, what: &str, mut which: Vec<(String, String)>) {
-        which.retain(|(id, _)| !self.excluded.holds(id));
+        which.retain(|(id, _)| !self.is_excluded(id));
         which.sort_by(|(_, left), (_, right)| natural(left, right));
         if !self.skips_broken {
             let names: Vec<String> = which.into_iter().map(|(_, name)| name).collect();
@@ -67,6 +74,14 @@ impl Found {
         }
     }
 
+    /// Samples of which nobody knows the files: their ids, and all those files.
+    pub(crate) fn unclear(&mut self, what: &str, ids: Vec<String>, files: &str) {
+        let which: Vec<(String, String)> = ids.into_iter().map(|id| (id, files.to_owned())).collect();
+        let told = if self.skips_broken { which.len() } else { 1 };
+        let which = which.into_iter().filter(|(id, _)| !self.is_excluded(id)).take(told).collect();
+        self.incomplete(what, which);
+    }
+
     /// Warns of what may be behind missing files; an error of the folder says it, too.
     pub(crate) fn hint(&mut self, hint: impl Into<String>) {
         let hint = hint.into();
@@ -76,7 +91,7 @@ impl Found {
 
     /// Whether a sample is excluded.
     pub(crate) fn is_excluded(&self, id: &str) -> bool {
-        self.excluded.holds(id)
+        if self.twins.contains(id) { self.excluded.holds_exactly(id) } else { self.excluded.holds(id) }
     }
 
     /// What is wrong with one sample is told once: a file that is there twice may lack its partner, too.

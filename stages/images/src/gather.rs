@@ -1,0 +1,145 @@
+//! The files of `image_pairs`: each goes to the pattern that fits it best. Also what is near them and isn't read: files that fit no pattern,
+//! folders that can't be listed, and images that have a file for each channel. Joins nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::folder::looks_like_image;
+use crate::form::shown;
+use crate::found::Found;
+use crate::pair_rules::Rules;
+use crate::pairing::NameKey;
+use crate::pattern::{Captures, Pattern};
+use crate::problems::{few, listed};
+use crate::search;
+
+/// A file that fits a pattern.
+pub(crate) struct File {
+    /// Its path below the root, for people.
+    pub(crate) name: String,
+    /// The same as `form` has it, with all of its bytes.
+    pub(crate) text: String,
+    pub(crate) path: PathBuf,
+    /// What its name says, in normal form.
+    pub(crate) captures: Captures,
+    exact: Captures,
+}
+
+impl File {
+    /// What joins it to a file of patterns with these captures.
+    pub(crate) fn key(&self, names: &[String]) -> NameKey {
+        let of = |captures: &Captures| names.iter().map(|name| captures.get(name).cloned().unwrap_or_default()).collect();
+        NameKey { exact: of(&self.exact), normal: of(&self.captures) }
+    }
+
+    /// The values of its captures, joined: in normal form, and as the bytes have them.
+    pub(crate) fn ids(&self, names: &[String]) -> [String; 2] {
+        let of = |captures: &Captures| {
+            let values = names.iter().filter_map(|name| captures.get(name).map(String::as_str));
+            shown(&values.collect::<Vec<_>>().join("_"))
+        };
+        [of(&self.captures), of(&self.exact)]
+    }
+}
+
+/// All that patterns fit.
+pub(crate) struct Gathered {
+    pub(crate) images: Vec<File>,
+    pub(crate) masks: Vec<File>,
+    /// Files that say where a photograph shows the eye.
+    pub(crate) fields: Vec<File>,
+}
+
+impl Gathered {
+    /// Looks for them, and tells `found` what is wrong.
+    pub(crate) fn below(root: &Path, rules: &Rules, found: &mut Found) -> Self {
+        let roles = [("image", &rules.images), ("mask", &rules.masks), ("field of view", &rules.fields)];
+        let all: Vec<&Pattern> = roles.iter().flat_map(|(_, patterns)| patterns.iter()).collect();
+        let mut unfit = BTreeMap::new();
+        let [images, masks, fields] = roles.map(|(what, wanted)| gather(wanted, &all, root, what, found, &mut unfit));
+        tell_channels(images.iter().map(|image| &image.name).chain(unfit.keys()), found);
+        tell_unfit(&unfit, &all, root, found);
+        Self { images, masks, fields }
+    }
+}
+
+/// The files that fit `wanted` and don't fit one of `all` better. What looks like an image and fits none of them goes to `unfit`.
+fn gather(
+    wanted: &[Pattern],
+    all: &[&Pattern],
+    root: &Path,
+    what: &str,
+    found: &mut Found,
+    unfit: &mut BTreeMap<String, String>,
+) -> Vec<File> {
+    let mut fitting = BTreeMap::new();
+    for pattern in wanted {
+        let search::Found { folder, files, unlisted, dangling, wrong } = search::files(pattern, root);
+        let before = fitting.len();
+        for (text, path) in &files {
+            let closest = all.iter().filter_map(|other| other.fit(text)).map(|fit| fit.closeness).max();
+            match (pattern.fit(text), closest) {
+                (Some(fit), Some(closest)) if fit.closeness == closest => {
+                    fitting.entry(text.clone()).or_insert_with(|| File {
+                        name: shown(text),
+                        text: text.clone(),
+                        path: path.clone(),
+                        captures: fit.captures,
+                        exact: fit.exact,
+                    });
+                }
+                (_, None) if looks_like_image(path) => drop(unfit.insert(shown(text), text.clone())),
+                _ => {}
+            }
+        }
+        if let Some(names) = few(&dangling) {
+            found.hint(format!("links that lead nowhere, where `{}` has a folder: {names}", pattern.text));
+        }
+        if fitting.len() == before {
+            let there: Vec<String> = files.iter().take(5).map(|(text, _)| shown(text)).collect();
+            let there = match (there.as_slice(), wrong.as_ref(), unlisted.first()) {
+                (_, Some(error), _) => error.clone(),
+                ([], None, Some((name, error))) => format!("{} can't be listed: {error}", shown(name)),
+                ([], None, None) => "there are no files".into(),
+                (names, None, _) => format!("there are {}", names.join(", ")),
+            };
+            found.problems.add(format!("no {what} fits `{}` in {}: {there}", pattern.text, folder.display()));
+        } else {
+            found.problems.add_names("can't be listed", &wrong.into_iter().collect::<Vec<_>>());
+            let name = |(text, error): (String, String)| (shown(&text), format!("{} ({error})", shown(&text)));
+            found.incomplete("folders that can't be listed, where files may fit", unlisted.into_iter().map(name).collect());
+        }
+    }
+    fitting.into_values().collect()
+}
+
+/// Tells once of the files that look like images and fit no pattern.
+fn tell_unfit(unfit: &BTreeMap<String, String>, all: &[&Pattern], root: &Path, found: &mut Found) {
+    let names: Vec<String> = unfit.keys().cloned().collect();
+    let Some(shown) = few(&names) else { return };
+    let any_case: Vec<_> = all.iter().filter_map(|pattern| pattern.in_any_case()).collect();
+    let but_for_case = unfit.iter().filter(|(_, text)| any_case.iter().any(|regex| regex.is_match(text)));
+    let but_for_case: Vec<String> = but_for_case.map(|(name, _)| name.clone()).collect();
+    let case = few(&but_for_case).map_or_else(String::new, |names| format!("; but for capital letters one would fit {names}"));
+    let (count, root) = (names.len(), root.display());
+    let files =
+        if count == 1 { "1 file that looks like an image fits" } else { &format!("{count} files that look like images fit") };
+    found.hint(format!("in {root}, {files} no pattern: {shown}{case}"));
+}
+
+/// An image in several files, one a channel, isn't read: as nnU-Net has them, `case_0000.png`, `case_0001.png`, ...
+fn tell_channels<'a>(names: impl Iterator<Item = &'a String>, found: &mut Found) {
+    let names: BTreeSet<&str> = names.map(String::as_str).collect();
+    let second = |name: &&&str| {
+        name.rsplit_once("_0000.").is_some_and(|(case, ending)| names.contains(&*format!("{case}_0001.{ending}")))
+    };
+    let several: Vec<String> = names.iter().filter(second).map(|name| (*name).to_owned()).collect();
+    if several.is_empty() {
+        return;
+    }
+    found.problems.add(format!("images with a file for each channel (_0000, _0001, ...) aren't read: {}", listed(&several)));
+    found.hint(
+        "join the channels of each case into one RGB file, as `magick case_0000.png case_0001.png case_0002.png -combine case.png` does; or move all \
+         but _0000 away",
+    );
+}

@@ -33,7 +33,7 @@ impl File {
     }
 
     /// The values of its captures, joined: in normal form, and as the bytes have them.
-    pub(crate) fn ids(&self, names: &[String]) -> [String; 2] {
+    fn ids(&self, names: &[String]) -> [String; 2] {
         let of = |captures: &Captures| {
             let values = names.iter().filter_map(|name| captures.get(name).map(String::as_str));
             shown(&values.collect::<Vec<_>>().join("_"))
@@ -60,6 +60,49 @@ impl Gathered {
         tell_channels(images.iter().map(|image| &image.name).chain(unfit.keys()), found);
         tell_unfit(&unfit, &all, root, found);
         Self { images, masks, fields }
+    }
+}
+
+/// The samples' ids: their captures in the order of the pattern, in normal form; as the bytes have them, where two of one kind differ in Unicode
+/// form alone.
+pub(crate) struct Ids<'a> {
+    names: &'a [String],
+    twins: BTreeSet<String>,
+}
+
+impl<'a> Ids<'a> {
+    /// Of samples with these captures.
+    pub(crate) fn of(names: &'a [String], files: &Gathered) -> Self {
+        let mut twins = BTreeSet::new();
+        for files in [&files.images, &files.masks] {
+            let mut forms = BTreeMap::<String, BTreeSet<String>>::new();
+            for [normal, exact] in files.iter().map(|file| file.ids(names)) {
+                forms.entry(normal).or_default().insert(exact);
+            }
+            twins.extend(
+                forms
+                    .into_iter()
+                    .filter(|(_, forms)| forms.len() > 1)
+                    .flat_map(|(normal, forms)| forms.into_iter().chain([normal])),
+            );
+        }
+        Self { names, twins }
+    }
+
+    /// The id of a file's sample.
+    pub(crate) fn id(&self, file: &File) -> String {
+        let [normal, exact] = file.ids(self.names);
+        if self.twins.contains(&normal) { exact } else { normal }
+    }
+
+    /// Ids that another one differs from in Unicode form alone.
+    pub(crate) fn twins(&self) -> impl Iterator<Item = &String> {
+        self.twins.iter()
+    }
+
+    /// Whether an id is one of these.
+    pub(crate) fn is_twin(&self, id: &str) -> bool {
+        self.twins.contains(id)
     }
 }
 

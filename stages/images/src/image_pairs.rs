@@ -1,6 +1,6 @@
 //! `image_pairs`: image and mask files of any layout, joined by what their patterns capture. Lists files; reads none of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline_contract::{BuildContext, Checked, Facts, Finding, OptionSpec, OptionType, Place, StageError, StageKind};
@@ -9,10 +9,10 @@ use crate::SampleFiles;
 use crate::exclude::exclude_option;
 use crate::form::{UNCLEAR, with_form};
 use crate::found::Found;
-use crate::gather::{File, Gathered};
+use crate::gather::{File, Gathered, Ids};
 use crate::listing::{Listing, limit_option, shuffle_option};
 use crate::pair_rules::{Options, Rules};
-use crate::pairing::{NameKey, pair_up};
+use crate::pairing::{ByKey, NameKey, pair_up};
 use crate::pattern::Pattern;
 use crate::problems::listed;
 use crate::select::keeps;
@@ -95,7 +95,7 @@ impl Rules {
             }
         }
         let ids = Ids::of(&self.images[0].names, &files);
-        found.tell_apart(ids.twins.iter().cloned());
+        found.tell_apart(ids.twins().cloned());
         let joins = names(&self.masks);
         let [image_keys, mask_keys] = [images, masks].map(|files| by_key(files, joins, &ids, found));
         let field_keys = by_key(fields, names(&self.fields), &ids, found);
@@ -109,7 +109,12 @@ impl Rules {
         }
         let of = |which: &[usize], files: &[File], keys: &BTreeMap<usize, NameKey>| {
             let by_key = ByKey::of(keys);
-            which.iter().map(|at| (ids.id(&files[*at]), by_key.beside(*at, &keys[at], files))).collect::<Vec<_>>()
+            // With another one from which a name differs in Unicode form alone.
+            let shown = |at: usize| match by_key.twin(at, &keys[&at]) {
+                Some(twin) => format!("{}, beside {}", with_form(&files[at].text), with_form(&files[twin].text)),
+                None => files[at].name.clone(),
+            };
+            which.iter().map(|&at| (ids.id(&files[at]), shown(at))).collect::<Vec<_>>()
         };
         found.incomplete("masks without an image", of(&pairing.right, masks, &mask_keys));
         for (left, right) in &pairing.unclear {
@@ -132,7 +137,7 @@ impl Rules {
             {
                 same.push(format!("{id} ({first} and {})", image.name));
             }
-            let inside = field_of.partner(&image.key(names(&self.fields)), ids.twins.contains(&id));
+            let inside = field_of.partner(&image.key(names(&self.fields)), ids.is_twin(&id));
             if inside.is_none() && !self.fields.is_empty() {
                 unframed.push((id, image.name.clone()));
                 continue;
@@ -176,71 +181,10 @@ fn by_key(files: &[File], joins: &[String], ids: &Ids<'_>, found: &mut Found) ->
     keys
 }
 
-/// Files by what joins them.
-struct ByKey<'a> {
-    exact: BTreeMap<&'a [String], usize>,
-    normal: BTreeMap<&'a [String], Vec<usize>>,
-}
-
-impl<'a> ByKey<'a> {
-    fn of(keys: &'a BTreeMap<usize, NameKey>) -> Self {
-        let mut normal = BTreeMap::<&[String], Vec<usize>>::new();
-        keys.iter().for_each(|(&at, key)| normal.entry(&key.normal).or_default().push(at));
-        Self { exact: keys.iter().map(|(&at, key)| (&key.exact[..], at)).collect(), normal }
-    }
-
-    /// The file of this key: by its bytes, or else the only one of its normal form. `exactly`: by its bytes alone.
-    fn partner(&self, key: &NameKey, exactly: bool) -> Option<usize> {
-        let alike = match self.normal.get(&key.normal[..]).map(Vec::as_slice) {
-            Some(&[one]) if !exactly => Some(one),
-            _ => None,
-        };
-        self.exact.get(&key.exact[..]).copied().or(alike)
-    }
-
-    /// A file's name, with that of another one from which it differs in Unicode form alone.
-    fn beside(&self, at: usize, key: &NameKey, files: &[File]) -> String {
-        let alike = self.normal.get(&key.normal[..]).and_then(|alike| alike.iter().find(|&&other| other != at));
-        match alike {
-            Some(&twin) => format!("{}, beside {}", with_form(&files[at].text), with_form(&files[twin].text)),
-            None => files[at].name.clone(),
-        }
-    }
-}
-
-/// The samples' ids: their captures in the order of the pattern, in normal form; as the bytes have them, where two of one kind differ in Unicode
-/// form alone.
-struct Ids<'a> {
-    names: &'a [String],
-    twins: BTreeSet<String>,
-}
-
-impl<'a> Ids<'a> {
-    fn of(names: &'a [String], files: &Gathered) -> Self {
-        let mut twins = BTreeSet::new();
-        for files in [&files.images, &files.masks] {
-            let mut forms = BTreeMap::<String, BTreeSet<String>>::new();
-            for [normal, exact] in files.iter().map(|file| file.ids(names)) {
-                forms.entry(normal).or_default().insert(exact);
-            }
-            twins.extend(
-                forms
-                    .into_iter()
-                    .filter(|(_, forms)| forms.len() > 1)
-                    .flat_map(|(normal, forms)| forms.into_iter().chain([normal])),
-            );
-        }
-        Self { names, twins }
-    }
-
-    fn id(&self, file: &File) -> String {
-        let [normal, exact] = file.ids(self.names);
-        if self.twins.contains(&normal) { exact } else { normal }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
     use tempfile::{TempDir, tempdir};
 

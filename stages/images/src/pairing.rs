@@ -64,6 +64,35 @@ pub(crate) fn pair_up(left: &BTreeMap<usize, NameKey>, right: &BTreeMap<usize, N
     pairing
 }
 
+/// Names by what joins them, where one may be the partner of many.
+pub(crate) struct ByKey<'a> {
+    exact: BTreeMap<&'a [String], usize>,
+    normal: BTreeMap<&'a [String], Vec<usize>>,
+}
+
+impl<'a> ByKey<'a> {
+    /// No key is there twice.
+    pub(crate) fn of(keys: &'a BTreeMap<usize, NameKey>) -> Self {
+        let mut normal = BTreeMap::<&[String], Vec<usize>>::new();
+        keys.iter().for_each(|(&at, key)| normal.entry(&key.normal).or_default().push(at));
+        Self { exact: keys.iter().map(|(&at, key)| (&key.exact[..], at)).collect(), normal }
+    }
+
+    /// The one of this key: by its bytes, or else the only one of its normal form. `exactly`: by its bytes alone.
+    pub(crate) fn partner(&self, key: &NameKey, exactly: bool) -> Option<usize> {
+        let alike = match self.normal.get(&key.normal[..]).map(Vec::as_slice) {
+            Some(&[one]) if !exactly => Some(one),
+            _ => None,
+        };
+        self.exact.get(&key.exact[..]).copied().or(alike)
+    }
+
+    /// Another one than `at` with the same normal form.
+    pub(crate) fn twin(&self, at: usize, key: &NameKey) -> Option<usize> {
+        self.normal.get(&key.normal[..])?.iter().copied().find(|&other| other != at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +117,17 @@ mod tests {
         assert_eq!(paired(&[NFC, NFD], &[MIXED, NFC]), (vec![(0, 1), (1, 0)], 0, 0, 0));
         assert_eq!(paired(&[NFC, NFD], &[NFC]), (vec![(0, 0)], 0, 1, 0));
         assert_eq!(paired(&["a"], &["b"]), (vec![], 0, 1, 1));
+    }
+
+    #[test]
+    fn one_may_be_the_partner_of_many_if_it_is_the_only_one() {
+        let keys: BTreeMap<usize, NameKey> =
+            [NFC, "a", "b", "e\u{301}", "\u{e9}"].map(NameKey::of).into_iter().enumerate().collect();
+        let by_key = ByKey::of(&keys);
+        let partner = |name: &str, exactly| by_key.partner(&NameKey::of(name), exactly);
+        assert_eq!([partner(NFD, false), partner(NFD, true), partner(NFC, true)], [Some(0), None, Some(0)]);
+        assert_eq!([partner("\u{e9}", false), partner("e", false)], [Some(4), None]);
+        assert_eq!([by_key.twin(3, &keys[&3]), by_key.twin(0, &keys[&0])], [Some(4), None]);
     }
 
     #[test]

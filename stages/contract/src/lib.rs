@@ -51,6 +51,7 @@ mod saved;
 mod sequential;
 mod settled;
 mod source;
+mod warning;
 
 pub use content::{Content, Fingerprint, Part, Stored};
 pub use context::{BestCheckpoint, BuildContext, ItemContext, PipelineId, SampleCount, is_due, stays_inside};
@@ -73,3 +74,4 @@ pub use saved::{Buffer, Saved, Shelf};
 pub use sequential::{End, Sequential};
 pub use settled::Settled;
 pub use source::Source;
+pub use warning::{Doubt, Warnings};

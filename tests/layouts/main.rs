@@ -243,6 +243,13 @@ fn chase_db1() {
     };
     case.check_files();
     case.check_run(false, false);
+    let summary = fs::read_to_string(case.layout.path(".run/summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let unread = summary["warnings"].as_array().unwrap().iter().filter(|warning| warning["kind"] == "fits_no_pattern");
+    let told: Vec<&str> = unread.map(|warning| warning["message"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 2, "once for each source");
+    let expected = "20 files that look like images fit no pattern: Image_01L_2ndHO.png, Image_01R_2ndHO.png, Image_02L_2ndHO.png and 17 more";
+    assert!(told.iter().all(|message| message.ends_with(expected)), "{told:?}");
     let set = &["dataset.CHASE_DB1.patch_size=32", BINARY];
     let case = Case { file: "chase_db1_patches.yml", set, ..case };
     case.check_files();

@@ -10,12 +10,13 @@ use serde_json::Value;
 use crate::SampleFiles;
 use crate::division::Part;
 use crate::exclude::{Exclude, exclude_option};
-use crate::folder::{images_by_stem, name};
+use crate::folder::{Held, images_by_stem, name};
 use crate::form::{UNCLEAR, exact, normal, shown, with_form};
 use crate::found::Found;
 use crate::listing::{Listing, limit_option, shuffle_option};
 use crate::pairing::{NameKey, Pairing, pair_up};
 use crate::pattern::Captures;
+use crate::problems::few;
 use crate::split::{self, Division, Wanted, Wrong, part_option, split_type};
 
 /// The names of the folders of images and of masks; the first that fits is taken.
@@ -215,20 +216,24 @@ fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
         return found.problems.add(what_is_there(folder));
     };
     let [photos, vessels] = [&images, &masks].map(|folder| (folder, images_by_stem(folder, &mut found.problems)));
-    let twins: BTreeSet<String> = [&photos, &vessels].into_iter().flat_map(|(_, (files, _))| twins(files.keys())).collect();
+    let twins: BTreeSet<String> = [&photos, &vessels].into_iter().flat_map(|(_, held)| twins(held.images.keys())).collect();
     // In normal form, unless another one has the same.
     let id = |stem: &str| match twins.contains(stem) {
         true => format!("{prefix}{}", shown(stem)),
         false => format!("{prefix}{}", shown(&normal(stem))),
     };
     found.tell_apart(twins.iter().map(|stem| id(stem)));
-    let [photos, vessels] = [photos, vessels].map(|(folder, (files, twice))| {
-        if files.is_empty() {
+    let [photos, vessels] = [photos, vessels].map(|(folder, Held { images, twice, others })| {
+        if images.is_empty() {
             found.problems.add(format!("no image in {}", folder.display()));
+        }
+        if let Some(names) = few(&others) {
+            let message = format!("left out in {}, since they are no images by their names: {names}", folder.display());
+            found.hint("no_images", folder, message);
         }
         let twice = twice.into_iter().map(|(stem, names)| (id(&stem), names)).collect();
         found.incomplete(&format!("two files of one name in {}", folder.display()), twice);
-        files.into_iter().collect::<Vec<_>>()
+        images.into_iter().collect::<Vec<_>>()
     });
     for (stem, _) in photos.iter().chain(&vessels) {
         found.see(id(stem), captures(prefix, &normal(stem)));

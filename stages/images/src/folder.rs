@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::form::{exact, shown};
-use crate::problems::{Problems, listed};
+use crate::problems::Problems;
 
 /// Extensions of the formats that `decode` reads.
 const EXTENSIONS: [&str; 10] = ["png", "jpg", "jpeg", "tif", "tiff", "gif", "ppm", "pgm", "pbm", "pnm"];
@@ -30,10 +30,20 @@ pub(crate) fn is_nobodys(name: &str) -> bool {
     name.starts_with('.') || LEFT_BY_PROGRAMS.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// The image files directly in `folder`, by stem as [`exact`] has it, and the stems that two files have, with their names. Other files
-/// are named in one warning.
-pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> (BTreeMap<String, PathBuf>, Vec<(String, String)>) {
-    let (mut images, mut twice, mut others) = (BTreeMap::<String, PathBuf>::new(), Vec::new(), Vec::new());
+/// The files directly in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// Image files by stem, as [`exact`] has it.
+    pub(crate) images: BTreeMap<String, PathBuf>,
+    /// Stems that two files have, with their names.
+    pub(crate) twice: Vec<(String, String)>,
+    /// Names of files that are no images by them.
+    pub(crate) others: Vec<String>,
+}
+
+/// What a folder holds, without what is nobody's.
+pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> Held {
+    let Held { mut images, mut twice, mut others } = Held::default();
     for path in paths(folder, problems) {
         if is_nobodys(&name(&path)) {
             continue;
@@ -51,10 +61,7 @@ pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> (BTreeMa
             None => drop(images.insert(stem, path)),
         }
     }
-    if !others.is_empty() {
-        tracing::warn!("left out in {}, since they are no images by their names: {}", folder.display(), listed(&others));
-    }
-    (images, twice)
+    Held { images, twice, others }
 }
 
 /// What a folder holds, in the order of the names.

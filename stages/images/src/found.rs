@@ -3,7 +3,9 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use pipeline_contract::events::WarningEvent;
 use pipeline_contract::{BuildContext, Result, StageError};
 
 use crate::SampleFiles;
@@ -23,7 +25,7 @@ pub(crate) struct Found {
     /// All samples with what their names say, also those that are excluded or broken: what is divided.
     seen: BTreeMap<String, Captures>,
     /// What may be behind it.
-    hints: Vec<String>,
+    hints: Vec<WarningEvent>,
     excluded: Excluded,
     /// Ids that another one differs from in Unicode form alone.
     twins: BTreeSet<String>,
@@ -82,11 +84,11 @@ impl Found {
         self.incomplete(what, which);
     }
 
-    /// Warns of what may be behind missing files; an error of the folder says it, too.
-    pub(crate) fn hint(&mut self, hint: impl Into<String>) {
-        let hint = hint.into();
-        tracing::warn!("{hint}");
-        self.hints.push(hint);
+    /// Warns of what may be behind missing files, of a kind and about a folder; an error of the folder says it, too. No error where the file is strict: a folder
+    /// may hold other files, such as the masks of a second observer.
+    pub(crate) fn hint(&mut self, kind: &str, folder: &Path, message: impl Into<String>) {
+        let (stage, kind, subject, message) = (String::new(), kind.to_owned(), folder.display().to_string(), message.into());
+        self.hints.push(WarningEvent { stage, kind, subject, message });
     }
 
     /// Whether a sample is excluded.
@@ -113,8 +115,11 @@ impl Found {
         shuffle: bool,
         cx: &BuildContext,
     ) -> Result<Listing> {
-        let hints: Vec<&str> = self.hints.iter().map(String::as_str).chain([help]).collect();
+        let hints: Vec<&str> = self.hints.iter().map(|hint| hint.message.as_str()).chain([help]).collect();
         self.problems.finish(&hints.join("; "))?;
+        for hint in self.hints {
+            cx.events.record(WarningEvent { stage: cx.stage.clone(), ..hint }.into());
+        }
         if let Some(division) = division {
             let keeps = division.keeps(&self.seen)?;
             self.samples.retain(|(id, _)| keeps.holds(id));

@@ -57,7 +57,7 @@ impl Gathered {
         let all: Vec<&Pattern> = roles.iter().flat_map(|(_, patterns)| patterns.iter()).collect();
         let mut unfit = BTreeMap::new();
         let [images, masks, fields] = roles.map(|(what, wanted)| gather(wanted, &all, root, what, found, &mut unfit));
-        tell_channels(images.iter().map(|image| &image.name).chain(unfit.keys()), found);
+        tell_channels(images.iter().map(|image| &image.name).chain(unfit.keys()), root, found);
         tell_unfit(&unfit, &all, root, found);
         Self { images, masks, fields }
     }
@@ -136,7 +136,8 @@ fn gather(
             }
         }
         if let Some(names) = few(&dangling) {
-            found.hint(format!("links that lead nowhere, where `{}` has a folder: {names}", pattern.text));
+            let message = format!("links that lead nowhere, where `{}` has a folder: {names}", pattern.text);
+            found.hint("dangling_links", root, message);
         }
         if fitting.len() == before {
             let there: Vec<String> = files.iter().take(5).map(|(text, _)| shown(text)).collect();
@@ -164,14 +165,14 @@ fn tell_unfit(unfit: &BTreeMap<String, String>, all: &[&Pattern], root: &Path, f
     let but_for_case = unfit.iter().filter(|(_, text)| any_case.iter().any(|regex| regex.is_match(text)));
     let but_for_case: Vec<String> = but_for_case.map(|(name, _)| name.clone()).collect();
     let case = few(&but_for_case).map_or_else(String::new, |names| format!("; but for capital letters one would fit {names}"));
-    let (count, root) = (names.len(), root.display());
+    let (count, shown_root) = (names.len(), root.display());
     let files =
         if count == 1 { "1 file that looks like an image fits" } else { &format!("{count} files that look like images fit") };
-    found.hint(format!("in {root}, {files} no pattern: {shown}{case}"));
+    found.hint("fits_no_pattern", root, format!("in {shown_root}, {files} no pattern: {shown}{case}"));
 }
 
 /// An image in several files, one a channel, isn't read: as nnU-Net has them, `case_0000.png`, `case_0001.png`, ...
-fn tell_channels<'a>(names: impl Iterator<Item = &'a String>, found: &mut Found) {
+fn tell_channels<'a>(names: impl Iterator<Item = &'a String>, root: &Path, found: &mut Found) {
     let names: BTreeSet<&str> = names.map(String::as_str).collect();
     let second = |name: &&&str| {
         name.rsplit_once("_0000.").is_some_and(|(case, ending)| names.contains(&*format!("{case}_0001.{ending}")))
@@ -181,8 +182,7 @@ fn tell_channels<'a>(names: impl Iterator<Item = &'a String>, found: &mut Found)
         return;
     }
     found.problems.add(format!("images with a file for each channel (_0000, _0001, ...) aren't read: {}", listed(&several)));
-    found.hint(
-        "join the channels of each case into one RGB file, as `magick case_0000.png case_0001.png case_0002.png -combine case.png` does; or move all \
-         but _0000 away",
-    );
+    let mend = "join the channels of each case into one RGB file, as `magick case_0000.png case_0001.png case_0002.png -combine case.png` does; or move all \
+                but _0000 away";
+    found.hint("channels_apart", root, mend);
 }

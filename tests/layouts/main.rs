@@ -35,7 +35,7 @@ const SMALL: [&str; 5] = [
     "trainer.num_epochs=1",
     "trainer.mixed_precision='no'",
     "stages.evaluate.with.tensors=true",
-    "stages.evaluate.with.pictures=100",
+    "stages.evaluate.with.pictures=64",
 ];
 
 const BINARY: &str = "stages.train.with.model={unet: {base: 4, depth: 2, groups: 4}}";
@@ -189,7 +189,7 @@ fn stare() {
 #[test]
 fn hrf() {
     let set = &["dataset.HRF.patch_size=32", BINARY, AT_HALF];
-    let case = Case { file: "hrf.yml", block: "HRF", layout: drawn::hrf(), set, counts: [9, 3, 3], group: whole };
+    let case = Case { file: "hrf.yml", block: "HRF", layout: drawn::hrf(), set, counts: [10, 2, 3], group: whole };
     case.check_files();
     let classes: BTreeSet<String> = case.listed("test_files").into_keys().map(|id| id[3..].to_owned()).collect();
     assert_eq!(classes.len(), 3, "each class is in each fold");

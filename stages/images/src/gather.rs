@@ -57,7 +57,7 @@ impl Gathered {
         let all: Vec<&Pattern> = roles.iter().flat_map(|(_, patterns)| patterns.iter()).collect();
         let mut unfit = BTreeMap::new();
         let [images, masks, fields] = roles.map(|(what, wanted)| gather(wanted, &all, root, what, found, &mut unfit));
-        tell_channels(images.iter().map(|image| &image.name).chain(unfit.keys()), root, found);
+        tell_channels(&images, rules, &unfit, root, found);
         tell_unfit(&unfit, &all, root, found);
         Self { images, masks, fields }
     }
@@ -117,7 +117,7 @@ fn gather(
 ) -> Vec<File> {
     let mut fitting = BTreeMap::new();
     for pattern in wanted {
-        let search::Found { folder, files, unlisted, dangling, wrong } = search::files(pattern, root);
+        let search::Walked { folder, files, unlisted, dangling, wrong } = search::files(pattern, root);
         let before = fitting.len();
         for (text, path) in &files {
             let closest = all.iter().filter_map(|other| other.fit(text)).map(|fit| fit.closeness).max();
@@ -171,18 +171,17 @@ fn tell_unfit(unfit: &BTreeMap<String, String>, all: &[&Pattern], root: &Path, f
     found.hint("fits_no_pattern", root, format!("in {shown_root}, {files} no pattern: {shown}{case}"));
 }
 
-/// An image in several files, one a channel, isn't read: as nnU-Net has them, `case_0000.png`, `case_0001.png`, ...
-fn tell_channels<'a>(names: impl Iterator<Item = &'a String>, root: &Path, found: &mut Found) {
-    let names: BTreeSet<&str> = names.map(String::as_str).collect();
-    let second = |name: &&&str| {
-        name.rsplit_once("_0000.").is_some_and(|(case, ending)| names.contains(&*format!("{case}_0001.{ending}")))
+/// An image in several files, one a channel, isn't read: nnU-Net has `case_0000.png`, `case_0001.png`, ..., and the pattern fits the first alone.
+fn tell_channels(images: &[File], rules: &Rules, unfit: &BTreeMap<String, String>, root: &Path, found: &mut Found) {
+    let second = |name: &str| {
+        name.rsplit_once("_0000.").is_some_and(|(case, ending)| unfit.contains_key(&format!("{case}_0001.{ending}")))
     };
-    let several: Vec<String> = names.iter().filter(second).map(|name| (*name).to_owned()).collect();
-    if several.is_empty() {
+    let several: Vec<String> = images.iter().map(|image| &image.name).filter(|name| second(name)).cloned().collect();
+    if several.is_empty() || !rules.images.iter().any(|pattern| pattern.text.contains("_0000.")) {
         return;
     }
     found.problems.add(format!("images with a file for each channel (_0000, _0001, ...) aren't read: {}", listed(&several)));
-    let mend = "join the channels of each case into one RGB file, as `magick case_0000.png case_0001.png case_0002.png -combine case.png` does; or move all \
-                but _0000 away";
+    let mend = "join the channels of each case into one RGB file, as `magick case_0000.png case_0001.png case_0002.png -combine \
+                rgb/case.png` does, and let `image` name these files; or move all but _0000 away to read the first channel alone";
     found.hint("channels_apart", root, mend);
 }

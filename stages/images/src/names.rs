@@ -323,16 +323,17 @@ fn images_with_a_file_for_each_channel_are_refused() {
     for channel in ["imagesTr/a_0001.png", "imagesTr/a_0002.png"] {
         write_grey(&dir.path().join(channel), 4, 4);
     }
-    for image in ["imagesTr/{case}_0000.png", "imagesTr/{case}_{channel:[0-9]+}.png"] {
-        for skips_broken in [true, false] {
-            let error = listed(of(dir.path(), image, "labelsTr/{case}.png"), skips_broken).unwrap_err();
-            assert!(
-                error.message().contains("a file for each channel (_0000, _0001, ...) aren't read: imagesTr/a_0000.png"),
-                "{error}"
-            );
-            assert!(error.mend().unwrap().contains("-combine"), "{error:?}");
+    for skips_broken in [true, false] {
+        let error = listed(given.clone(), skips_broken).unwrap_err();
+        for part in ["a file for each channel (_0000, _0001, ...) aren't read: imagesTr/a_0000.png", "-combine"] {
+            assert!(said(&error).contains(part), "{error}");
         }
     }
+    let error = listed(of(dir.path(), "imagesTr/{case}_{channel:[0-9]+}.png", "labelsTr/{case}.png"), false).unwrap_err();
+    assert!(error.message().contains("two files of the same captures: imagesTr/a_0000.png and imagesTr/a_0001.png"), "{error}");
+    // Numbers of frames are no channels.
+    let dir = folder(&["i/a_0000.png", "i/a_0001.png", "m/a_0000.png", "m/a_0001.png"]);
+    assert_eq!(listed(of(dir.path(), "i/{id}.png", "m/{id}.png"), false).unwrap().0, ["a_0000", "a_0001"]);
 }
 
 #[cfg(unix)]

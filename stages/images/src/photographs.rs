@@ -178,7 +178,7 @@ fn files(input: &str, broken: &mut Vec<(String, StageError)>) -> Result<Vec<Path
     let (root, rest) = input.split_at(fixed);
     let pattern = Pattern::parse(rest).map_err(|wrong| StageError::new(wrong).help("patterns know *, ? and **/"))?;
     let root = if root.is_empty() { Path::new(".") } else { Path::new(root) };
-    let search::Found { files, unlisted, wrong, .. } = search::files(&pattern, root);
+    let search::Walked { files, unlisted, wrong, .. } = search::files(&pattern, root);
     let fitting = files.into_iter().filter(|(name, path)| pattern.fit(name).is_some() && is_image(path));
     let fitting: Vec<PathBuf> = fitting.map(|(_, path)| path).collect();
     let unlisted = unlisted.into_iter().map(|(name, error)| format!("{} can't be listed: {error}", shown(&name)));

@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 
 /// What a walk has found.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Walked {
     /// The folder that was searched.
     pub(crate) folder: PathBuf,
     /// Files, each by its path below the root, as [`exact`] has it, its parts joined by `/`.
@@ -28,10 +28,10 @@ pub(crate) struct Found {
 ///
 /// A link that leads nowhere, or to itself, is a file of which reading fails, if it is an image by its name and the pattern fits it; else it is nobody's. A link to
 /// a folder above holds nothing new. What is hidden, or left by programs, isn't looked at.
-pub(crate) fn files(pattern: &Pattern, root: &Path) -> Found {
+pub(crate) fn files(pattern: &Pattern, root: &Path) -> Walked {
     let folder = match resolve(root, &pattern.folder) {
         Ok(folder) => folder,
-        Err(wrong) => return Found { folder: root.into(), wrong: Some(wrong), ..Found::default() },
+        Err(wrong) => return Walked { folder: root.into(), wrong: Some(wrong), ..Walked::default() },
     };
     let below = |path: &Path| {
         let start = Some(pattern.folder.clone()).filter(|start| !start.is_empty());
@@ -76,7 +76,7 @@ pub(crate) fn files(pattern: &Pattern, root: &Path) -> Found {
             unlisted.push((name, why));
         }
     }
-    Found { folder, files, unlisted, dangling, wrong }
+    Walked { folder, files, unlisted, dangling, wrong }
 }
 
 /// The folder of these parts below `root`: by their bytes, else the one whose name has the same normal form.

@@ -182,7 +182,8 @@ fn stare() {
     let case = Case { file: "stare.yml", block: "STARE", layout: drawn::stare("ppm"), set, counts: [6, 2, 2], group: whole };
     case.check_files();
     case.check_run(false, false);
-    let case = Case { set: &["dataset.STARE.observer=vk"], ..case };
+    let case = Case { set: &["dataset.STARE.observer=vk"], layout: drawn::stare("ppm.gz"), ..case };
+    assert_eq!(case.listed("files").len(), 6);
     assert!(case.listed("test_files").values().all(|[_, mask]| mask.starts_with("labels-vk/")));
 }
 

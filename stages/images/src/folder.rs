@@ -2,6 +2,7 @@
 //! image, `decode` finds out.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::form::{exact, shown};
@@ -52,7 +53,7 @@ pub(crate) fn images_by_stem(folder: &Path, problems: &mut Problems) -> Held {
             others.push(name(&path));
             continue;
         }
-        let stem = exact(path.file_stem().unwrap_or_default());
+        let stem = exact(&stem(&path));
         match images.get(&stem) {
             Some(first) => {
                 let names = format!("{} and {}", name(first), name(&path));
@@ -88,11 +89,47 @@ pub(crate) fn looks_like_image(path: &Path) -> bool {
     is_image(path) || OTHER_IMAGES.contains(&extension(path).as_str())
 }
 
+/// A file's extension in lower case; of `.ppm.gz` that of what is packed.
 fn extension(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+    let last = |path: &Path| path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match last(path) {
+        packed if packed == "gz" => last(&path.with_extension("")),
+        extension => extension,
+    }
+}
+
+/// A file's name without its extension, or without both of `.ppm.gz`.
+pub(crate) fn stem(path: &Path) -> OsString {
+    let unpacked = path.with_extension("");
+    let is_packed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    let named = if is_packed { unpacked.as_path() } else { path };
+    named.file_stem().unwrap_or_default().to_owned()
 }
 
 /// A path's last part, for people.
 pub(crate) fn name(path: &Path) -> String {
     shown(&exact(path.file_name().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_a_file_is() {
+        for (name, image, looks, named) in [
+            ("a/1.png", true, true, "1"),
+            ("a/1.b.JPG", true, true, "1.b"),
+            ("im0001.ppm.gz", true, true, "im0001"),
+            ("im0001.ah.PPM.GZ", true, true, "im0001.ah"),
+            ("1.webp", false, true, "1"),
+            ("1.nii.gz", false, true, "1"),
+            ("1.tar.gz", false, false, "1"),
+            ("notes", false, false, "notes"),
+            ("._1.png", false, false, "._1"),
+        ] {
+            let path = Path::new(name);
+            assert_eq!((is_image(path), looks_like_image(path), stem(path).to_str()), (image, looks, Some(named)), "{name}");
+        }
+    }
 }

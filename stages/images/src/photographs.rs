@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::SampleFiles;
 use crate::exclude::{Exclude, exclude_option};
-use crate::folder::{is_image, name};
+use crate::folder::{is_image, name, stem};
 use crate::form::{exact, shown};
 use crate::listing::{Listing, natural};
 use crate::pattern::Pattern;
@@ -113,9 +113,9 @@ pub fn list(inputs: &[String], left_out: &dyn Fn(&Path) -> bool) -> Result<Liste
     let (mut found, mut ids) = (Listed::default(), BTreeMap::<String, PathBuf>::new());
     for input in inputs {
         for path in files(input, &mut found.broken)?.into_iter().filter(|path| !left_out(path)) {
-            let id = match path.file_stem().map(|stem| stem.to_str()) {
-                Some(Some(stem)) if stem.len() <= LONGEST => stem.to_owned(),
-                Some(Some(stem)) => {
+            let id = match stem(&path).to_str() {
+                Some(stem) if stem.len() <= LONGEST => stem.to_owned(),
+                Some(stem) => {
                     let error =
                         StageError::new(format!("its name has more than {LONGEST} bytes, too many for its pictures' names"));
                     found.broken.push((stem.to_owned(), error.help("rename the file")));

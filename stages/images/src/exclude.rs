@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pipeline_contract::{OptionSpec, OptionType, Result, StageError};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
 
 /// The option as the file gives it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Exclude {
     /// Samples by name.
     Samples(Vec<String>),
@@ -79,6 +80,19 @@ fn sample(line: &str) -> Option<String> {
     Some(text)
 }
 
+/// The id of a sample that comes for the `time`-th time in an epoch, from 1. Choices about it are drawn anew, since they are drawn from its id.
+pub(crate) fn again(id: &Arc<str>, time: u32) -> Arc<str> {
+    if time > 1 { format!("{id}~{time}").into() } else { id.clone() }
+}
+
+/// The id of the sample that [`again`] made this one of.
+fn first(id: &str) -> &str {
+    match id.rsplit_once('~') {
+        Some((id, time)) if !time.is_empty() && time.bytes().all(|digit| digit.is_ascii_digit()) => id,
+        _ => id,
+    }
+}
+
 /// Samples to leave out.
 #[derive(Debug, Default)]
 pub(crate) struct Excluded(BTreeSet<String>);
@@ -87,6 +101,26 @@ impl Excluded {
     /// Whether this sample is meant: by its id or by its id's last part.
     pub(crate) fn holds(&self, id: &str) -> bool {
         self.0.contains(id) || id.rsplit('/').next().is_some_and(|last| self.0.contains(last))
+    }
+
+    /// The same samples as a source knows them whose ids `mix` begins with `source/`: without that, and without the `~2` of a sample that comes again.
+    pub(crate) fn within(&self, source: &str) -> Self {
+        let own = |name: &String| match name.strip_prefix(source).and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => Some(first(rest).to_owned()),
+            None => (!name.contains('/')).then(|| first(name).to_owned()),
+        };
+        Self(self.0.iter().filter_map(own).collect())
+    }
+
+    /// All that either names.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// The names, as the option takes them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 }
 

@@ -212,4 +212,20 @@ mod tests {
             assert!(text.parse::<Wanted>().unwrap_err().contains("0,2"), "{text}");
         }
     }
+
+    #[test]
+    fn the_sources_of_a_mix_are_divided_too() {
+        let (text, registry) = (include_str!("../../pipelines/fives_and_chase.yml"), crate::builtin());
+        let load = |set: &[String]| spec::load_text("mix.yml", text.to_owned(), set, &registry).pipeline.unwrap();
+        let folds = Folds::of(&load(&[])).unwrap();
+        let of = |id: &str| format!("stages.{id}.with.sources.CHASE_DB1.from.image_pairs.split");
+        let keys: Vec<&String> = folds.splits.iter().map(|(key, _)| key).collect();
+        let all = ["files", "val_files", "test_files"].map(of);
+        assert!(folds.count == 5 && keys.len() == 3 && all.iter().all(|key| keys.contains(&key)), "{keys:?}");
+        let resolved = load(&folds.overrides(3)).resolved;
+        for at in [0, 8, 13] {
+            let from = &resolved["stages"][at]["with"]["sources"]["CHASE_DB1"]["from"]["image_pairs"];
+            assert_eq!(from["split"]["fold"], 3, "{}", resolved["stages"][at]);
+        }
+    }
 }

@@ -26,6 +26,7 @@
 //! assert_eq!(kind.output.as_ref().map(|port| port.name()), Some("number"));
 //! ```
 
+mod again;
 mod content;
 mod context;
 mod erased;
@@ -52,6 +53,7 @@ mod sequential;
 mod settled;
 mod source;
 
+pub use again::{again, first_of};
 pub use content::{Content, Fingerprint, Part, Stored};
 pub use context::{BestCheckpoint, BuildContext, ItemContext, PipelineId, SampleCount, is_due, stays_inside};
 pub use erased::{ErasedFlatMap, ErasedMap, ErasedSequential, ErasedSource, Running};

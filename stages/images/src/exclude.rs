@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use pipeline_contract::{OptionSpec, OptionType, Result, StageError};
+use pipeline_contract::{OptionSpec, OptionType, Result, StageError, first_of};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
 
@@ -80,19 +79,6 @@ fn sample(line: &str) -> Option<String> {
     Some(text)
 }
 
-/// The id of a sample that comes for the `time`-th time in an epoch, from 1. Choices about it are drawn anew, since they are drawn from its id.
-pub(crate) fn again(id: &Arc<str>, time: u32) -> Arc<str> {
-    if time > 1 { format!("{id}~{time}").into() } else { id.clone() }
-}
-
-/// The id of the sample that [`again`] made this one of.
-fn first(id: &str) -> &str {
-    match id.rsplit_once('~') {
-        Some((id, time)) if !time.is_empty() && time.bytes().all(|digit| digit.is_ascii_digit()) => id,
-        _ => id,
-    }
-}
-
 /// Samples to leave out.
 #[derive(Debug, Default)]
 pub(crate) struct Excluded(BTreeSet<String>);
@@ -103,11 +89,13 @@ impl Excluded {
         self.0.contains(id) || id.rsplit('/').next().is_some_and(|last| self.0.contains(last))
     }
 
-    /// The same samples as a source knows them whose ids `mix` begins with `source/`: without that, and without the `~2` of a sample that comes again.
-    pub(crate) fn within(&self, source: &str) -> Self {
+    /// The same samples as a source knows them whose ids `mix` begins with `source/`. Where samples come again, the name of one that does
+    /// ([`again`](pipeline_contract::again)) is that of the sample.
+    pub(crate) fn within(&self, source: &str, repeated: bool) -> Self {
+        let once = |name: &str| if repeated { first_of(name) } else { name }.to_owned();
         let own = |name: &String| match name.strip_prefix(source).and_then(|rest| rest.strip_prefix('/')) {
-            Some(rest) => Some(first(rest).to_owned()),
-            None => (!name.contains('/')).then(|| first(name).to_owned()),
+            Some(rest) => Some(once(rest)),
+            None => (!name.contains('/')).then(|| once(name)),
         };
         Self(self.0.iter().filter_map(own).collect())
     }

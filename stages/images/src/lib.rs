@@ -36,6 +36,7 @@ mod legend;
 mod listing;
 mod mix;
 mod mix_facts;
+mod mix_options;
 mod mix_order;
 mod mixture;
 mod noise;

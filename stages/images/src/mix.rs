@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use crate::exclude::exclude_option;
 use crate::listing::shuffle_option;
 use crate::mix_facts::{Known, merged};
+use crate::mix_options::{Given, Options, sources};
 use crate::mix_order::{Order, shares};
-use crate::mixture::{Given, Options, mixture, sources};
+use crate::mixture::mixture;
 
 /// The largest weight, and the largest number of samples in an epoch.
 const MOST: i64 = 1_000_000;

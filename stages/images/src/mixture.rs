@@ -4,107 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_contract::{BuildContext, Checked, Content, Output, Result, Running, Source, StageError, StageKind};
-use serde::de::{Deserialize, Deserializer, Error as _};
-use serde_json::{Map, Value};
+use pipeline_contract::{BuildContext, Content, Output, Result, Running, Source, StageError, again, first_of};
 
-use crate::exclude::{Exclude, Excluded, again};
+use crate::SampleFiles;
+use crate::exclude::{Exclude, Excluded};
 use crate::fingerprint::parts;
+use crate::mix_options::{From, Options};
 use crate::mix_order::{Order, Size, epoch, shares};
 use crate::problems::listed;
-use crate::values::in_order;
-use crate::{SampleFiles, fives, image_pairs, synthetic_fundus};
-
-/// The kinds that can be mixed.
-pub(crate) fn sources() -> [StageKind; 3] {
-    [fives::kind(), image_pairs::kind(), synthetic_fundus::kind()]
-}
-
-/// The options as the file gives them.
-#[derive(serde::Deserialize)]
-pub(crate) struct Options {
-    pub(crate) order: Order,
-    shuffle: bool,
-    #[serde(default)]
-    pub(crate) epoch: Option<usize>,
-    exclude: Exclude,
-    #[serde(deserialize_with = "in_order")]
-    sources: Option<Vec<(String, Given)>>,
-}
-
-/// One source.
-#[derive(serde::Deserialize)]
-pub(crate) struct Given {
-    #[serde(default)]
-    pub(crate) weight: Option<f64>,
-    pub(crate) from: From,
-}
-
-/// A source's kind and its options.
-#[derive(Clone)]
-pub(crate) struct From {
-    pub(crate) kind: String,
-    pub(crate) options: Map<String, Value>,
-}
-
-impl<'de> Deserialize<'de> for From {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
-        match Map::deserialize(from)?.into_iter().next() {
-            Some((kind, Value::Object(options))) => Ok(Self { kind, options }),
-            _ => Err(D::Error::custom("a source is the name of a kind with its options")),
-        }
-    }
-}
-
-impl From {
-    /// The dotted path of its options.
-    pub(crate) fn path(&self, name: &str) -> String {
-        format!("sources.{name}.from.{}", self.kind)
-    }
-
-    fn kind(&self) -> Result<StageKind> {
-        let kind = sources().into_iter().find(|kind| kind.name == self.kind);
-        kind.ok_or_else(|| StageError::new(format!("`{}` can't be mixed", self.kind)))
-    }
-
-    /// Its options as its kind takes them, without the samples that are `excluded`. It never shuffles.
-    fn plain(&self, kind: &StageKind, excluded: &Excluded) -> Value {
-        let mut options = self.options.clone();
-        options.insert("shuffle".into(), false.into());
-        if kind.options.iter().any(|option| option.name == "exclude") {
-            options.insert("exclude".into(), excluded.names().collect());
-        }
-        Value::Object(options)
-    }
-
-    /// What its kind says of its options.
-    pub(crate) fn check(&self) -> Result<Checked> {
-        let kind = self.kind()?;
-        kind.run_check(&self.plain(&kind, &Excluded::default()), &[])
-    }
-}
-
-impl Options {
-    /// The sources by name, in the file's order.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &Given)> {
-        self.sources.iter().flatten().map(|(name, given)| (name.as_str(), given))
-    }
-
-    /// The sources' weights.
-    pub(crate) fn weights(&self) -> Vec<f64> {
-        self.sources().map(|(_, given)| given.weight.unwrap_or(1.0)).collect()
-    }
-
-    /// That a source would have no sample in an epoch of `samples`.
-    pub(crate) fn no_share(&self, name: &str, samples: usize) -> String {
-        let weight = self.sources().find(|(other, _)| *other == name).and_then(|(_, given)| given.weight).unwrap_or(1.0);
-        let sum: f64 = self.weights().iter().sum();
-        format!("a weight of {weight} among {sum} gives `{name}` none of the {samples} samples of an epoch")
-    }
-
-    /// How to give it some.
-    pub(crate) const MORE: &str = "raise its weight, or `epoch`";
-}
 
 /// The samples of all sources.
 pub(crate) struct Mixture {
@@ -125,10 +32,11 @@ struct Listed {
 /// Lists the samples of all sources, or says everything that is wrong.
 pub(crate) fn mixture(options: Options, cx: &BuildContext) -> Result<Mixture> {
     let (weights, sources) = (options.weights(), options.sources.iter().flatten());
+    let repeated = options.order == Order::ByWeight;
     let excluded = options.exclude.clone().read()?;
     let (mut all, mut sizes, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
     for (name, given) in sources {
-        match list(name, &given.from, &excluded, cx) {
+        match list(name, &given.from, excluded.within(name, repeated), cx) {
             Ok(listed) => {
                 sizes.push(Size { name: name.clone(), samples: listed.samples.len(), share: listed.samples.len() });
                 all.push(listed);
@@ -138,7 +46,7 @@ pub(crate) fn mixture(options: Options, cx: &BuildContext) -> Result<Mixture> {
     }
     one(wrong)?;
     shared(&all).inspect(|text| tracing::warn!("{text}"));
-    if options.order == Order::ByWeight {
+    if repeated {
         let total = options.epoch.unwrap_or_else(|| sizes.iter().map(|size| size.samples).sum());
         for (size, share) in sizes.iter_mut().zip(shares(&weights, total)) {
             if share == 0 {
@@ -147,14 +55,20 @@ pub(crate) fn mixture(options: Options, cx: &BuildContext) -> Result<Mixture> {
             size.share = share;
         }
     }
+    if let Some(id) =
+        all.iter().flat_map(|listed| &listed.samples).map(|(id, _)| id).find(|id| repeated && first_of(id) != &***id)
+    {
+        let message = format!("the name of {id} ends like that of a sample that comes again: with `~` and a number");
+        return Err(StageError::new(message).help("rename its files, or exclude it"));
+    }
     Ok(Mixture { sources: all, sizes, order: options.order, shuffle: options.shuffle, cx: cx.clone() })
 }
 
-/// The samples of one source, in its own order.
-fn list(name: &str, from: &From, excluded: &Excluded, cx: &BuildContext) -> Result<Listed> {
+/// The samples of one source, in its own order, without those that are `excluded` by its own ids.
+fn list(name: &str, from: &From, excluded: Excluded, cx: &BuildContext) -> Result<Listed> {
     let kind = from.kind()?;
     let own: Option<Exclude> = from.options.get("exclude").and_then(|own| serde_json::from_value(own.clone()).ok());
-    let within = excluded.within(name).and(own.map(Exclude::read).transpose()?.unwrap_or_default());
+    let within = own.map(Exclude::read).transpose()?.unwrap_or_default().and(excluded);
     let Running::Source(mut source) = kind.build(from.plain(&kind, &within), cx)? else {
         return Err(StageError::new(format!("`{}` is no source", kind.name)));
     };
@@ -259,7 +173,7 @@ mod tests {
     use std::path::Path;
 
     use pipeline_contract::Stored;
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
     use tempfile::{TempDir, tempdir};
 
     use super::*;
@@ -336,6 +250,10 @@ mod tests {
         assert_eq!(source.samples(), Some(20));
         let error = emitted::<SampleFiles>(&kind(), more(1), 0).unwrap_err();
         assert!(error.message().contains("gives `FIVES` none of the 1 samples"), "{error}");
+        pair(&dir.path().join("fives/train"), "Original/1_A~2.png", "Ground truth/1_A~2.png");
+        let error = emitted::<SampleFiles>(&kind(), more(20), 0).unwrap_err();
+        assert!(error.message().contains("FIVES/train/1_A~2 ends like"), "{error}");
+        assert_eq!(ids(given(&dir, json!({"exclude": ["FIVES/train/1_A~2"]})), 0).len(), 10);
     }
 
     #[test]
@@ -343,8 +261,14 @@ mod tests {
         let dir = folders();
         let file = dir.path().join("quarantine.txt");
         std::fs::write(&file, "FIVES/train/1_A\tdecode: cut off\nCHASE/02_R~3\tcrop: x\n").unwrap();
-        let mut given = given(&dir, json!({"exclude": file}));
+        let mut given = given(&dir, json!({"exclude": file, "order": "by_weight"}));
         given["sources"]["FIVES"]["from"]["fives"]["exclude"] = json!(["2_A"]);
+        let mut once = ids(given.clone(), 0);
+        once.sort();
+        let fives = [3, 4, 5, 6].map(|number| format!("FIVES/train/{number}_A"));
+        assert_eq!((&once[..3], &once[3..]), (&["CHASE/01_L", "CHASE/01_R", "CHASE/02_L"].map(str::to_owned)[..], &fives[..]));
+        // A `~` means nothing where no sample comes again.
+        given["order"] = json!("in_turn");
         assert_eq!(
             ids(given.clone(), 0),
             [
@@ -354,7 +278,8 @@ mod tests {
                 "FIVES/train/6_A",
                 "CHASE/01_L",
                 "CHASE/01_R",
-                "CHASE/02_L"
+                "CHASE/02_L",
+                "CHASE/02_R"
             ]
         );
         given["exclude"] = json!(["FIVES/3_A", "4_A", "CHASE/5_A", "train/6_A", "CHASE/01_L"]);
@@ -430,7 +355,7 @@ mod tests {
                 kind: "fives".into(),
                 options: Map::from_iter([("root".to_owned(), json!(root)), ("split".to_owned(), json!("train"))]),
             };
-            let id = |name: &str| list(name, &from, &Excluded::default(), &context()).unwrap();
+            let id = |name: &str| list(name, &from, Excluded::default(), &context()).unwrap();
             [id("A"), id("B")]
         };
         let text = shared(&list(&dir.path().join("fives"))).unwrap();
@@ -440,7 +365,7 @@ mod tests {
             kind: "image_pairs".into(),
             options: given(&dir, json!({}))["sources"]["CHASE"]["from"]["image_pairs"].as_object().unwrap().clone(),
         };
-        assert_eq!(shared(&[first, super::list("C", &chase, &Excluded::default(), &context()).unwrap()]), None);
+        assert_eq!(shared(&[first, super::list("C", &chase, Excluded::default(), &context()).unwrap()]), None);
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn a_mix_is_measured_as_its_sources_are_each_with_its_own_field_of_view() {
         let mask = folder.join(format!("two/Image_{number}L_1stHO.png"));
         fs::copy(mask, folder.join(format!("two/Field_{number}L.png"))).unwrap();
     }
-    let view = "field_of_view: 'Field_{child}{eye}.png', only: child=07..08";
+    let view = "field_of_view: 'Field_{child:[0-9]+}{eye:[LR]}.png', only: child=07..08";
     let alone = |id: &str, kind: &str, options: &str| {
         format!(
             "  - {{id: {id}_files, use: {kind}, with: {{{options}}}}}\n  - {{id: {id}_decode, use: decode}}\n  \
@@ -225,11 +225,12 @@ fn a_mix_is_measured_as_its_sources_are_each_with_its_own_field_of_view() {
     assert_eq!(figures(&folder.join("eval/figures.csv")), mixed);
 }
 
-/// What the reader says of a file whose source is this mix.
+/// What the reader says of a file that measures this mix.
 fn problems(with: &str, sources: &str) -> String {
     let text = format!(
         "name: a\ntrainer: {{device: cpu, num_epochs: 1}}\nstages:\n  - id: files\n    use: mix\n    with:\n{with}      sources:\n{sources}  \
          - {{id: decode, use: decode}}\n  - {{id: resize, use: resize, with: {{size: 32}}}}\n  - {{id: batch, use: batch}}\n  \
+         - {{id: eyes, use: synthetic_fundus, with: {{size: 32}}}}\n  - {{id: draw, use: decode}}\n  - {{id: drawn, use: batch}}\n  \
          - {{id: train, use: train_step, with: {{model: {{unet: {{base: 4, depth: 2}}}}}}}}\n  - {{id: accum, use: accumulate}}\n  \
          - {{id: optim, use: optimizer_step, with: {{adamw: {{lr: 0.001}}}}}}\n  - {{id: evaluate, use: evaluate, needs: [optim, batch]}}\n"
     );
@@ -243,7 +244,7 @@ fn what_is_wrong_is_said_where_it_stands() {
     assert_eq!(problems("", &[one, two].concat()), "");
     let by_weight = "      order: by_weight\n";
     for (with, sources, parts) in [
-        ("", one.to_owned(), &["a.yml:8:9", "a map of 2 to 64 names"][..]),
+        ("", one.to_owned(), &["a.yml:8:9", "`A` is the only source", "`use: fives` instead of `mix`"][..]),
         (
             "",
             one.to_owned() + "        B: {from: {photographs: {files: x}}}\n",
@@ -259,7 +260,7 @@ fn what_is_wrong_is_said_where_it_stands() {
             one.to_owned() + "        B: {from: {fives: {split: test}}}\n",
             &["`sources.B.from.fives` of `files` needs `root`"],
         ),
-        ("", one.to_owned() + "        B: {from: {fives: {root: b, part: train}}}\n", &["a.yml:9:41", "nothing is divided"]),
+        ("", one.to_owned() + "        B: {from: {fives: {root: b, part: train}}}\n", &["a.yml:9:43", "nothing is divided"]),
         (
             "",
             one.to_owned() + "        a/b: {from: {fives: {root: b}}}\n",
@@ -274,12 +275,12 @@ fn what_is_wrong_is_said_where_it_stands() {
         (
             by_weight,
             one.to_owned() + "        B: {weight: -1, from: {fives: {root: b}}}\n",
-            &["a.yml:9:21", "a number from 0 to 1000000, found -1"],
+            &["a.yml:10:21", "a number from 0 to 1000000, found -1"],
         ),
         (
             by_weight,
             one.to_owned() + "        B: {weight: 0, from: {fives: {root: b}}}\n",
-            &["a.yml:9:21", "no epoch has a sample of `B`"],
+            &["a.yml:10:21", "no epoch has a sample of `B`"],
         ),
         (by_weight, [one, two].concat(), &["a.yml:7:14", "measured twice and others not at all, by `order` of `files`"]),
     ] {
@@ -323,5 +324,5 @@ fn the_real_sets_train_together() {
     let of = |name: &str| tested.keys().filter(|id| id.starts_with(name)).count();
     assert_eq!((of("FIVES/test/"), of("CHASE_DB1/"), tested.len()), (3, 4, 7), "{tested:?}");
     let summary: Value = serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
-    assert_eq!(summary["status"], "done");
+    assert_eq!(summary["status"], "complete");
 }

@@ -45,7 +45,7 @@ pub fn kind() -> StageKind {
     .option(exclude_option())
     .option(OptionSpec::required(
         "sources",
-        OptionType::Map { of: Box::new(source), min: 2, max: 64 },
+        OptionType::Map { of: Box::new(source), min: 1, max: 64 },
         "the sources by names of your choice; the ids of their samples begin with them, such as FIVES/train/17_A",
     ))
     .check::<Options>(|options, _| check(options))
@@ -68,8 +68,7 @@ fn variants() -> Vec<Variant> {
 }
 
 fn check(options: &Options) -> Checked {
-    let mut findings = misnamed(options);
-    findings.extend(useless(options));
+    let mut findings: Vec<Finding> = alone(options).into_iter().chain(misnamed(options)).chain(useless(options)).collect();
     let mut known = Vec::new();
     for (name, Given { from, .. }) in options.sources() {
         let (path, inner) = (from.path(name), from.check());
@@ -100,6 +99,17 @@ fn placed(finding: Finding, path: &str) -> Finding {
         Place::Stage | Place::Fact { .. } => Place::Option(path.to_owned()),
     };
     Finding { place, ..finding }
+}
+
+/// A single source.
+fn alone(options: &Options) -> Option<Finding> {
+    let mut sources = options.sources();
+    let ((name, given), None) = (sources.next()?, sources.next()) else { return None };
+    let message = format!("there is nothing to mix: `{name}` is the only source");
+    Some(
+        Finding::error(Place::Option("sources".into()), message)
+            .help(format!("add another, or `use: {}` instead of `mix`", given.from.kind)),
+    )
 }
 
 /// Names that the ids of samples can't begin with.
@@ -276,6 +286,8 @@ mod tests {
         other["sources"]["b"]["from"]["fives"]["limit"] = json!(3);
         finds(other, &["in both sources"]);
         assert_eq!(found(given(fives("x", json!("train")), fives("y", json!("train")))), [""; 0]);
+        let alone = json!({"sources": {"a": {"from": fives("x", json!("train"))}}});
+        finds(alone, &["Option(\"sources\")", "`a` is the only source", "`use: fives` instead"]);
         finds(given(fives("x", json!("train")), fives("x", json!("test"))), &["Option(\"sources\")", "`a` train, `b` test"]);
         for name in ["a/b", "a.b", "", "ü", "a b"] {
             let given = json!({"sources": {"a": {"from": fives("x", json!("all"))}, name: {"from": fives("y", json!("all"))}}});

@@ -1,6 +1,6 @@
 //! The options of `mix`: which sources with which options of their own. Lists no samples.
 
-use pipeline_contract::{Checked, Result, StageError, StageKind};
+use pipeline_contract::{Checked, Registry, Result, StageError, StageKind};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Map, Value};
 
@@ -61,8 +61,8 @@ impl From {
     /// # Errors
     /// When no kind of this name can be mixed.
     pub(crate) fn kind(&self) -> Result<StageKind> {
-        let kind = sources().into_iter().find(|kind| kind.name == self.kind);
-        kind.ok_or_else(|| StageError::new(format!("`{}` can't be mixed", self.kind)))
+        let kinds = Registry::new().with_all(sources());
+        kinds.get(&self.kind).cloned().ok_or_else(|| StageError::new(format!("`{}` can't be mixed", self.kind)))
     }
 
     /// Its options as its kind takes them, without the samples that are `excluded`. It never shuffles.

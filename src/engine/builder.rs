@@ -79,6 +79,7 @@ impl StageBuilder {
             settled: self.settled.of(&stage.id),
             samples: self.samples.counts.of(sources_of_first_input(&self.graph, node)),
             skips_broken: options.skipped.skips(),
+            strict: options.strict,
             out: options.out.clone(),
             events: options.events.clone(),
         };

@@ -52,6 +52,8 @@ pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Regist
     }
     let why = Some("it only affects broken samples");
     all.value("on_error", then.get("on_error"), now.get("on_error"), Effect::Harmless, why);
+    let why = Some("it only affects what is doubtful");
+    all.value("strict", then.get("strict"), now.get("strict"), Effect::Harmless, why);
     let empty = Map::new();
     let block = |file: &'_ Value| file.get("trainer").and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (block(then), block(now));

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::events::EvalEvent;
-use crate::{Events, Facts, NoEvents, Rng, Settled, stage_rng};
+use crate::{Events, Facts, NoEvents, Rng, Settled, Warnings, stage_rng};
 
 /// What a stage is given when it is built, on the thread that it will run on.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct BuildContext {
     /// Whether the file allows skipping broken samples (`on_error`). A source then lists the intact ones and reports the rest by
     /// [`Source::broken`](crate::Source::broken); otherwise it fails with all problems at once.
     pub skips_broken: bool,
+    /// Whether the file is `strict`: what is doubtful is an error. [`Self::warnings`] asks.
+    pub strict: bool,
     /// The run's folder, where stages may leave files.
     pub out: PathBuf,
     /// Where figures go.
@@ -49,9 +51,15 @@ impl BuildContext {
             samples: SampleCount::default(),
             settled: Settled::default(),
             skips_broken: false,
+            strict: false,
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         }
+    }
+
+    /// Where the stage tells of what may be wrong with its data.
+    pub fn warnings(&self) -> Warnings {
+        Warnings::new(self.stage.clone(), self.events.clone(), self.strict)
     }
 
     /// The generator for choices that belong to no sample, such as initial weights (`purpose: "weights"`).

@@ -52,6 +52,7 @@ mod saved;
 mod sequential;
 mod settled;
 mod source;
+mod warning;
 
 pub use again::{again, first_of};
 pub use content::{Content, Fingerprint, Part, Stored};
@@ -75,3 +76,4 @@ pub use saved::{Buffer, Saved, Shelf};
 pub use sequential::{End, Sequential};
 pub use settled::Settled;
 pub use source::Source;
+pub use warning::{Doubt, Warnings};

@@ -64,6 +64,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod tiff;
+mod told;
 mod values;
 mod vessels;
 

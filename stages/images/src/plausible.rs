@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::DynamicImage;
 use image::metadata::Orientation;
@@ -20,7 +19,7 @@ pub(crate) struct Doubt {
     pub(crate) words: String,
 }
 
-/// Kinds of doubts. A stage warns once of each.
+/// Kinds of doubts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A photograph that uses a quarter of its range.
@@ -39,17 +38,17 @@ pub(crate) enum Kind {
     Orientation,
 }
 
-/// Which kinds of doubts a stage has warned of.
-#[derive(Debug, Default)]
-pub(crate) struct Told([AtomicBool; 7]);
-
-impl Told {
-    /// Warns of the first doubt of its kind.
-    pub(crate) fn tell(&self, doubt: Option<Doubt>) {
-        if let Some(Doubt { kind, words }) = doubt
-            && !self.0[kind as usize].swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!("{words} (other files may be the same: only the first is named)");
+impl Kind {
+    /// Its name in figures and summaries.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Range => "photograph_range",
+            Self::Faint => "mask_faint",
+            Self::Colours => "mask_colours",
+            Self::Values => "mask_values",
+            Self::Share => "mask_share",
+            Self::Grey => "mask_grey",
+            Self::Orientation => "orientation",
         }
     }
 }

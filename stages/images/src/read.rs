@@ -14,7 +14,8 @@ use pipeline_contract::{Result, StageError};
 use crate::assign::assign;
 use crate::guard::guarded;
 use crate::labels::Labels;
-use crate::plausible::{self, Told};
+use crate::plausible;
+use crate::told::Told;
 use crate::values::narrow;
 use crate::{jpeg, tiff};
 
@@ -155,7 +156,7 @@ impl Opened<'_> {
     pub(crate) fn photograph(self, told: &Told) -> Result<Vec<u8>> {
         let path = self.path.clone();
         let pixels = self.pixels()?;
-        told.tell(plausible::photograph(path.display(), &pixels)?);
+        told.tell(&path, plausible::photograph(path.display(), &pixels)?);
         Ok(rgb(pixels))
     }
 
@@ -168,7 +169,7 @@ impl Opened<'_> {
     pub(crate) fn mask(self, told: &Told) -> Result<Vec<u8>> {
         let path = self.path.clone();
         let pixels = self.pixels()?;
-        told.tell(plausible::mask(path.display(), &pixels)?);
+        told.tell(&path, plausible::mask(path.display(), &pixels)?);
         Ok(exact(cut(pixels)))
     }
 

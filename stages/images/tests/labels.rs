@@ -44,6 +44,7 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
             settled: Settled::default(),
             samples: SampleCount::default(),
             skips_broken: false,
+            strict: false,
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         };

@@ -36,6 +36,7 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
             settled: pipeline_contract::Settled::default(),
             samples: SampleCount::default(),
             skips_broken: false,
+            strict: false,
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         };

@@ -1,17 +1,17 @@
 //! What a `mix` emits: the samples of its sources, listed by them. In which order, `mix_order` says.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_contract::{BuildContext, Content, Output, Result, Running, Source, StageError, again, first_of};
+use pipeline_contract::{BuildContext, Content, Doubt, Output, Result, Running, Source, StageError, again, first_of};
 
 use crate::SampleFiles;
 use crate::exclude::{Exclude, Excluded};
 use crate::fingerprint::parts;
 use crate::mix_options::{From, Options};
 use crate::mix_order::{Order, Size, epoch, shares};
-use crate::problems::listed;
 
 /// The samples of all sources.
 pub(crate) struct Mixture {
@@ -45,7 +45,9 @@ pub(crate) fn mixture(options: Options, cx: &BuildContext) -> Result<Mixture> {
         }
     }
     one(wrong)?;
-    shared(&all).inspect(|text| tracing::warn!("{text}"));
+    for doubt in shared(&all) {
+        cx.warnings().tell(&doubt)?;
+    }
     if repeated {
         let total = options.epoch.unwrap_or_else(|| sizes.iter().map(|size| size.samples).sum());
         for (size, share) in sizes.iter_mut().zip(shares(&weights, total)) {
@@ -111,8 +113,8 @@ enum Same {
     Drawn(usize, u64),
 }
 
-/// The samples that two sources have in common, for people.
-fn shared(sources: &[Listed]) -> Option<String> {
+/// The samples that two sources have in common.
+fn shared(sources: &[Listed]) -> Vec<Doubt> {
     let same = |files: &SampleFiles| match files {
         SampleFiles::Pair { image, .. } | SampleFiles::Photograph(image) => {
             Same::File(std::fs::canonicalize(image).unwrap_or_else(|_| image.clone()))
@@ -122,19 +124,20 @@ fn shared(sources: &[Listed]) -> Option<String> {
     let (mut first, mut twice) = (HashMap::<Same, (usize, Arc<str>)>::new(), Vec::new());
     for (at, source) in sources.iter().enumerate() {
         for (id, files) in &source.samples {
-            match first.get(&same(files)) {
-                Some((from, other)) if *from != at => twice.push(format!("{other} and {id}")),
-                Some(_) => {}
-                None => drop(first.insert(same(files), (at, id.clone()))),
+            match first.entry(same(files)) {
+                Entry::Vacant(place) => drop(place.insert((at, id.clone()))),
+                Entry::Occupied(other) if other.get().0 != at => {
+                    let words = format!(
+                        "{} and {id} are the same photograph: it is in two sources of the mix, and comes twice",
+                        other.get().1
+                    );
+                    twice.push(Doubt::new("sample_twice", &**id, words));
+                }
+                Entry::Occupied(_) => {}
             }
         }
     }
-    let said = match twice.len() {
-        0 => return None,
-        1 => "a sample is in two sources of the mix, and comes twice".to_owned(),
-        count => format!("{count} samples are in two sources of the mix, and come twice"),
-    };
-    Some(format!("{said}: {}", listed(&twice)))
+    twice
 }
 
 impl Mixture {
@@ -358,14 +361,20 @@ mod tests {
             let id = |name: &str| list(name, &from, Excluded::default(), &context()).unwrap();
             [id("A"), id("B")]
         };
-        let text = shared(&list(&dir.path().join("fives"))).unwrap();
-        assert!(text.starts_with("6 samples are in two sources") && text.contains("A/train/1_A and B/train/1_A, "), "{text}");
+        let found = shared(&list(&dir.path().join("fives")));
+        assert_eq!((found.len(), found[0].kind.as_ref(), found[0].subject.as_str()), (6, "sample_twice", "B/train/1_A"));
+        assert!(found[0].words.starts_with("A/train/1_A and B/train/1_A are the same"), "{found:?}");
         let [first, _] = list(&dir.path().join("fives"));
         let chase = From {
             kind: "image_pairs".into(),
             options: given(&dir, json!({}))["sources"]["CHASE"]["from"]["image_pairs"].as_object().unwrap().clone(),
         };
-        assert_eq!(shared(&[first, super::list("C", &chase, Excluded::default(), &context()).unwrap()]), None);
+        assert_eq!(shared(&[first, super::list("C", &chase, Excluded::default(), &context()).unwrap()]), []);
+        let mut twice = given(&dir, json!({}));
+        twice["sources"]["AGAIN"] = twice["sources"]["FIVES"].clone();
+        let cx = BuildContext { strict: true, ..context() };
+        assert!(build(&kind(), twice.clone(), &context()).is_ok());
+        assert!(build(&kind(), twice, &cx).unwrap_err().message().contains("FIVES/train/1_A and AGAIN/train/1_A"));
     }
 
     #[test]

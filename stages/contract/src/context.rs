@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
+
 use crate::events::EvalEvent;
 use crate::{Events, Facts, NoEvents, Rng, Settled, Warnings, stage_rng};
 
@@ -20,6 +22,8 @@ pub struct BuildContext {
     pub seed: u64,
     /// How many epochs the run has.
     pub epochs: u64,
+    /// The stateless stages between the source of the first input and this stage, in their order; empty where others lie between.
+    pub before: Vec<Before>,
     /// What is known of the items at each input port (height, width, batch, samples, ...).
     pub facts: Vec<Facts>,
     /// How many samples an epoch has; known once the first item has come.
@@ -47,6 +51,7 @@ impl BuildContext {
             pipeline: PipelineId::default(),
             seed: 0,
             epochs: 1,
+            before: Vec::new(),
             facts: Vec::new(),
             samples: SampleCount::default(),
             settled: Settled::default(),
@@ -66,6 +71,17 @@ impl BuildContext {
     pub fn rng(&self, epoch: u64, purpose: &str) -> Rng {
         stage_rng(self.seed, epoch, purpose, &self.stage)
     }
+}
+
+/// A stage before another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Before {
+    /// Its id in the file.
+    pub stage: String,
+    /// Its kind's name.
+    pub kind: &'static str,
+    /// Its options, with the defaults filled in.
+    pub options: Value,
 }
 
 /// Which pipeline a run is of, for the files that it leaves.

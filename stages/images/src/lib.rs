@@ -11,6 +11,7 @@ mod affine;
 mod assign;
 mod augment;
 mod batch;
+mod cache;
 mod class_panel;
 mod classes;
 mod crop;
@@ -95,6 +96,7 @@ pub fn kinds() -> Vec<StageKind> {
         photographs::kind(),
         decode::kind(),
         resize::kind(),
+        cache::kind(),
         crop::kind(),
         augment::kind(),
         normalize::kind(),

@@ -24,6 +24,7 @@ pub(crate) fn context() -> BuildContext {
         samples: SampleCount::default(),
         skips_broken: false,
         strict: false,
+        before: Vec::new(),
         out: std::env::temp_dir(),
         events: Arc::new(NoEvents),
     }

@@ -45,6 +45,7 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
             samples: SampleCount::default(),
             skips_broken: false,
             strict: false,
+            before: Vec::new(),
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         };

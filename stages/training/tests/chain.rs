@@ -56,6 +56,7 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
         samples: SampleCount::default(),
         skips_broken: false,
         strict: false,
+        before: Vec::new(),
         out: out.into(),
         events: events.clone(),
     };

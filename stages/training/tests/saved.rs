@@ -37,6 +37,7 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
             samples: SampleCount::default(),
             skips_broken: false,
             strict: false,
+            before: Vec::new(),
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         };

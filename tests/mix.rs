@@ -126,6 +126,26 @@ fn killed_and_resumed_in_any_order_it_comes_to_the_same_bytes() {
     }
     weights.dedup();
     assert_eq!(weights.len(), 3, "orders differ");
+    // A cache keeps a sample once, however often it comes.
+    let text = fs::read_to_string(folder.join("mixed.yml")).unwrap();
+    let resize = "  - {id: resize, use: resize, with: {size: 32}}\n";
+    let cached = folder.join("cached.yml");
+    fs::write(
+        &cached,
+        text.replace(
+            resize,
+            &format!("{resize}  - {{id: cache, use: cache, with: {{folder: '{}/kept'}}}}\n", folder.display()),
+        ),
+    )
+    .unwrap();
+    complete(&cached, &folder.join("cached"), &[]);
+    assert_eq!(outcome(&folder.join("cached")), outcome(&folder.join("by_weight-reference")));
+    let kept = fs::read_dir(folder.join("kept")).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let pairs = kept.flat_map(|set| fs::read_dir(set).unwrap()).filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name().to_string_lossy().into_owned();
+        name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    assert_eq!(pairs.count(), 14);
 }
 
 #[test]

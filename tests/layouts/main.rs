@@ -55,7 +55,9 @@ impl Case {
     fn command(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
         command.arg(arguments[0]).arg(self.path()).args(&arguments[1..]).env("PIPELINE_CACHE", self.layout.path(".cache"));
-        self.set().iter().for_each(|set| drop(command.args(["--set", set])));
+        for set in &self.set() {
+            command.args(["--set", set]);
+        }
         command.output().unwrap()
     }
 

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use pipeline_contract::{OptionSpec, OptionType, Result, StageError};
+use pipeline_contract::{OptionSpec, OptionType, Result, StageError, first_of};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
 
 use crate::form::normal;
 
 /// The option as the file gives it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Exclude {
     /// Samples by name.
     Samples(Vec<String>),
@@ -103,6 +103,29 @@ impl Excluded {
     /// The same, of a sample that another one differs from in Unicode form alone.
     pub(crate) fn holds_exactly(&self, id: &str) -> bool {
         [id, last(id)].iter().any(|name| self.names.contains(*name))
+    }
+
+    /// The same samples as a source knows them whose ids `mix` begins with `source/`. Where samples come again, the name of one that does
+    /// ([`again`](pipeline_contract::again)) is that of the sample.
+    pub(crate) fn within(&self, source: &str, repeated: bool) -> Self {
+        let once = |name: &str| if repeated { first_of(name) } else { name }.to_owned();
+        let own = |name: &String| match name.strip_prefix(source).and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => Some(once(rest)),
+            None => (!name.contains('/')).then(|| once(name)),
+        };
+        Self::new(self.names.iter().filter_map(own).collect())
+    }
+
+    /// All that either names.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.normal.extend(other.normal);
+        self
+    }
+
+    /// The names, as the option takes them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 }
 

@@ -26,6 +26,7 @@ mod folder;
 mod form;
 mod found;
 mod fundus;
+mod gather;
 mod guard;
 mod image_pairs;
 mod jpeg;
@@ -34,10 +35,18 @@ mod labels;
 mod legend;
 mod letters;
 mod listing;
+mod mix;
+mod mix_facts;
+mod mix_options;
+mod mix_order;
+mod mixture;
+#[cfg(test)]
+mod names;
 mod noise;
 mod normalize;
 mod overlay;
 mod pair_rules;
+mod pairing;
 mod palette;
 mod panel;
 mod pattern;
@@ -51,6 +60,7 @@ mod read;
 mod reported;
 mod resize;
 mod sample_set;
+mod search;
 mod select;
 mod sheet;
 mod split;
@@ -88,6 +98,7 @@ pub fn kinds() -> Vec<StageKind> {
         fives::kind(),
         image_pairs::kind(),
         synthetic_fundus::kind(),
+        mix::kind(),
         photographs::kind(),
         decode::kind(),
         resize::kind(),
@@ -102,8 +113,8 @@ pub fn kinds() -> Vec<StageKind> {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_contract::{DefaultValue, Facts, OptionType};
-    use serde_json::Value;
+    use pipeline_contract::{DefaultValue, Facts, OptionSpec, OptionType};
+    use serde_json::{Map, Value, json};
 
     use crate::testing::defaults;
 
@@ -116,8 +127,23 @@ mod tests {
             OptionType::Text | OptionType::Path => "{id}.png".into(),
             OptionType::Choice(words) => words[0].into(),
             OptionType::AnyOf(types) => some(&types[0]),
+            OptionType::Map { of, min, .. } => {
+                (0..*min).map(|at| (format!("name{at}"), some(of))).collect::<Map<_, _>>().into()
+            }
+            OptionType::Group(options) => all(options),
+            OptionType::Variant(variants) => json!({variants[0].name: all(&variants[0].options)}),
             other => panic!("no option of this crate is required and of type {other:?}"),
         }
+    }
+
+    /// A value for each option that the file must give, and the others' defaults.
+    fn all(options: &[OptionSpec]) -> Value {
+        let value = |option: &OptionSpec| match &option.default {
+            DefaultValue::Value(value) | DefaultValue::Key(_, value) => Some(value.clone()),
+            DefaultValue::Required => Some(some(&option.ty)),
+            DefaultValue::Absent => None,
+        };
+        options.iter().filter_map(|option| Some((option.name.to_owned(), value(option)?))).collect::<Map<_, _>>().into()
     }
 
     #[test]

@@ -93,15 +93,14 @@ fn list(name: &str, from: &From, excluded: Excluded, cx: &BuildContext) -> Resul
 
 /// All errors as one.
 fn one(errors: Vec<StageError>) -> Result<()> {
-    let joined = |texts: Vec<&str>, between: &str| texts.join(between);
     match errors.as_slice() {
         [] => Ok(()),
         [error] => Err(error.clone()),
         all => {
-            let error = StageError::new(joined(all.iter().map(StageError::message).collect(), "\n  "));
+            let error = StageError::new(all.iter().map(StageError::message).collect::<Vec<_>>().join("\n  "));
             let mut mends: Vec<&str> = all.iter().filter_map(StageError::mend).collect();
             mends.dedup();
-            Err(if mends.is_empty() { error } else { error.help(joined(mends, "; ")) })
+            Err(if mends.is_empty() { error } else { error.help(mends.join("; ")) })
         }
     }
 }

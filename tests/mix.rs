@@ -337,7 +337,9 @@ fn the_real_sets_train_together() {
     ];
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
     command.args(["run", "pipelines/fives_and_chase.yml", "--out"]).arg(&out).current_dir(env!("CARGO_MANIFEST_DIR"));
-    set.iter().for_each(|set| drop(command.args(["--set", set])));
+    for set in &set {
+        command.args(["--set", set]);
+    }
     let output = command.env("PIPELINE_CACHE", folder.path().join("cache")).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let tested = figures(&out.join("figures.evaluate.csv"));

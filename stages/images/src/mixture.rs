@@ -77,9 +77,10 @@ fn list(name: &str, from: &From, excluded: Excluded, cx: &BuildContext) -> Resul
     let id = |sample: &str| -> Arc<str> { format!("{name}/{sample}").into() };
     let broken = source.broken().into_iter().map(|(sample, error)| (id(&sample), error)).collect();
     let mut samples = Vec::new();
+    // Drawn samples are excluded here; sources with the option have done so.
+    let excludes = kind.options.iter().any(|option| option.name == "exclude");
     source.epoch(0, &mut |item| {
-        // Drawn samples are excluded here.
-        if !within.holds(&item.sample) {
+        if excludes || !within.holds(&item.sample) {
             samples.push((id(&item.sample), item.take::<SampleFiles>()?));
         }
         Ok(())

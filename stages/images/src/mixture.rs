@@ -77,9 +77,10 @@ fn list(name: &str, from: &From, excluded: Excluded, cx: &BuildContext) -> Resul
     let id = |sample: &str| -> Arc<str> { format!("{name}/{sample}").into() };
     let broken = source.broken().into_iter().map(|(sample, error)| (id(&sample), error)).collect();
     let mut samples = Vec::new();
+    // Drawn samples are excluded here; sources with the option have done so.
+    let excludes = kind.options.iter().any(|option| option.name == "exclude");
     source.epoch(0, &mut |item| {
-        // Drawn samples are excluded here.
-        if !within.holds(&item.sample) {
+        if excludes || !within.holds(&item.sample) {
             samples.push((id(&item.sample), item.take::<SampleFiles>()?));
         }
         Ok(())
@@ -93,15 +94,14 @@ fn list(name: &str, from: &From, excluded: Excluded, cx: &BuildContext) -> Resul
 
 /// All errors as one.
 fn one(errors: Vec<StageError>) -> Result<()> {
-    let joined = |texts: Vec<&str>, between: &str| texts.join(between);
     match errors.as_slice() {
         [] => Ok(()),
         [error] => Err(error.clone()),
         all => {
-            let error = StageError::new(joined(all.iter().map(StageError::message).collect(), "\n  "));
+            let error = StageError::new(all.iter().map(StageError::message).collect::<Vec<_>>().join("\n  "));
             let mut mends: Vec<&str> = all.iter().filter_map(StageError::mend).collect();
             mends.dedup();
-            Err(if mends.is_empty() { error } else { error.help(joined(mends, "; ")) })
+            Err(if mends.is_empty() { error } else { error.help(mends.join("; ")) })
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::SampleFiles;
 use crate::exclude::{Exclude, exclude_option};
 use crate::folder::{is_image, name};
 use crate::listing::{Listing, natural};
+use crate::open::open;
 use crate::pattern::Pattern;
-use crate::read::open;
 use crate::values::texts;
 
 #[derive(Deserialize)]

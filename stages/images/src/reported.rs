@@ -304,7 +304,7 @@ fn an_orientation_that_the_mask_does_not_have_is_told() {
 
     let Some(folder) = reported("exif_orientation") else { return };
     pair_refused(&folder, "oblong.jpg", "oblong.png", "images/oblong.jpg", &["EXIF orientation 6", "-auto-orient"]);
-    let opened = crate::read::open(&folder.join("images/square.jpg"), 1 << 20).unwrap();
+    let opened = crate::open::open(&folder.join("images/square.jpg"), 1 << 20).unwrap();
     assert!(said([opened.height, opened.width], [opened.orientation, none]).unwrap().contains("EXIF orientation 6"));
 }
 
@@ -326,16 +326,28 @@ fn files_that_are_whole_are_not_called_damaged() {
     }
 
     let Some(folder) = reported("valid_but_called_damaged") else { return };
-    for (image, mask) in [
-        ("lossless.jpg", "lossless.png"),
-        ("zstd.tif", "zstd.png"),
-        ("float64.tif", "float64.png"),
-        ("jpeg_ycbcr.tif", "jpeg_ycbcr.png"),
-        ("grey_float32.tif", "grey_float32.png"),
-        ("twelve_bit.jpg", "twelve_bit.png"),
-        ("palette.tif", "palette.png"),
-    ] {
+    for (image, mask) in [("lossless.jpg", "lossless.png"), ("zstd.tif", "zstd.png"), ("twelve_bit.jpg", "twelve_bit.png")] {
         pair_refused(&folder, image, mask, &format!("images/{image}"), &["not supported", "convert it"]);
+    }
+    for name in ["float64", "jpeg_ycbcr", "grey_float32", "palette"] {
+        let read = pair(&folder, &format!("{name}.tif"), &format!("{name}.png"), json!({})).unwrap();
+        let mean = read.image.iter().map(|&value| f64::from(value)).sum::<f64>() / read.image.len() as f64;
+        assert!((40.0..160.0).contains(&mean), "{name}: {mean}");
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_damaged_inside_is_not_filled_up() {
+    let Some(folder) = reported("jpeg_damaged_inside") else { return };
+    for name in ["zeros", "ff_block", "cut_and_closed"] {
+        let (image, mask) = (format!("{name}.jpg"), format!("{name}.png"));
+        pair_refused(
+            &folder,
+            &image,
+            &mask,
+            &format!("images/{image}"),
+            &["its data are damaged, at byte", "truncated or damaged"],
+        );
     }
 }
 

@@ -1,0 +1,8 @@
+//! TIFF files: what their directories claim, how many pages they have, and their pixels.
+
+mod altered;
+mod directory;
+mod pixels;
+
+pub(crate) use directory::{is_big, is_plausible, pages};
+pub(crate) use pixels::{Picture, Trouble};

@@ -110,3 +110,69 @@ fn bytes<const N: usize, R: Read>(file: &mut R) -> Result<[u8; N]> {
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use image::codecs::gif::GifEncoder;
+    use image::{Frame, ImageFormat, RgbImage, RgbaImage};
+
+    use super::*;
+    use crate::open::header;
+    use crate::testing::tiff_file;
+
+    fn opened(file: &[u8]) -> pipeline_contract::Result<[usize; 2]> {
+        header(Cursor::new(file), Path::new("folder/x.tif"), 1 << 20).map(|opened| [opened.height, opened.width])
+    }
+
+    fn refused(file: &[u8], part: &str) {
+        let error = opened(file).unwrap_err();
+        assert!(error.message().contains(part) && error.message().contains("which of them is meant?"), "{error}");
+        assert!(error.mend().unwrap().contains("convert 'x.tif[0]' 'x.tif.png'"), "{error:?}");
+    }
+
+    #[test]
+    fn pages_of_a_tiff_that_may_be_meant_are_told() {
+        let page = |side: &'static [u32; 1], kind: &'static [u32; 1]| {
+            let tags: Vec<(u16, u16, &[u32])> =
+                vec![(254, 4, kind), (256, 3, side), (257, 3, side), (258, 3, &[8]), (262, 3, &[1])];
+            (tags, &[7_u8; 16][..])
+        };
+        let [small, large] = [&[2], &[4]];
+        let [image, reduced, mask] = [&[0], &[1], &[4]];
+        assert_eq!(opened(&tiff_file(&[page(large, image)])).unwrap(), [4, 4]);
+        refused(&tiff_file(&[page(large, image), page(large, image)]), "holds 2 pages");
+        refused(&tiff_file(&[page(large, image), page(large, image), page(small, image), page(large, image)]), "holds 3 pages");
+        refused(&tiff_file(&[page(small, image), page(large, image)]), "holds 2 pages");
+        // Previews, the steps of a pyramid, and a mask of transparency.
+        for others in [page(small, image), page(small, reduced), page(large, reduced), page(large, mask)] {
+            assert_eq!(opened(&tiff_file(&[page(large, image), others])).unwrap(), [4, 4]);
+        }
+        // A chain that never ends, which the decoder refuses.
+        let mut circle = tiff_file(&[page(large, image)]);
+        let (end, start) = (circle.len() - 4, circle[4..8].to_vec());
+        circle[end..].copy_from_slice(&start);
+        assert!(opened(&circle).unwrap_err().message().contains("cycle"));
+    }
+
+    #[test]
+    fn frames_of_an_animation_are_told() {
+        let gif = |frames: usize| {
+            let mut file = Vec::new();
+            let mut encoder = GifEncoder::new(&mut file);
+            encoder.encode_frames((0..frames).map(|_| Frame::new(RgbaImage::new(9, 7)))).unwrap();
+            drop(encoder);
+            file
+        };
+        assert_eq!(opened(&gif(1)).unwrap(), [7, 9]);
+        refused(&gif(3), "holds 3 frames");
+        let mut png = Cursor::new(Vec::new());
+        RgbImage::new(9, 7).write_to(&mut png, ImageFormat::Png).unwrap();
+        let png = png.into_inner();
+        assert_eq!(opened(&png).unwrap(), [7, 9]);
+        // After the header of 33 bytes; the checksum isn't looked at before the frames are counted.
+        let animated = |frames: u8| [&png[..33], b"\0\0\0\x08acTL\0\0\0", &[frames], &[0; 8], &png[33..]].concat();
+        refused(&animated(2), "holds 2 frames");
+    }
+}

@@ -59,8 +59,12 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use serde_json::json;
+    use tempfile::tempdir;
 
     use super::*;
+    use crate::testing::{build, context, emitted, mapped};
+    use crate::{ImagePair, SampleFiles};
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -87,5 +91,32 @@ mod tests {
         let at = wrong.len() - 6;
         wrong[at] ^= 1;
         assert!(matches!(unpacked(wrong.as_slice(), 1 << 20), Err(Trouble::Broken(_))));
+    }
+
+    #[test]
+    fn pairs_that_are_packed_are_read_as_those_of_stare() {
+        let dir = tempdir().unwrap();
+        let write = |name: &str, bytes: Vec<u8>| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, packed(&bytes)).unwrap();
+        };
+        for id in ["0001", "0002"] {
+            let colours: Vec<u8> = (0..12 * 9 * 3).map(|at| (at * 7) as u8).collect();
+            write(&format!("images/im{id}.ppm.gz"), [b"P6\n12 9\n255\n".as_slice(), &colours].concat());
+            let vessels: Vec<u8> = (0..12 * 9).map(|at| if at % 4 == 0 { 255 } else { 0 }).collect();
+            write(&format!("labels/im{id}.ah.ppm.gz"), [b"P5\n12 9\n255\n".as_slice(), &vessels].concat());
+        }
+        let given = json!({"root": dir.path(), "image": "images/im{id}.ppm.gz", "mask": "labels/im{id}.ah.ppm.gz"});
+        let pairs = emitted::<SampleFiles>(&crate::image_pairs::kind(), given, 0).unwrap();
+        assert_eq!(pairs.len(), 2);
+        let stage = build(&crate::decode::kind(), json!({}), &context()).unwrap();
+        for (id, files) in pairs {
+            let pair: ImagePair = mapped(&stage, files, &id, 0).unwrap();
+            assert_eq!(
+                (pair.height, pair.width, &pair.image[..4], &pair.mask[..5]),
+                (9, 12, &[0, 7, 14, 21][..], &[255, 0, 0, 0, 255][..])
+            );
+        }
     }
 }

@@ -37,11 +37,13 @@ pub(crate) enum Kind {
     Grey,
     /// A photograph that viewers turn, and its mask not.
     Orientation,
+    /// Pixels that viewers hide, and that are read.
+    Alpha,
 }
 
 /// Which kinds of doubts a stage has warned of.
 #[derive(Debug, Default)]
-pub(crate) struct Told([AtomicBool; 7]);
+pub(crate) struct Told([AtomicBool; 8]);
 
 impl Told {
     /// Warns of the first doubt of its kind.
@@ -54,11 +56,24 @@ impl Told {
     }
 }
 
-/// Looks at a photograph's range.
+/// Looks at a photograph's range, and at what its alpha hides.
 ///
 /// # Errors
 /// When 16-bit samples hold no more than 12 bits, or float samples aren't of 0 to 1.
 pub(crate) fn photograph(name: impl Display, pixels: &DynamicImage) -> Result<Option<Doubt>> {
+    let doubt = range(&name, pixels)?;
+    let (channels, width) = (usize::from(pixels.color().channel_count()), pixels.width() as usize);
+    let hidden = match pixels {
+        DynamicImage::ImageLumaA8(pixels) => Samples { values: pixels, channels, width, range: 255 }.hidden(&name),
+        DynamicImage::ImageRgba8(pixels) => Samples { values: pixels, channels, width, range: 255 }.hidden(&name),
+        DynamicImage::ImageLumaA16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.hidden(&name),
+        DynamicImage::ImageRgba16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.hidden(&name),
+        _ => None,
+    };
+    Ok(doubt.or(hidden))
+}
+
+fn range(name: impl Display, pixels: &DynamicImage) -> Result<Option<Doubt>> {
     match pixels {
         DynamicImage::ImageLuma16(pixels) => bits(name, pixels.iter().copied()),
         DynamicImage::ImageLumaA16(pixels) => bits(name, pixels.pixels().map(|pixel| pixel.0[0])),
@@ -164,6 +179,8 @@ struct Counts {
     hidden: usize,
     /// Between a quarter and three quarters of the range.
     grey: usize,
+    /// Vessel that alpha hides.
+    transparent: usize,
     /// The first that is hidden, and its place.
     first: Option<(usize, [u32; 3])>,
 }
@@ -219,6 +236,11 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
             );
             return Ok(Some(Doubt { kind: Kind::Values, words }));
         }
+        if counts.transparent * 2 > vessel {
+            let words =
+                format!("most vessels of the mask {name} are transparent, and alpha isn't read. If they are none, {FLATTEN}",);
+            return Ok(Some(Doubt { kind: Kind::Alpha, words }));
+        }
         let percent = |count: usize| count * 100 / pixels.max(1);
         if vessel * 2 > pixels {
             let words = format!(
@@ -258,6 +280,25 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         Ok(())
     }
 
+    /// A doubt where pixels that aren't black are transparent: more than a hundredth of all.
+    fn hidden(&self, name: &impl Display) -> Option<Doubt> {
+        let transparent = |pixel: &[T]| match pixel {
+            [colours @ .., alpha] => {
+                (*alpha).into() <= self.range / 4 && colours.iter().any(|&value| value.into() > self.range / 32)
+            }
+            [] => false,
+        };
+        let pixels = self.values.chunks_exact(self.channels.max(1));
+        let (all, count) = (pixels.len(), pixels.filter(|pixel| transparent(pixel)).count());
+        (count * 100 > all).then(|| Doubt {
+            kind: Kind::Alpha,
+            words: format!(
+                "{}% of the photograph {name} is transparent, and alpha isn't read: the colours beneath are. If they are none of it, {FLATTEN}",
+                count * 100 / all
+            ),
+        })
+    }
+
     fn extremes(&self, channel: usize) -> (u32, u32) {
         let values = self.values.iter().skip(channel).step_by(self.channels.max(1)).map(|&value| value.into());
         let (min, max) = values.fold((u32::MAX, 0), |(min, max): (u32, u32), value| (min.min(value), max.max(value)));
@@ -284,6 +325,11 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         for (at, pixel) in self.values.chunks_exact(self.channels.max(1)).enumerate() {
             let red = pixel[0].into();
             counts.vessel += usize::from(red > half);
+            if let [.., alpha] = *pixel
+                && [2, 4].contains(&self.channels)
+            {
+                counts.transparent += usize::from(red > half && alpha.into() <= self.range / 4);
+            }
             counts.grey += usize::from(red > self.range / 4 && red < self.range / 4 * 3);
             if let [_, green, blue, ..] = *pixel
                 && red <= half
@@ -337,6 +383,8 @@ pub(crate) fn sizes(
 fn swaps(orientation: Orientation) -> bool {
     orientation.to_exif() >= 5
 }
+
+const FLATTEN: &str = "save it without alpha (ImageMagick: convert FILE -background black -alpha remove FILE.png)";
 
 const TURN: &str = "turn the files' pixels (ImageMagick: mogrify -auto-orient)";
 

@@ -143,6 +143,31 @@ fn a_mask_in_alpha_is_not_read_as_empty() {
     refused(of_mask(at(255)), &["only its alpha differs"]);
     let black = ImageBuffer::from_fn(SIDE, SIDE, vessels(Rgba([0_u8, 0, 0, 255]), Rgba([0; 4])));
     refused(of_mask(black), &["only its alpha differs"]);
+    // Vessels that viewers hide, beside a few that they show.
+    let at = |x: u32, y: u32| Rgba(if x % 8 == 0 { [255_u8, 255, 255, if y == 0 { 255 } else { 0 }] } else { [0, 0, 0, 255] });
+    doubted(of_mask(ImageBuffer::from_fn(SIDE, SIDE, at)), Kind::Alpha, "most vessels of the mask the mask are transparent");
+}
+
+#[test]
+fn a_photograph_that_alpha_hides_is_told() {
+    let said = |image: DynamicImage| plausible::photograph("the image", &image);
+    let colours = photo().to_rgb8();
+    let with = |alpha: fn(u32) -> u8| {
+        ImageBuffer::from_fn(SIDE, SIDE, |x, y| {
+            let Rgb([red, green, blue]) = *colours.get_pixel(x, y);
+            Rgba([red, green, blue, alpha(x)])
+        })
+    };
+    doubted(said(with(|_| 0).into()), Kind::Alpha, "100% of the photograph the image is transparent");
+    doubted(said(with(|x| if x < 4 { 0 } else { 255 }).into()), Kind::Alpha, "12% of the photograph");
+    doubted(said(DynamicImage::from(with(|_| 3)).to_rgba16().into()), Kind::Alpha, "100%");
+    let grey = ImageBuffer::from_fn(SIDE, SIDE, |x, _| LumaA([90 + x as u8, 0]));
+    doubted(said(grey.into()), Kind::Alpha, "100%");
+    assert_eq!(said(with(|_| 255).into()), Ok(None));
+    assert_eq!(said(with(|_| 128).into()), Ok(None), "seen");
+    // A surround that is black beneath.
+    let field = ImageBuffer::from_fn(SIDE, SIDE, |x, _| Rgba(if x < 9 { [0_u8; 4] } else { [90, 60, 30, 255] }));
+    assert_eq!(said(field.into()), Ok(None));
 }
 
 #[test]

@@ -47,6 +47,7 @@ mod pattern;
 mod payload;
 mod photographs;
 mod plausible;
+mod png;
 mod preview;
 mod problems;
 mod read;

@@ -14,7 +14,7 @@ use crate::guard::guarded;
 use crate::gzip;
 use crate::read::{DAMAGED, Opened, broken, decoded, unsupported};
 use crate::stamp::{Check, Stamp};
-use crate::{frames, jpeg, tiff};
+use crate::{frames, jpeg, png, tiff};
 
 /// Working memory that a decoder may take beside the pixels, in bytes: for what a header holds, and for what is being unpacked.
 const WORKING: u64 = 64 << 20;
@@ -116,10 +116,30 @@ impl Name<'_> {
             }
             ImageFormat::Png => {
                 frames::alone(self.path, frames::of_png(&mut file).map_err(unreadable)?)?;
-                self.other(file, format)
+                self.png(file)
             }
             _ => self.other(file, format),
         }
+    }
+
+    /// The file is read twice: its header by its decoder, and its pixels by ours where that knows the kind.
+    fn png<'a, R: BufRead + Seek + 'a>(&self, mut file: R) -> Result<Opened<'a>> {
+        let Opened { height, width, orientation, .. } = self.other(&mut file, ImageFormat::Png)?;
+        let (path, max_pixels) = (self.path.to_path_buf(), self.max_pixels);
+        let pixels = move || {
+            let mut bytes = Vec::new();
+            let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+            read.map_err(|error| unreadable(&path, error))?;
+            match png::pixels(&bytes, [height, width]) {
+                Some(pixels) => Ok(pixels),
+                // What is wrong with it is for the other decoder to say.
+                None => {
+                    let name = Name { path: &path, max_pixels, stamp: None };
+                    (name.other(Cursor::new(bytes), ImageFormat::Png)?.pixels)()
+                }
+            }
+        };
+        Ok(Opened { path: self.path.into(), pixels: Box::new(pixels), height, width, orientation, stamp: self.stamp })
     }
 
     fn jpeg<'a, R: BufRead + Seek + 'a>(&self, mut file: R) -> Result<Opened<'a>> {

@@ -6,11 +6,12 @@ use super::bits::Bits;
 use super::blocks::{Coding, Scan, State, Tables, block};
 use super::huffman::{Table, Wrong};
 
-/// What is wrong with the data of a JPEG file whose picture is `height` x `width`, with the place.
+/// What is wrong with the data of a JPEG file whose picture is no larger than `height` x `width`, with the place.
 pub(crate) fn damage(file: &[u8], [height, width]: [usize; 2]) -> Option<String> {
     let mut walk = Walk { file, size: [height, width], ..Walk::default() };
     match walk.segments() {
         Err(Stop::Damaged { at, row, what }) => {
+            let height = walk.size[0].min(height);
             let row = row.min(height.saturating_sub(1));
             Some(format!("its data are damaged, at byte {at} of {} or before (row {row} of {height}): {what}", file.len()))
         }
@@ -107,10 +108,11 @@ impl Walk<'_> {
     fn frame(&mut self, segment: &[u8], progressive: bool) -> Option<()> {
         let (&[8, top, bottom, left, right, count], components) = segment.split_first_chunk()? else { return None };
         let size = [[top, bottom], [left, right]].map(|side| usize::from(u16::from_be_bytes(side)));
-        // A second frame, or not the one that was checked against a limit.
-        if !self.components.is_empty() || size != self.size || usize::from(count) > 4 {
+        // A second frame, or one that is larger than what was checked against a limit.
+        if !self.components.is_empty() || size[0] > self.size[0] || size[1] > self.size[1] || usize::from(count) > 4 {
             return None;
         }
+        self.size = size;
         self.progressive = progressive;
         for &[id, sides, step] in components.as_chunks().0.iter().take(usize::from(count)) {
             let [across, down] = [sides >> 4, sides & 15].map(usize::from);

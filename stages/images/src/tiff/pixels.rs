@@ -1,7 +1,7 @@
 //! The pixels of a TIFF's first page: what the `tiff` crate unpacks, as an image. Palettes are looked up, YCbCr and CMYK become RGB; values of
 //! other than 8 and 16 bits become those, or float. What can't be read is named.
 
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer};
@@ -11,6 +11,7 @@ use tiff::{ColorType, TiffError, TiffUnsupportedError};
 
 use super::altered::Altered;
 use super::directory::{self, pages};
+use crate::jpeg;
 
 /// Why a TIFF isn't read.
 #[derive(Debug)]
@@ -108,11 +109,7 @@ impl<R: Read + Seek> Picture<R> {
             if ![1, value::GROUP_4].contains(&compression) {
                 return Err(Trouble::Unsupported("a compressed TIFF with the order of bits (FillOrder) reversed".into()));
             }
-            let [offsets, counts] = match decoder.get_chunk_type() {
-                ChunkType::Strip => [Tag::StripOffsets, Tag::StripByteCounts],
-                ChunkType::Tile => [Tag::TileOffsets, Tag::TileByteCounts],
-            };
-            let [offsets, counts] = [decoder.get_tag_u64_vec(offsets)?, decoder.get_tag_u64_vec(counts)?];
+            let (offsets, counts) = parts(&mut decoder)?;
             reversed.extend(offsets.into_iter().zip(counts).map(|(at, count)| at..at.saturating_add(count)));
         }
         if !bytes.is_empty() || !reversed.is_empty() {
@@ -146,6 +143,9 @@ impl<R: Read + Seek> Picture<R> {
             return Err(Trouble::Unsupported("a TIFF of tiles with a plane for each colour".into()));
         }
         let jpeg = decoder.find_tag_unsigned::<u16>(Tag::Compression)? == Some(value::JPEG);
+        if jpeg {
+            check_jpegs(&mut decoder)?;
+        }
         let alpha = extra.first().is_some_and(|first| value::ALPHA.contains(first));
         let channels = match colour {
             ColorType::Gray(_) => Channels { stored: 1, kind: Kind::Grey, alpha: false },
@@ -187,6 +187,37 @@ impl<R: Read + Seek> Picture<R> {
             DecodingResult::I64(values) => picture.integers(values),
         }
     }
+}
+
+/// Where the strips or tiles are, and their bytes.
+fn parts<R: Read + Seek>(decoder: &mut Decoder<Altered<R>>) -> Result<(Vec<u64>, Vec<u64>), Trouble> {
+    let [offsets, counts] = match decoder.get_chunk_type() {
+        ChunkType::Strip => [Tag::StripOffsets, Tag::StripByteCounts],
+        ChunkType::Tile => [Tag::TileOffsets, Tag::TileByteCounts],
+    };
+    Ok((decoder.get_tag_u64_vec(offsets)?, decoder.get_tag_u64_vec(counts)?))
+}
+
+/// Walks over the JPEG data of all strips or tiles, which share tables of codes.
+fn check_jpegs<R: Read + Seek>(decoder: &mut Decoder<Altered<R>>) -> Result<(), Trouble> {
+    let tables = decoder.find_tag(Tag::JPEGTables)?.map(|tables| tables.into_u8_vec()).transpose()?.unwrap_or_default();
+    let (width, height) = decoder.chunk_dimensions();
+    let (offsets, counts) = parts(decoder)?;
+    for (number, (at, count)) in offsets.into_iter().zip(counts).enumerate() {
+        let mut data = Vec::new();
+        decoder.inner().seek(SeekFrom::Start(at))?;
+        decoder.inner().take(count).read_to_end(&mut data)?;
+        // Both begin with the marker of a start, and the tables end with that of an end.
+        if let (Some(shared), Some(own)) = (tables.get(..tables.len().saturating_sub(2)), data.get(2..))
+            && !shared.is_empty()
+        {
+            data = [shared, own].concat();
+        }
+        if let Some(damage) = jpeg::damage(&data, [height as usize, width as usize]) {
+            return Err(Trouble::Broken(format!("part {} of it, a JPEG: {damage}", number + 1)));
+        }
+    }
+    Ok(())
 }
 
 /// Values of less than 8 bits, one a byte.

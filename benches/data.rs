@@ -53,6 +53,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
             keeper: None,
             resume: None,
             skipped: Arc::default(),
+            strict: false,
             patience: Patience::default(),
             lost: || None,
         };

@@ -58,6 +58,7 @@ pub fn verify(pipeline: &Pipeline) -> Result<WindowReport> {
         events: Arc::new(NoEvents),
         keeper: None,
         resume: None,
+        strict: pipeline.settings.strict,
         patience: Patience::default(),
         lost: lost::told,
         skipped: Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())),

@@ -39,6 +39,9 @@ pub(super) struct ChoiceOpts {
     /// CPU workers that decode. Default: one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=256))]
     workers: Option<u64>,
+    /// Whether what is doubtful is an error.
+    #[arg(skip)]
+    pub(super) strict: bool,
 }
 
 impl ChoiceOpts {
@@ -54,6 +57,7 @@ impl ChoiceOpts {
             precision: self.mixed_precision.clone(),
             whole_image: false,
             workers: self.workers.map(|workers| workers as usize),
+            strict: self.strict,
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Opts {
     out: Option<PathBuf>,
     /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
 }
 
 /// What is read of a run's `summary.json`.

@@ -23,7 +23,7 @@ pub struct Opts {
     file: Option<PathBuf>,
     /// Overrides a key of the file: dataset.FIVES.data_root=/data.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "file")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// The id of the evaluation, where the file has several. Default: that of the test part.
     #[arg(long = "of", value_name = "ID", requires = "file")]
     of: Option<String>,
@@ -40,7 +40,7 @@ pub struct Opts {
     #[arg(long, conflicts_with = "field_of_view")]
     whole_image: bool,
     #[command(flatten)]
-    choices: ChoiceOpts,
+    pub(super) choices: ChoiceOpts,
     /// A folder for figures.csv and predictions.png. Default: neither is kept.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

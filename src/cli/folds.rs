@@ -19,7 +19,7 @@ use crate::spec::{self, Pipeline};
 #[group(skip)]
 pub struct Opts {
     #[command(flatten)]
-    run: run::Opts,
+    pub(super) run: run::Opts,
     /// Trains each of these folds of the sources' `split` in a folder of its own in --out: all, or numbers such as 0,2. The same command
     /// goes on where it was stopped.
     #[arg(long, value_name = "FOLDS", requires = "out", conflicts_with = "allow_changed")]

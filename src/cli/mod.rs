@@ -49,6 +49,9 @@ struct Common {
     /// Prints more on standard error; twice: everything.
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
+    /// Makes every warning an error: of the file, and of what is doubtful in its data. The same as `strict: true` in the file.
+    #[arg(long, global = true)]
+    deny_warnings: bool,
     /// Prints only errors on standard error.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -82,9 +85,35 @@ enum Command {
     Sample(sample::Opts),
 }
 
+impl Command {
+    /// Lays `strict` over the files that the command reads. The other commands read none, and warn of nothing.
+    fn deny_warnings(&mut self) {
+        let set = match self {
+            Self::Run(opts) => &mut opts.run.set,
+            Self::Eval(opts) => {
+                opts.choices.strict = true;
+                &mut opts.set
+            }
+            Self::Validate(opts) => &mut opts.set,
+            Self::Plan(opts) => &mut opts.set,
+            Self::Dot(opts) => &mut opts.set,
+            Self::Verify(opts) => &mut opts.set,
+            Self::Predict(opts) => {
+                opts.choices.strict = true;
+                return;
+            }
+            Self::Export(_) | Self::Devices(_) | Self::Stages(_) | Self::Schema(_) | Self::Sample(_) => return,
+        };
+        set.push("strict=true".to_owned());
+    }
+}
+
 /// The program: reads the arguments, runs the command on the stage kinds of `registry`. See `exit` for the exit codes.
 pub fn main(registry: Registry) -> ExitCode {
-    let Cli { command, common } = Cli::parse();
+    let Cli { mut command, common } = Cli::parse();
+    if common.deny_warnings {
+        command.deny_warnings();
+    }
     let out = output::colors(common.color, stdout().is_terminal());
     let err = output::colors(common.color, stderr().is_terminal());
     log::start(err, common.verbose, common.quiet);

@@ -17,7 +17,7 @@ pub struct Opts {
     file: PathBuf,
     /// Overrides a key of the file: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Budget of device memory, such as 16GiB: ranks the settings that fit. Default: the file's trainer.memory_budget.
     #[arg(long, value_name = "SIZE")]
     budget: Option<String>,

@@ -23,7 +23,7 @@ pub struct Opts {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
-    choices: ChoiceOpts,
+    pub(super) choices: ChoiceOpts,
     /// Writes no probabilities.
     #[arg(long)]
     no_probabilities: bool,

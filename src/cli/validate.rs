@@ -19,7 +19,7 @@ pub struct Opts {
     files: Vec<PathBuf>,
     /// Overrides a key of the files: trainer.num_epochs=3, stages.resize.with.size=256.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Prints a list of files with their problems as JSON.
     #[arg(long)]
     json: bool,

@@ -26,7 +26,7 @@ pub struct Opts {
     mixed_precision: Option<String>,
     /// Overrides a key of the pipeline file: trainer.mixed_precision=fp16.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Shows every figure instead of the worst of each group.
     #[arg(long)]
     all: bool,

@@ -9,7 +9,7 @@ use super::call::call;
 use super::control::{Control, RunError};
 use super::options::RunOptions;
 use super::samples::Samples;
-use super::upstream::sources_of_first_input;
+use super::upstream::{before, sources_of_first_input};
 use super::workers::Work;
 use crate::graph::{Graph, Stage};
 
@@ -43,6 +43,7 @@ impl StageBuilder {
         let stage = self.graph.stage(node);
         match self.build(node)? {
             Running::Map(map) => Ok(Work::Map(map)),
+            Running::Cache(cache) => Ok(Work::Cache(cache)),
             Running::FlatMap(map) => Ok(Work::FlatMap(map, stage.kind.pieces(&stage.options))),
             other => Err(self.wrong_kind(node, &other)),
         }
@@ -75,10 +76,12 @@ impl StageBuilder {
             pipeline: options.pipeline.clone(),
             seed: options.seed,
             epochs: options.epochs,
+            before: before(&self.graph, node),
             facts: self.graph.facts[node.index()].clone(),
             settled: self.settled.of(&stage.id),
             samples: self.samples.counts.of(sources_of_first_input(&self.graph, node)),
             skips_broken: options.skipped.skips(),
+            strict: options.strict,
             out: options.out.clone(),
             events: options.events.clone(),
         };

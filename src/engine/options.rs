@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub resume: Option<Arc<Mutex<Snapshot>>>,
     /// Whether broken samples may be skipped, and those that are.
     pub skipped: Arc<SkipLedger>,
+    /// Whether what is doubtful is an error.
+    pub strict: bool,
     /// How long nothing may move.
     pub patience: Patience,
     /// Reports what the process has lost for good, such as its device: stages that wait for it may never return.

@@ -3,7 +3,7 @@
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::{Dfs, EdgeRef, Reversed};
-use pipeline_contract::Lane as LaneKind;
+use pipeline_contract::{Before, Lane as LaneKind};
 
 use crate::graph::Graph;
 
@@ -33,6 +33,26 @@ pub fn levels_above(graph: &Graph, mut node: NodeIndex) -> usize {
 /// Whether a stage makes several items of one.
 pub fn is_flat(graph: &Graph, node: NodeIndex) -> bool {
     graph.stage(node).kind.is_flat_map()
+}
+
+/// The stateless stages between the source of a stage's first input and the stage; none where other stages lie between.
+pub fn before(graph: &Graph, mut node: NodeIndex) -> Vec<Before> {
+    let mut found = Vec::new();
+    while let Some(above) = first_producer(graph, node) {
+        let stage = graph.stage(above);
+        match stage.kind.lane {
+            LaneKind::Source => {
+                found.reverse();
+                return found;
+            }
+            LaneKind::Workers => {
+                found.push(Before { stage: stage.id.clone(), kind: stage.kind.name, options: stage.options.clone() });
+                node = above;
+            }
+            LaneKind::Sequential | LaneKind::Device => break,
+        }
+    }
+    Vec::new()
 }
 
 fn first_producer(graph: &Graph, node: NodeIndex) -> Option<NodeIndex> {

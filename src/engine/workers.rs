@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel as channel;
-use pipeline_contract::{ErasedFlatMap, ErasedMap, Item, ItemContext, StageError};
+use pipeline_contract::{ErasedCache, ErasedFlatMap, ErasedMap, Item, ItemContext, Recalled, StageError};
 
 use super::call::{Meter, call};
 use super::control::RunError;
@@ -37,6 +37,8 @@ pub enum Work {
     Map(Arc<dyn ErasedMap>),
     /// Makes this many of it.
     FlatMap(Arc<dyn ErasedFlatMap>, u64),
+    /// Keeps what the links before it made of it.
+    Cache(Arc<dyn ErasedCache>),
 }
 
 impl Chain {
@@ -44,7 +46,7 @@ impl Chain {
     fn apply(&self, message: Message) -> Outcome {
         let Message::Item(Held { item, hold }) = message else { return Outcome::Whole(vec![message]) };
         let (epoch, until, sample) = (item.epoch, item.until, item.sample.clone());
-        let items = match self.links.iter().try_fold(vec![item], |items, link| self.each(link, items)) {
+        let items = match self.through(item) {
             Ok(items) => items,
             Err(error) => return Outcome::Broken(error.of_whole(&sample), epoch),
         };
@@ -56,6 +58,43 @@ impl Chain {
         });
         let new = numbered.filter(|item| !self.used.is_some_and(|(resumed, used)| epoch == resumed && item.until <= used));
         Outcome::Whole(new.map(|item| Message::Item(Held::new(item, &self.state.budget))).collect())
+    }
+
+    /// Runs the chain on one item: all of it, or what comes after a cache that has the item.
+    fn through(&self, item: Item) -> Result<Vec<Item>, RunError> {
+        let run = |links: &[Link], item| links.iter().try_fold(vec![item], |items, link| self.each(link, items));
+        let cached = self.links.iter().enumerate().find_map(|(at, link)| match &link.work {
+            Work::Cache(cache) => Some((at, link, cache)),
+            Work::Map(_) | Work::FlatMap(..) => None,
+        });
+        let Some((at, link, cache)) = cached else { return run(&self.links, item) };
+        let (before, after) = (&self.links[..at], &self.links[at + 1..]);
+        match self.asked(link, 1, &item, |cx| cache.recall(&item, cx))? {
+            Recalled::Kept(made) => run(after, made),
+            Recalled::Missing(key) => {
+                let mut made = run(before, item)?;
+                // The graph lets nothing before a cache that makes several of one.
+                let Some(made) = made.pop() else { return Ok(made) };
+                self.asked(link, 0, &made, |cx| cache.keep(key, &made, cx))?;
+                run(after, made)
+            }
+        }
+    }
+
+    /// Calls a stage about an item, which counts as `items` of those that it took.
+    fn asked<T>(
+        &self,
+        link: &Link,
+        items: u64,
+        item: &Item,
+        body: impl FnOnce(&ItemContext<'_>) -> pipeline_contract::Result<T>,
+    ) -> Result<T, RunError> {
+        let sample = item.sample.clone();
+        let cx = ItemContext { stage: &link.stage, seed: self.seed, epoch: item.epoch, sample: &sample };
+        let (started, _working) = (Instant::now(), self.state.activity.enter(&link.stage, Some(&sample)));
+        let result = call(&link.stage, Some(&sample), || body(&cx));
+        link.meter.add(items, started);
+        result
     }
 
     /// Runs one stage on all pieces of a sample.
@@ -78,6 +117,7 @@ impl Chain {
         let result = call(&link.stage, Some(&sample), || match &link.work {
             Work::Map(map) => Ok(vec![map.map(item, &cx)?]),
             Work::FlatMap(map, pieces) => as_many(*pieces, map.flat_map(item, &cx)?),
+            Work::Cache(_) => Ok(vec![item]),
         });
         link.meter.add(1, started);
         result

@@ -36,6 +36,7 @@ pub fn build(stages: Vec<Stage>) -> (Option<Graph>, Vec<Problem>) {
     }
     let order = file_order(&dag);
     let (mut lanes, lane_of) = lanes::assign(&mut dag, &order);
+    check::caches(&dag, &lanes, &mut problems);
     for lane in &mut lanes {
         match reading(&dag, &lane.stages) {
             Ok(reading) => lane.reading = reading,

@@ -8,6 +8,7 @@ use petgraph::visit::EdgeRef;
 use pipeline_contract::{Join, Lane as LaneKind};
 
 use super::edge::Edge;
+use super::lane::Lane;
 use super::problem::{Place, Problem};
 use super::stage::Stage;
 use super::walk::{ancestors, inputs};
@@ -132,6 +133,38 @@ pub fn joins(dag: &DiGraph<Stage, Edge>, problems: &mut Vec<Problem>) {
                 );
             }
             seen.extend(above);
+        }
+    }
+}
+
+/// A cache stands for the stages between a source and itself: they must be the head of its lane, and make the same of a sample in each epoch.
+pub fn caches(dag: &DiGraph<Stage, Edge>, lanes: &[Lane], problems: &mut Vec<Problem>) {
+    for lane in lanes {
+        for (at, &node) in lane.stages.iter().enumerate() {
+            let Some(from) = dag[node].kind.caches else { continue };
+            let before = &lane.stages[..at];
+            let id = &dag[node].id;
+            let wrong = |message: String, help: &str| Problem::error(Place::Id(node.index()), message).help(help);
+            if let Some(&other) = before.iter().find(|&&before| dag[before].kind.caches.is_some()) {
+                let message = format!("`{id}` comes after the cache `{}`, which keeps the same samples", dag[other].id);
+                problems.push(wrong(message, "remove one of the two"));
+            }
+            for &above in before {
+                let (name, kind) = (&dag[above].id, &dag[above].kind);
+                if kind.is_flat_map() || kind.draws {
+                    let message = format!("`{id}` would keep what `{name}` draws anew in each epoch");
+                    problems.push(wrong(message, "put the cache before it"));
+                }
+            }
+            let head = before.first().and_then(|&first| inputs(dag, first).first().map(|&(_, producer)| producer));
+            if head.is_none_or(|head| dag[head].kind.lane != LaneKind::Source || dag[head].kind.output != Some(from)) {
+                let message = format!(
+                    "`{id}` must follow the stages whose work it keeps, and these must follow a source of {}",
+                    from.name()
+                );
+                let help = "put it behind `decode` or `resize`, in a chain from the source without other consumers, `bound` or other `workers`";
+                problems.push(wrong(message, help));
+            }
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn evaluate(
     std::fs::create_dir_all(out).map_err(|error| StageError::from(error).context(out.display()))?;
     let (heard, ledger) = (Arc::new(Heard::new(0, quiet)), Arc::new(SkipLedger::new(pipeline.settings.on_error.cap())));
     let outcome = engine::run(&pipeline.graph, options(&pipeline, out, &heard, &ledger), control);
-    heard.counter.finish();
+    heard.finish();
     let report = outcome.map_err(|error| {
         let message = StageError::new(error.to_string());
         error.cause.mend().map_or(message.clone(), |mend| message.help(mend))
@@ -163,6 +163,7 @@ fn of_file(pipeline: &Pipeline, of: Option<&str>, recipe: &Recipe) -> Result<Val
         "name": pipeline.name,
         "seed": pipeline.settings.seed,
         "on_error": pipeline.resolved.get("on_error"),
+        "strict": recipe.choices.strict || pipeline.settings.strict,
         "trainer": recipe.trainer(),
         "stages": stages,
     }))
@@ -211,6 +212,7 @@ fn of_pairs(recipe: &Recipe, images: &str, masks: &str, field_of_view: Option<&s
     Ok(json!({
         "name": "eval",
         "on_error": {"skip": {"at_most": 1_000_000_000, "share": 1.0}},
+        "strict": recipe.choices.strict,
         "trainer": recipe.trainer(),
         "stages": stages,
     }))

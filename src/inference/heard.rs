@@ -8,13 +8,14 @@ use pipeline_contract::{Event, Events, Result, lost};
 use serde_json::{Map, Value};
 
 use crate::engine::{Keeper, Moment, Patience, RunOptions, SkipLedger, Snapshot};
-use crate::run::Counter;
+use crate::run::{Counter, Warned};
 use crate::spec::Pipeline;
 
 /// Counts photographs and keeps figures.
 pub(super) struct Heard {
     pub counter: Counter,
     figures: Mutex<Figures>,
+    warned: Mutex<Warned>,
 }
 
 /// The figures of an evaluation.
@@ -31,7 +32,13 @@ pub(super) struct Figures {
 impl Heard {
     /// Counts to `total`.
     pub fn new(total: u64, quiet: bool) -> Self {
-        Self { counter: Counter::new(total, quiet), figures: Mutex::default() }
+        Self { counter: Counter::new(total, quiet), figures: Mutex::default(), warned: Mutex::default() }
+    }
+
+    /// The end: how many there were of each kind of warning.
+    pub fn finish(&self) {
+        self.counter.finish();
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).tell();
     }
 
     /// What was heard so far.
@@ -42,6 +49,9 @@ impl Heard {
 
 impl Events for Heard {
     fn record(&self, event: Event) {
+        if let Event::Warning(warning) = &event {
+            self.warned.lock().unwrap_or_else(PoisonError::into_inner).see(warning);
+        }
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Predicted(predicted) => self.counter.count(&predicted.sample),
@@ -67,6 +77,7 @@ pub(super) fn options(pipeline: &Pipeline, out: &Path, heard: &Arc<Heard>, skipp
         events: heard.clone(),
         keeper: Some(Arc::new(Unsaved)),
         resume: None,
+        strict: pipeline.settings.strict,
         patience: Patience::default(),
         lost: lost::told,
         skipped: skipped.clone(),

@@ -100,7 +100,7 @@ pub fn predict(request: &Request, registry: &Registry, control: &Control, quiet:
     memory::reset_peak(Side::Host);
     memory::reset_peak(Side::Device);
     let outcome = engine::run(&pipeline.graph, options(&pipeline, out, &heard, &ledger), control);
-    heard.counter.finish();
+    heard.finish();
     let (written, broken) = (heard.counter.done(), ledger.all());
     let end = match outcome {
         Ok(report) => report.end,
@@ -136,6 +136,7 @@ fn pipeline(
     let file = json!({
         "name": "predict",
         "on_error": {"skip": {"at_most": 1_000_000_000, "share": 1.0}},
+        "strict": recipe.choices.strict,
         "trainer": recipe.trainer(),
         "stages": stages,
     });

@@ -52,6 +52,8 @@ pub struct Choices {
     pub whole_image: bool,
     /// CPU workers that decode photographs; `None`: one for each core.
     pub workers: Option<usize>,
+    /// Whether what is doubtful is an error.
+    pub strict: bool,
 }
 
 /// A model's file: the path itself, or of a run's folder its `model.safetensors`.

@@ -52,6 +52,8 @@ pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Regist
     }
     let why = Some("it only affects broken samples");
     all.value("on_error", then.get("on_error"), now.get("on_error"), Effect::Harmless, why);
+    let why = Some("it only affects what is doubtful");
+    all.value("strict", then.get("strict"), now.get("strict"), Effect::Harmless, why);
     let empty = Map::new();
     let block = |file: &'_ Value| file.get("trainer").and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (block(then), block(now));
@@ -66,8 +68,7 @@ pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Regist
         };
         all.value(&format!("trainer.{key}"), from, to, effect, why);
     }
-    let stages = |file: &'_ Value| file.get("stages").and_then(Value::as_array).cloned().unwrap_or_default();
-    let (before, after) = (stages(then), stages(now));
+    let (before, after) = (without_caches(then, registry), without_caches(now, registry));
     let id = |stage: &Value| stage.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     for stage in &before {
         let to = after.iter().find(|other| id(other) == id(stage));
@@ -77,6 +78,31 @@ pub fn compare(then: &Value, now: &Value, position: &Position, registry: &Regist
         all.comes_or_goes(&id(stage), None, stage.as_object());
     }
     all.list
+}
+
+/// A file's stages without those that only keep what others made; what needed them needs what they needed.
+fn without_caches(file: &Value, registry: &Registry) -> Vec<Value> {
+    let mut stages = file.get("stages").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_cache = |stage: &Value| {
+        let kind = stage.get("use").and_then(Value::as_str).and_then(|name| registry.get(name));
+        kind.is_some_and(|kind| kind.caches.is_some())
+    };
+    while let Some(at) = stages.iter().position(is_cache) {
+        let cache = stages.remove(at);
+        let (Some(id), Some(above)) = (cache.get("id"), cache.get("needs")) else { continue };
+        let through = |need: &mut Value| {
+            if need == id {
+                *need = above.clone();
+            }
+        };
+        for needs in stages.iter_mut().filter_map(|stage| stage.get_mut("needs")) {
+            match needs {
+                Value::Array(all) => all.iter_mut().for_each(through),
+                one => through(one),
+            }
+        }
+    }
+    stages
 }
 
 /// More epochs than were begun change nothing of those that are done.

@@ -14,6 +14,7 @@ use super::metrics::{Kept, Mark, Metrics};
 use super::progress::Progress;
 use super::skipped::{self, Quarantine};
 use super::summary::{BestFigures, Memory, StoppedEarly, Summary, by_stage, process_peak};
+use super::warned::Warned;
 use crate::engine::{self, Control, Keeper, OnError, RunError, RunOptions, SkipLedger};
 use crate::graph::{Format, draw};
 use crate::plan::{Plan, size};
@@ -102,8 +103,10 @@ pub fn execute(
         skipped: ledger.clone(),
     });
     let best_by = settings.checkpoints.best.as_ref();
-    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"), &mark, control.clone(), progress, quarantine, settings)
-        .map_err(|error| unwritable(folder, "metrics.jsonl", error))?;
+    let figures = |error| unwritable(folder, "metrics.jsonl", error);
+    let warned = if mark.resumes > 0 { Warned::before(folder, mark.bytes).map_err(figures)? } else { Warned::default() };
+    let file = folder.path().join("metrics.jsonl");
+    let metrics = Metrics::open(&file, &mark, control.clone(), progress, quarantine, warned, settings).map_err(figures)?;
     let metrics = Arc::new(metrics);
     let checkpoints = pipeline.settings.checkpoints.clone();
     let keeper = if checkpoints.keep > 0 {
@@ -126,6 +129,7 @@ pub fn execute(
         keeper: keeper.clone().map(|keeper| keeper as Arc<dyn Keeper>),
         resume: snapshot.map(|snapshot| Arc::new(Mutex::new(snapshot))),
         skipped: ledger.clone(),
+        strict: settings.strict,
         patience: settings.patience,
         lost: lost::told,
     };
@@ -164,6 +168,8 @@ pub fn execute(
     metrics.record(EndEvent { status }.into());
     metrics.progress().finish();
     skipped::tell(&ledger.all());
+    let warned = metrics.warned();
+    warned.tell();
     let (kept, unwritten) = metrics.take();
     let (stages, edges, host_peak) = match &outcome {
         Ok(report) => (report.stages.clone(), report.edges.clone(), Some(report.host_bytes_peak)),
@@ -184,6 +190,7 @@ pub fn execute(
             .filter(|_| status == Status::Complete && control.epochs() < settings.epochs)
             .map(|best| stopped_early(best, control.epochs(), &kept)),
         skipped_samples: ledger.all(),
+        warnings: warned.counts(),
         leaks,
         memory: Memory {
             device_planned_peak: plan.as_ref().map(|plan| plan.device_peak()),

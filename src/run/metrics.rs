@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::followed::Followed;
 use super::progress::Progress;
 use super::skipped::Quarantine;
+use super::warned::Warned;
 use crate::engine::Control;
 use crate::spec::{EarlyStopping, Settings};
 
@@ -38,6 +39,7 @@ struct State {
     /// The first failure to write; the run ends with it.
     failure: Option<io::Error>,
     kept: Kept,
+    warned: Warned,
 }
 
 /// What the summary is made of.
@@ -117,6 +119,7 @@ impl Metrics {
         control: Control,
         progress: Progress,
         quarantine: Option<Quarantine>,
+        warned: Warned,
         settings: &Settings,
     ) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
@@ -128,7 +131,7 @@ impl Metrics {
         kept.followed.follow(settings.checkpoints.best.as_ref());
         let stopping = settings.early_stopping;
         end_early(&kept, stopping, &control);
-        let state = State { file, bytes, failure: None, kept };
+        let state = State { file, bytes, failure: None, kept, warned };
         let (started, before) = (Instant::now(), mark.seconds);
         Ok(Self { started, before, stopping, control, progress, resumes: mark.resumes, quarantine, state: Mutex::new(state) })
     }
@@ -190,6 +193,11 @@ impl Metrics {
         (state.kept.clone(), state.failure.take())
     }
 
+    /// What stages warned of.
+    pub fn warned(&self) -> Warned {
+        self.state().warned.clone()
+    }
+
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -211,6 +219,11 @@ impl Events for Metrics {
         }
         let line = Line { seconds, event };
         let mut state = self.state();
+        if let Event::Warning(warning) = &line.event
+            && !state.warned.see(warning)
+        {
+            return;
+        }
         state.kept.see(&line, self.stopping.map_or(0.0, |stopping| stopping.min_delta));
         end_early(&state.kept, self.stopping, &self.control);
         let text = serde_json::to_string(&line).map(|text| text + "\n").map_err(io::Error::from);

@@ -16,6 +16,7 @@ mod metrics;
 mod progress;
 mod skipped;
 mod summary;
+mod warned;
 
 pub(crate) use amount::amount;
 pub use changes::{Change, Effect, compare};
@@ -30,3 +31,5 @@ pub use metrics::{Kept, Mark};
 pub use pipeline_contract::events::Status;
 pub use progress::{LogWriter, Progress};
 pub use summary::{BestFigures, Memory, StoppedEarly, Summary};
+pub(crate) use warned::Warned;
+pub use warned::WarningCount;

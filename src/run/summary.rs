@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::followed::BestEpoch;
+use super::warned::WarningCount;
 use crate::engine::{EdgeUse, Skipped, StageTime};
 use crate::spec::Best;
 
@@ -109,6 +110,9 @@ pub struct Summary {
     pub stopped_early: Option<StoppedEarly>,
     /// Samples that were left out because they are broken.
     pub skipped_samples: Vec<Skipped>,
+    /// What stages warned of in their data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningCount>,
     /// Samples that are trained and measured on, where the file allows that.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leaks: Vec<Leak>,
@@ -158,6 +162,7 @@ impl Summary {
             best: None,
             stopped_early: None,
             skipped_samples: Vec::new(),
+            warnings: Vec::new(),
             memory: Memory::default(),
             stages: Vec::new(),
             edges: Vec::new(),

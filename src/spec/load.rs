@@ -80,9 +80,20 @@ fn read(source: &mut Source, overrides: &[String], registry: &Registry, problems
     let graph = wiring::connect(&entries, &needs, &facts, registry, problems);
     let all_known = entries.iter().all(|entry| entry.kind.is_some());
     unread::check(&root, registry, &used, all_known, problems);
+    if top.as_ref().is_some_and(|top| top.settings.strict) {
+        problems.iter_mut().for_each(deny);
+    }
     let (top, graph) = (top?, graph?);
     let resolved = resolved::value(&top, &entries, &needs);
     Some(Pipeline { name: top.name, settings: top.settings, graph, resolved })
+}
+
+/// Makes an error of a warning.
+fn deny(problem: &mut Diagnostic) {
+    if !problem.is_error() {
+        problem.severity = Severity::Error;
+        problem.message += " (a warning, which `strict` makes an error)";
+    }
 }
 
 fn not_a_file(root: &Node) -> Option<Diagnostic> {

@@ -53,7 +53,7 @@ pub(crate) fn is_own_key(key: &str) -> bool {
 pub(crate) const OWN_KEYS: &str = "x-";
 
 /// The keys of a pipeline file.
-pub(crate) const TOP_KEYS: [&str; 6] = ["name", "seed", "on_error", "dataset", "trainer", "stages"];
+pub(crate) const TOP_KEYS: [&str; 7] = ["name", "seed", "on_error", "strict", "dataset", "trainer", "stages"];
 
 /// What the `trainer:` block and the file's top level tell the engine itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +78,8 @@ pub struct Settings {
     pub on_error: OnError,
     /// What to do where samples are both trained and measured on.
     pub leaks: OnLeaks,
+    /// Whether a warning, of the file or of its data, is an error.
+    pub strict: bool,
 }
 
 /// What to do where samples are both trained and measured on.

@@ -2,6 +2,7 @@
 
 use super::TOP_KEYS;
 use super::node::{Data, Entry, Node, quote};
+use super::settings::trainer_keys;
 use super::suggest;
 use super::yaml;
 use crate::diagnostic::{Diagnostic, Source, Span};
@@ -62,14 +63,20 @@ fn stage<'a>(root: &'a mut Node, id: &str, span: Span) -> Result<&'a mut Node, D
     })
 }
 
-/// Sets a key under blocks that exist; only the last key may be new, and the blocks that any file or stage may have.
+/// Sets a key and makes the blocks that it needs; whether they mean anything is checked later. Only `dataset:` and
+/// `trainer:` have names of the author's own, so there a block that is missing is one that nothing would read.
 fn set(root: &mut Node, keys: &[(&str, Span)], value: Node) -> Result<(), Diagnostic> {
     let Some((&(last, last_span), blocks)) = keys.split_last() else { return Ok(()) };
     let mut block = root;
-    for &(key, span) in blocks {
+    for (depth, &(key, span)) in blocks.iter().enumerate() {
         let entries = keys_of(block, key, span)?;
         let missing = !entries.iter().any(|entry| entry.key == key);
-        if missing && ["dataset", "trainer", "with", "bound"].contains(&key) {
+        let is_known = || match keys.first() {
+            Some(("dataset", _)) => false,
+            Some(("trainer", _)) => depth > 1 || trainer_keys().iter().any(|known| known.name == key),
+            _ => true,
+        };
+        if missing && (depth == 0 || is_known()) {
             entries.push(Entry { key: key.into(), key_span: span, value: Node::new(Data::Map(Vec::new()), span) });
         } else if missing {
             let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();

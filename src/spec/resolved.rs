@@ -16,6 +16,10 @@ pub(super) fn value(top: &Top, entries: &[Entry], needs: &[Vec<Need>]) -> Value 
     file.insert("name".into(), json!(top.name));
     file.insert("seed".into(), json!(top.settings.seed));
     file.insert("on_error".into(), top.on_error.clone());
+    // Files had no such key once, and a run of theirs resumes.
+    if top.settings.strict {
+        file.insert("strict".into(), json!(true));
+    }
     // What stages read of `dataset:` and `trainer:` is in their options now; repeated here, nothing would read it.
     file.insert("trainer".into(), escaped(Value::Object(top.trainer.clone())));
     file.insert("stages".into(), (0..entries.len()).map(|at| stage(entries, needs, at)).collect());

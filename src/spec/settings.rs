@@ -88,7 +88,16 @@ pub(crate) fn trainer_keys() -> Vec<OptionSpec> {
 /// The keys at the top of the file that are options of the engine.
 pub(crate) fn top_keys() -> Vec<OptionSpec> {
     let seed = OptionType::Integer { min: 0, max: i64::MAX };
-    vec![OptionSpec::new("seed", seed, 0, "the seed from which all random choices derive"), on_error::key()]
+    vec![
+        OptionSpec::new("seed", seed, 0, "the seed from which all random choices derive"),
+        on_error::key(),
+        OptionSpec::new(
+            "strict",
+            OptionType::Bool,
+            false,
+            "makes every warning an error: of this file, and of what is doubtful in its data",
+        ),
+    ]
 }
 
 /// Keys that no part of the program reads by itself, but that files have and stages refer to.
@@ -137,6 +146,7 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
         early_stopping: early_stopping::read(&trainer),
         patience: patience(&trainer)?,
         on_error: on_error::read(top.get("on_error")?)?,
+        strict: top.get("strict")? == true,
         leaks: if trainer.get("leaks")? == "warn" { OnLeaks::Warn } else { OnLeaks::Refuse },
     };
     Some(Top { name: name?, settings, trainer, on_error: top.get("on_error")?.clone() })

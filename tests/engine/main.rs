@@ -45,6 +45,7 @@ pub fn options(epochs: u64, host_memory_budget: u64) -> RunOptions {
         events: Arc::new(NoEvents),
         keeper: None,
         resume: None,
+        strict: false,
         skipped: Arc::default(),
         patience: Patience::default(),
         lost: || None,

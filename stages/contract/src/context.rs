@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
+
 use crate::events::EvalEvent;
-use crate::{Events, Facts, NoEvents, Rng, Settled, stage_rng};
+use crate::{Events, Facts, NoEvents, Rng, Settled, Warnings, stage_rng};
 
 /// What a stage is given when it is built, on the thread that it will run on.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub struct BuildContext {
     pub seed: u64,
     /// How many epochs the run has.
     pub epochs: u64,
+    /// The stateless stages between the source of the first input and this stage, in their order; empty where others lie between.
+    pub before: Vec<Before>,
     /// What is known of the items at each input port (height, width, batch, samples, ...).
     pub facts: Vec<Facts>,
     /// How many samples an epoch has; known once the first item has come.
@@ -29,6 +33,8 @@ pub struct BuildContext {
     /// Whether the file allows skipping broken samples (`on_error`). A source then lists the intact ones and reports the rest by
     /// [`Source::broken`](crate::Source::broken); otherwise it fails with all problems at once.
     pub skips_broken: bool,
+    /// Whether the file is `strict`: what is doubtful is an error. [`Self::warnings`] asks.
+    pub strict: bool,
     /// The run's folder, where stages may leave files.
     pub out: PathBuf,
     /// Where figures go.
@@ -45,19 +51,37 @@ impl BuildContext {
             pipeline: PipelineId::default(),
             seed: 0,
             epochs: 1,
+            before: Vec::new(),
             facts: Vec::new(),
             samples: SampleCount::default(),
             settled: Settled::default(),
             skips_broken: false,
+            strict: false,
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         }
+    }
+
+    /// Where the stage tells of what may be wrong with its data.
+    pub fn warnings(&self) -> Warnings {
+        Warnings::new(self.stage.clone(), self.events.clone(), self.strict)
     }
 
     /// The generator for choices that belong to no sample, such as initial weights (`purpose: "weights"`).
     pub fn rng(&self, epoch: u64, purpose: &str) -> Rng {
         stage_rng(self.seed, epoch, purpose, &self.stage)
     }
+}
+
+/// A stage before another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Before {
+    /// Its id in the file.
+    pub stage: String,
+    /// Its kind's name.
+    pub kind: &'static str,
+    /// Its options, with the defaults filled in.
+    pub options: Value,
 }
 
 /// Which pipeline a run is of, for the files that it leaves.

@@ -1,10 +1,13 @@
 //! Running stages without their types, which is how the engine holds them.
 //! Authors don't implement these: declaring a kind with typed stages does.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::flat_map::piece_id;
-use crate::{End, FlatMap, Inputs, Item, ItemContext, Map, Output, Result, Saved, Sequential, Shelf, Source, StageError};
+use crate::{
+    Cache, End, FlatMap, Inputs, Item, ItemContext, Map, Output, Recalled, Result, Saved, Sequential, Shelf, Source, StageError,
+};
 
 /// A [`Source`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
 ///
@@ -122,6 +125,48 @@ pub trait ErasedFlatMap: Send + Sync {
     fn flat_map(&self, item: Item, cx: &ItemContext<'_>) -> Result<Vec<Item>>;
 }
 
+/// A [`Cache`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
+///
+/// ```
+/// use pipeline_contract::{BuildContext, Item, ItemContext, Recalled, Running, StageKind};
+/// # use pipeline_contract::{Cache, Payload, Result};
+///
+/// # #[derive(Clone)]
+/// # struct Number(u64);
+/// # impl Payload for Number {
+/// #     const NAME: &'static str = "number";
+/// #     fn bytes(&self) -> u64 { 8 }
+/// # }
+/// # struct Nothing;
+/// # impl Cache for Nothing {
+/// #     type From = Number;
+/// #     type Kept = Number;
+/// #     type Key = u64;
+/// #     fn recall(&self, from: &Number, _: &ItemContext<'_>) -> Result<Recalled<u64, Number>> { Ok(Recalled::Missing(from.0)) }
+/// #     fn keep(&self, _: u64, _: &Number, _: &ItemContext<'_>) {}
+/// # }
+/// // `Nothing` is a `Cache` that keeps nothing.
+/// let kind = StageKind::cache("nothing", "keeps nothing", |_: (), _| Ok(Nothing));
+/// let built = kind.build(serde_json::json!({}), &BuildContext::standalone("nothing"))?;
+///
+/// let Running::Cache(cache) = built else { unreachable!("declared as a cache") };
+/// let cx = ItemContext { stage: "nothing", seed: 42, epoch: 0, sample: "a" };
+/// assert!(matches!(cache.recall(&Item::new(0, "a", Number(7)), &cx)?, Recalled::Missing(_)));
+/// # Ok::<(), pipeline_contract::StageError>(())
+/// ```
+pub trait ErasedCache: Send + Sync {
+    /// See [`Cache::recall`].
+    ///
+    /// # Errors
+    /// As there.
+    fn recall(&self, from: &Item, cx: &ItemContext<'_>) -> Result<Recalled<Box<dyn Any + Send>, Item>>;
+    /// See [`Cache::keep`].
+    ///
+    /// # Errors
+    /// When key and item aren't this cache's, which the type check of the graph rules out.
+    fn keep(&self, key: Box<dyn Any + Send>, made: &Item, cx: &ItemContext<'_>) -> Result<()>;
+}
+
 /// A [`Sequential`] without its types, as [`StageKind::build`](crate::StageKind::build) returns it.
 ///
 /// ```
@@ -215,6 +260,21 @@ impl<S: FlatMap> ErasedFlatMap for Typed<S> {
     }
 }
 
+impl<S: Cache> ErasedCache for Typed<S> {
+    fn recall(&self, from: &Item, cx: &ItemContext<'_>) -> Result<Recalled<Box<dyn Any + Send>, Item>> {
+        Ok(match self.0.recall(from.get()?, cx)? {
+            Recalled::Kept(made) => Recalled::Kept(Item::new(from.epoch, from.sample.clone(), made)),
+            Recalled::Missing(key) => Recalled::Missing(Box::new(key)),
+        })
+    }
+
+    fn keep(&self, key: Box<dyn Any + Send>, made: &Item, cx: &ItemContext<'_>) -> Result<()> {
+        let key = key.downcast::<S::Key>().map_err(|_| StageError::new("a key of another cache"))?;
+        self.0.keep(*key, made.get()?, cx);
+        Ok(())
+    }
+}
+
 impl<S: Sequential> ErasedSequential for Typed<S> {
     fn item(&mut self, port: usize, item: Item, cx: &ItemContext<'_>, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
         let epoch = item.epoch;
@@ -246,6 +306,8 @@ pub enum Running {
     Map(Arc<dyn ErasedMap>),
     /// Turns items into several, on any thread.
     FlatMap(Arc<dyn ErasedFlatMap>),
+    /// Keeps what the stages before it made, on any thread.
+    Cache(Arc<dyn ErasedCache>),
     /// Sees items in order, on one thread.
     Sequential(Box<dyn ErasedSequential>),
 }
@@ -256,6 +318,7 @@ impl std::fmt::Debug for Running {
             Self::Source(_) => "source",
             Self::Map(_) => "map",
             Self::FlatMap(_) => "flat map",
+            Self::Cache(_) => "cache",
             Self::Sequential(_) => "sequential",
         })
     }

@@ -15,6 +15,7 @@ pub use line::{FORMAT, Line};
 pub use named::{ByCause, Named};
 pub use run::{
     CheckpointEvent, EndEvent, Leak, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, Status,
+    WarningEvent,
 };
 pub use training::{
     BlockRms, CleanupEvent, CleanupMoment, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, PredictedEvent, RetryEvent,

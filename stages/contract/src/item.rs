@@ -113,6 +113,15 @@ impl Item {
         Self { epoch, sample: sample.into(), bytes: payload.bytes(), until: 0, name: T::NAME, payload: Arc::new(payload) }
     }
 
+    /// Looks at the payload.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn get<T: Payload>(&self) -> Result<&T> {
+        let wrong = || StageError::new(format!("expected an item of type {}, got {}", T::NAME, self.name));
+        self.payload.downcast_ref().ok_or_else(wrong)
+    }
+
     /// Takes the payload out; it is copied only if another branch still holds it.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::erased::Typed;
 use crate::{
-    BestCheckpoint, BuildContext, Checked, Content, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType, Result,
-    Role, Running, Sequential, Source, StageError,
+    BestCheckpoint, BuildContext, Cache, Checked, Content, Facts, FlatMap, Inputs, Map, Metric, Nothing, OptionSpec, PortType,
+    Result, Role, Running, Sequential, Source, StageError,
 };
 
 /// On which thread or pool a stage runs.
@@ -64,6 +64,10 @@ pub struct StageKind {
     pub may_end: bool,
     /// True of a sequential stage that emits at most one item for each that it takes and holds nothing back when it does.
     pub gathers: bool,
+    /// True of a stateless stage that draws: of the same item it makes another one in another epoch.
+    pub draws: bool,
+    /// Of a [`Cache`](crate::Cache), the type that the source before it must emit.
+    pub caches: Option<PortType>,
     /// Its options.
     pub options: Vec<OptionSpec>,
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
@@ -126,6 +130,23 @@ impl StageKind {
         Self { pieces: Some(pieces), ..kind }
     }
 
+    /// Declares a stage that keeps what the maps before it made of a sample. It follows them on the lane of CPU workers that begins at the sample's
+    /// source.
+    pub fn cache<O, S>(
+        name: &'static str,
+        doc: &'static str,
+        build: impl Fn(O, &BuildContext) -> Result<S> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned,
+        S: Cache,
+    {
+        let build = typed(build, |stage| Running::Cache(Arc::new(Typed(stage))));
+        let kept = PortType::of::<S::Kept>();
+        let kind = Self::declare(name, doc, Lane::Workers, vec![kept], Some(kept), build);
+        Self { caches: Some(PortType::of::<S::From>()), ..kind }
+    }
+
     /// Declares a stage that sees its items in order on one CPU thread.
     pub fn sequential<O, S>(
         name: &'static str,
@@ -174,6 +195,8 @@ impl StageKind {
             join: Join::Zip,
             may_end: output.is_none(),
             gathers: false,
+            draws: false,
+            caches: None,
             output,
             options,
             example,
@@ -234,6 +257,13 @@ impl StageKind {
     #[must_use]
     pub fn gathers(mut self) -> Self {
         self.gathers = true;
+        self
+    }
+
+    /// Says that a stateless stage draws: its output differs from epoch to epoch, so a [`Cache`](crate::Cache) can't stand behind it.
+    #[must_use]
+    pub fn draws(mut self) -> Self {
+        self.draws = true;
         self
     }
 

@@ -1,9 +1,9 @@
 //! The small contract between the engine and the stages: what a stage *kind* declares, what a *running* stage does.
 //!
 //! It holds no engine, no image and no tensor. A kind is declared once ([`StageKind`]); from that declaration come
-//! `pipeline stages`, the JSON Schema, validation and its suggestions. A running stage is one of four things:
+//! `pipeline stages`, the JSON Schema, validation and its suggestions. A running stage is one of five things:
 //! a [`Source`] that emits the samples of an epoch, a [`Map`] that turns one item into one item on any thread, a [`FlatMap`] that turns one into
-//! several, or a [`Sequential`] stage that keeps state and sees its items in order.
+//! several, a [`Cache`] that keeps what maps made, or a [`Sequential`] stage that keeps state and sees its items in order.
 //!
 //! ```
 //! use pipeline_contract::{ItemContext, Map, Payload, Result, StageKind};
@@ -26,6 +26,7 @@
 //! assert_eq!(kind.output.as_ref().map(|port| port.name()), Some("number"));
 //! ```
 
+mod cache;
 mod content;
 mod context;
 mod erased;
@@ -51,10 +52,12 @@ mod saved;
 mod sequential;
 mod settled;
 mod source;
+mod warning;
 
+pub use cache::{Cache, Recalled};
 pub use content::{Content, Fingerprint, Part, Stored};
-pub use context::{BestCheckpoint, BuildContext, ItemContext, PipelineId, SampleCount, is_due, stays_inside};
-pub use erased::{ErasedFlatMap, ErasedMap, ErasedSequential, ErasedSource, Running};
+pub use context::{Before, BestCheckpoint, BuildContext, ItemContext, PipelineId, SampleCount, is_due, stays_inside};
+pub use erased::{ErasedCache, ErasedFlatMap, ErasedMap, ErasedSequential, ErasedSource, Running};
 pub use error::{Result, StageError, panic_words};
 pub use events::{Event, Events, Fields, NoEvents};
 pub use facts::{Checked, Fact, Facts, Finding, Place, Severity};
@@ -73,3 +76,4 @@ pub use saved::{Buffer, Saved, Shelf};
 pub use sequential::{End, Sequential};
 pub use settled::Settled;
 pub use source::Source;
+pub use warning::{Doubt, Warnings};

@@ -7,7 +7,7 @@ use pipeline_contract::events::{EvalEvent, Fields, Line, OwnEvent, ResumeEvent, 
 use serde_json::json;
 
 /// A line of each event, as runs have written them.
-const LINES: [&str; 16] = [
+const LINES: [&str; 17] = [
     r#"{"event":"start","seconds":0.001,"format":1,"name":"quickstart","version":"0.1.0"}"#,
     r#"{"event":"resume","seconds":3.5,"step":12,"resumes":1,"format":1}"#,
     r#"{"event":"plan","seconds":0.005629,"device_planned_peak":16653200,"device_peak_place":"head backward","device_peak_by_cause":{"weights":118500,"saved_activations":13721600},"host_planned_peak":3993600,"host_by_cause":{"queue augment -> batch (4 items)":409600,"window":0}}"#,
@@ -21,6 +21,7 @@ const LINES: [&str; 16] = [
     r#"{"event":"cleanup","seconds":1.227949,"when":"epoch_end","returned_bytes":3141632,"held_bytes":null}"#,
     r#"{"event":"checkpoint","seconds":1.344505,"file":"000001-step-16.safetensors","step":16,"bytes":378452,"copy_seconds":0.25,"write_seconds":0.5}"#,
     r#"{"event":"sample_skipped","seconds":0.5,"sample":"train/3_G","stage":"decode","source":"files","error":"the photograph is black","epoch":1}"#,
+    r#"{"event":"warning","seconds":0.5,"stage":"decode","kind":"mask_share","subject":"masks/3_G.png","message":"61% of the mask masks/3_G.png is vessel"}"#,
     r#"{"event":"leaks","seconds":0.01,"leaks":[{"source":"files","sample":"train/17_A","other_source":"test_files","other_sample":"test/3_A","same":"mask"}]}"#,
     r#"{"event":"stall","seconds":300.5,"quiet_seconds":300.0,"report":"no queue is full"}"#,
     r#"{"event":"end","seconds":12.332703,"status":"complete"}"#,

@@ -28,7 +28,16 @@ pub(crate) fn affine(pair: &ImagePair, angle: f32, zoom: f32) -> ImagePair {
             });
         }
     }
-    ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization, original: None }
+    ImagePair {
+        height,
+        width,
+        image,
+        mask,
+        kind: pair.kind,
+        normalization: pair.normalization,
+        original: None,
+        doubts: Vec::new(),
+    }
 }
 
 /// The place of a pixel, if it is inside.

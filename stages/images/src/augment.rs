@@ -51,6 +51,7 @@ pub fn kind() -> StageKind {
         });
         Checked { facts, findings: findings.into_iter().collect() }
     })
+    .draws()
     .example("- {id: augment, use: augment, with: {flip: true, rotate90: true, brightness: 0.2, contrast: 0.2}}")
 }
 

@@ -108,7 +108,7 @@ impl Batching {
 
 /// A batch of one, with room for the others; the pair's own buffers when there are no others.
 fn start(sample: Arc<str>, pair: ImagePair, size: usize) -> Result<Batch> {
-    let ImagePair { height, width, mut image, mut mask, kind, normalization, original } = pair;
+    let ImagePair { height, width, mut image, mut mask, kind, normalization, original, .. } = pair;
     // Asked for, not demanded: where the system has no such room, that is the run's error and not the process's end.
     let room = |values: &mut Vec<u8>| {
         let more = values.len().checked_mul(size - 1)?;

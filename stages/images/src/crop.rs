@@ -65,6 +65,7 @@ pub fn kind() -> StageKind {
         }
         Checked { facts, findings }
     })
+    .draws()
     .example("- {id: crop, use: crop, with: {size: 512, per_image: 8, vessels: 0.5}}")
 }
 
@@ -174,7 +175,16 @@ fn piece(pair: &ImagePair, start: [isize; 2], size: [usize; 2]) -> Result<ImageP
     let whole = [pair.height, pair.width];
     cut::<3>(&pair.image, whole, start, size, Beyond::Reflection, &mut image);
     cut::<1>(&pair.mask, whole, start, size, Beyond::Reflection, &mut mask);
-    Ok(ImagePair { height, width, image, mask, kind: pair.kind, normalization: pair.normalization, original: None })
+    Ok(ImagePair {
+        height,
+        width,
+        image,
+        mask,
+        kind: pair.kind,
+        normalization: pair.normalization,
+        original: None,
+        doubts: Vec::new(),
+    })
 }
 
 /// Asked for, not demanded: where the system has no such room, that is the run's error and not the process's end.

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use pipeline_contract::{
-    Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind, fact,
+    Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind, Warnings, fact,
 };
 use serde_json::Value;
 
@@ -14,8 +14,9 @@ use crate::keeps::Keeps;
 use crate::labels::{self, Labels, Options, shown};
 use crate::open::{header, open};
 use crate::payload::pixels;
-use crate::plausible::{self, Told};
+use crate::plausible;
 use crate::read::Opened;
+use crate::told::Told;
 use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 
 /// Declares `decode`.
@@ -32,7 +33,7 @@ use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 pub fn kind() -> StageKind {
     let kind = StageKind::map("decode", "reads image and mask files, or draws a synthetic fundus", |options: Options, cx| {
         let keeps = cx.facts.first().and_then(Keeps::of);
-        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps, told: Told::default() })
+        Ok(Decode { max_pixels: options.max_pixels, labels: Labels::read(&options).0, keeps, warnings: cx.warnings() })
     });
     let kind = kind.option(OptionSpec::new(
         "max_pixels",
@@ -90,8 +91,8 @@ struct Decode {
     labels: Option<Labels>,
     /// What pairs keep of their originals.
     keeps: Option<Keeps>,
-    /// What it warned of.
-    told: Told,
+    /// Where it tells of what is doubtful.
+    warnings: Warnings,
 }
 
 /// A photograph without any value above this is black: a lens cap, a failed export. What a JPEG makes of black is below it.
@@ -102,15 +103,17 @@ impl Map for Decode {
     type Out = ImagePair;
 
     fn map(&self, input: SampleFiles, _: &ItemContext<'_>) -> Result<ImagePair> {
+        let told = Told::default();
         let (mut pair, field) = match input {
             SampleFiles::Drawn { size, seed, classes } => (self.drawn(size, seed, classes)?, None),
             SampleFiles::Pair { image, mask, inside } => {
-                let pair =
-                    pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref(), &self.told)?;
+                let pair = pair(open(&image, self.max_pixels)?, open(&mask, self.max_pixels)?, self.labels.as_ref(), &told)?;
                 (pair, inside.map(|inside| (inside, image)))
             }
-            SampleFiles::Photograph(path) => (self.alone(&path)?, None),
+            SampleFiles::Photograph(path) => (self.alone(&path, &told)?, None),
         };
+        pair.doubts = told.all();
+        pair.doubts.iter().try_for_each(|doubt| self.warnings.tell(doubt))?;
         if let Some(keeps) = self.keeps {
             pair.original = Some(Box::new(keeps.original(&pair, field, self.max_pixels)?));
         }
@@ -120,12 +123,21 @@ impl Map for Decode {
 
 impl Decode {
     /// A photograph with an empty mask.
-    fn alone(&self, path: &Path) -> Result<ImagePair> {
+    fn alone(&self, path: &Path, told: &Told) -> Result<ImagePair> {
         let opened = open(path, self.max_pixels)?;
         let (height, width) = (opened.height, opened.width);
         let kind = if self.labels.is_some() { MaskKind::Class } else { MaskKind::Share };
-        let (image, mask) = (photograph(opened, &self.told)?, vec![0; height * width]);
-        Ok(ImagePair { height, width, image, mask, kind, normalization: Normalization::default(), original: None })
+        let (image, mask) = (photograph(opened, told)?, vec![0; height * width]);
+        Ok(ImagePair {
+            height,
+            width,
+            image,
+            mask,
+            kind,
+            normalization: Normalization::default(),
+            original: None,
+            doubts: Vec::new(),
+        })
     }
 
     /// A synthetic fundus, with the mask that its file would give.
@@ -163,13 +175,22 @@ fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>, told: &Tol
         let sizes = [[height, width], [mask.height, mask.width]];
         return Err(plausible::sizes([&photo.path.display(), &mask.path.display()], sizes, turned));
     }
-    told.tell(plausible::orientation(photo.path.display(), [height, width], turned));
+    told.tell(&photo.path, plausible::orientation(photo.path.display(), [height, width], turned));
     let pixels = photograph(photo, told)?;
     let (mask, kind) = match labels {
         Some(labels) => (mask.classes(labels)?, MaskKind::Class),
         None => (mask.mask(told)?, MaskKind::Share),
     };
-    Ok(ImagePair { height, width, image: pixels, mask, kind, normalization: Normalization::default(), original: None })
+    Ok(ImagePair {
+        height,
+        width,
+        image: pixels,
+        mask,
+        kind,
+        normalization: Normalization::default(),
+        original: None,
+        doubts: Vec::new(),
+    })
 }
 
 /// The pixels of a photograph, RGB `[height, width, 3]`.

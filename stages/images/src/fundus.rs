@@ -55,7 +55,16 @@ fn paint(size: usize, seed: u64, kind: MaskKind, class: impl Fn(bool) -> u8) -> 
             image.push((value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8);
         }
     }
-    ImagePair { height: size, width: size, image, mask, kind, normalization: Normalization::default(), original: None }
+    ImagePair {
+        height: size,
+        width: size,
+        image,
+        mask,
+        kind,
+        normalization: Normalization::default(),
+        original: None,
+        doubts: Vec::new(),
+    }
 }
 
 /// What the camera records outside the field.

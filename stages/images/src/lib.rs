@@ -11,6 +11,7 @@ mod affine;
 mod assign;
 mod augment;
 mod batch;
+mod cache;
 mod class_panel;
 mod classes;
 mod crop;
@@ -64,6 +65,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 mod tiff;
+mod told;
 mod values;
 mod vessels;
 
@@ -93,6 +95,7 @@ pub fn kinds() -> Vec<StageKind> {
         photographs::kind(),
         decode::kind(),
         resize::kind(),
+        cache::kind(),
         crop::kind(),
         augment::kind(),
         normalize::kind(),

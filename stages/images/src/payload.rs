@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pipeline_contract::{Facts, Payload, fact};
+use pipeline_contract::{Doubt, Facts, Payload, fact};
 use serde::{Deserialize, Serialize};
 
 /// Where a sample's image and mask are. Small: sources emit these, `decode` reads or draws them.
@@ -136,6 +136,8 @@ pub struct ImagePair {
     pub normalization: Normalization,
     /// What an evaluation at the photograph's own size needs. `None` in training, and where the pixels were moved since.
     pub original: Option<Box<Original>>,
+    /// What may be wrong with the files that it was read from.
+    pub doubts: Vec<Doubt>,
 }
 
 impl Original {

@@ -1,9 +1,8 @@
 //! Whether a decoded file is likely to hold what it will be read as: a photograph's range, a binary mask's values. Looks at decoded pixels;
 //! changes none. What is most likely misread is an error; what may be right all the same is a [`Doubt`].
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::Range;
 
 use image::DynamicImage;
 use image::metadata::Orientation;
@@ -20,7 +19,7 @@ pub(crate) struct Doubt {
     pub(crate) words: String,
 }
 
-/// Kinds of doubts. A stage warns once of each.
+/// Kinds of doubts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A photograph that uses a quarter of its range.
@@ -41,17 +40,18 @@ pub(crate) enum Kind {
     Alpha,
 }
 
-/// Which kinds of doubts a stage has warned of.
-#[derive(Debug, Default)]
-pub(crate) struct Told([AtomicBool; 8]);
-
-impl Told {
-    /// Warns of the first doubt of its kind.
-    pub(crate) fn tell(&self, doubt: Option<Doubt>) {
-        if let Some(Doubt { kind, words }) = doubt
-            && !self.0[kind as usize].swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!("{words} (other files may be the same: only the first is named)");
+impl Kind {
+    /// Its name in figures and summaries.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Range => "photograph_range",
+            Self::Faint => "mask_faint",
+            Self::Colours => "mask_colours",
+            Self::Values => "mask_values",
+            Self::Share => "mask_share",
+            Self::Grey => "mask_grey",
+            Self::Orientation => "orientation",
+            Self::Alpha => "alpha",
         }
     }
 }
@@ -174,11 +174,8 @@ struct Samples<'a, T> {
 /// Counts of a mask's pixels.
 #[derive(Default)]
 struct Counts {
-    vessel: usize,
     /// Brighter in another channel than in channel 0, which isn't vessel.
     hidden: usize,
-    /// Between a quarter and three quarters of the range.
-    grey: usize,
     /// Vessel that alpha hides.
     transparent: usize,
     /// The first that is hidden, and its place.
@@ -192,12 +189,18 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         if pixels < LEAST {
             return Ok(None);
         }
-        let (low, high) = (self.extremes(0), self.range / 2);
-        let half = if low.1 <= 1 { 0 } else { high };
+        // One pass over channel 0, and one over the others.
+        let shades = self.shades();
+        let sum = |values: Range<u32>| {
+            shades[values.start as usize..values.end as usize].iter().map(|&count| count as usize).sum::<usize>()
+        };
+        let present = (0..).zip(&shades).filter(|(_, count)| **count > 0).map(|(value, _)| value);
+        let greys: Vec<u32> = present.take(LABELS + 1).collect();
+        let low = (greys[0], shades.iter().rposition(|&count| count > 0).map_or(0, |value| value as u32));
+        let half = if low.1 <= 1 { 0 } else { self.range / 2 };
         self.constant(name, low)?;
-        let greys = self.greys();
+        let vessel = sum(half + 1..self.range + 1);
         let counts = self.counts(half);
-        let vessel = counts.vessel;
         if let Some((at, colour)) = counts.first {
             let (x, y) = (at % self.width.max(1), at / self.width.max(1));
             let found = format!("has the colour {} at ({x}, {y}), which channel 0 doesn't show", shown(colour));
@@ -211,8 +214,8 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         let max = low.1;
         if max > 1 && max <= half {
             // Labels of vessels are mostly background; of two values, one is vessel whichever is more.
-            let background = || self.values.iter().step_by(self.channels).filter(|&&value| value.into() == greys[0]).count();
-            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background() * 2 > pixels) {
+            let background = shades[greys[0] as usize] as usize;
+            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background * 2 > pixels) {
                 let message = format!("{name} holds the values {}, and none is above {half}, as vessel is", listed(&greys));
                 return Err(StageError::new(message).help(format!(
                     "name them in `labels` of the decode stage, such as labels: {{vessel: {max}}}; or save it with 0 and {}",
@@ -251,9 +254,10 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
             );
             return Ok(Some(Doubt { kind: Kind::Share, words }));
         }
-        Ok((max > 1 && counts.grey * 4 > pixels).then(|| Doubt {
+        let grey = sum(self.range / 4 + 1..self.range / 4 * 3);
+        Ok((max > 1 && grey * 4 > pixels).then(|| Doubt {
             kind: Kind::Grey,
-            words: format!("{}% of the mask {name} is neither dark nor bright: is it a photograph?", percent(counts.grey)),
+            words: format!("{}% of the mask {name} is neither dark nor bright: is it a photograph?", percent(grey)),
         }))
     }
 
@@ -305,32 +309,34 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         (min.min(max), max)
     }
 
-    /// The values of channel 0, up to one more than [`LABELS`].
-    fn greys(&self) -> Vec<u32> {
-        let (mut found, mut last) = (BTreeSet::new(), None);
+    /// How many pixels have each value in channel 0.
+    fn shades(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.range as usize + 1];
+        // Equal pixels follow each other.
+        let (mut last, mut run) = (0, 0);
         for value in self.values.iter().step_by(self.channels.max(1)).map(|&value| value.into()) {
-            if last != Some(value) {
-                found.insert(value);
-                last = Some(value);
+            if value != last {
+                counts[last as usize] += run;
+                (last, run) = (value, 0);
             }
-            if found.len() > LABELS {
-                break;
-            }
+            run += 1;
         }
-        found.into_iter().collect()
+        counts[last as usize] += run;
+        counts
     }
 
     fn counts(&self, half: u32) -> Counts {
         let mut counts = Counts::default();
+        if self.channels < 2 {
+            return counts;
+        }
         for (at, pixel) in self.values.chunks_exact(self.channels.max(1)).enumerate() {
             let red = pixel[0].into();
-            counts.vessel += usize::from(red > half);
             if let [.., alpha] = *pixel
                 && [2, 4].contains(&self.channels)
             {
                 counts.transparent += usize::from(red > half && alpha.into() <= self.range / 4);
             }
-            counts.grey += usize::from(red > self.range / 4 && red < self.range / 4 * 3);
             if let [_, green, blue, ..] = *pixel
                 && red <= half
             {

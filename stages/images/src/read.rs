@@ -12,8 +12,9 @@ use pipeline_contract::{Result, StageError};
 use crate::assign::assign;
 use crate::guard::guarded;
 use crate::labels::Labels;
-use crate::plausible::{self, Told};
+use crate::plausible;
 use crate::stamp::{Check, Stamp};
+use crate::told::Told;
 use crate::values::narrow;
 
 /// A file whose header has been read.
@@ -67,7 +68,7 @@ impl Opened<'_> {
     /// Decodes as a photograph that is likely to be one: see [`plausible::photograph`]. Otherwise as [`rgb`](Self::rgb).
     pub(crate) fn photograph(self, told: &Told) -> Result<Vec<u8>> {
         let pixels = (self.pixels)()?;
-        told.tell(plausible::photograph(self.path.display(), &pixels)?);
+        told.tell(&self.path, plausible::photograph(self.path.display(), &pixels)?);
         Ok(rgb(pixels))
     }
 
@@ -86,7 +87,7 @@ impl Opened<'_> {
             if let (None, Some(stamp)) = (&doubt, self.stamp) {
                 stamp.pass(Check::Mask);
             }
-            told.tell(doubt);
+            told.tell(&self.path, doubt);
         }
         Ok(exact(cut(pixels)))
     }

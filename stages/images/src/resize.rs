@@ -141,6 +141,7 @@ impl Map for Resize {
             kind: pair.kind,
             normalization: pair.normalization,
             original,
+            doubts: pair.doubts,
         })
     }
 }

@@ -23,6 +23,8 @@ pub(crate) fn context() -> BuildContext {
         settled: pipeline_contract::Settled::default(),
         samples: SampleCount::default(),
         skips_broken: false,
+        strict: false,
+        before: Vec::new(),
         out: std::env::temp_dir(),
         events: Arc::new(NoEvents),
     }
@@ -73,7 +75,16 @@ pub(crate) fn mapped<I: Payload, O: Payload>(stage: &Running, input: I, sample: 
 pub(crate) fn distinct(height: usize, width: usize) -> ImagePair {
     let image: Vec<u8> = (0..height * width).flat_map(|at| [at as u8, (at / 256) as u8, (at * 7) as u8]).collect();
     let mask = image.chunks_exact(3).map(|pixel| 255 * (pixel[0] % 2)).collect();
-    ImagePair { height, width, image, mask, kind: MaskKind::Share, normalization: Default::default(), original: None }
+    ImagePair {
+        height,
+        width,
+        image,
+        mask,
+        kind: MaskKind::Share,
+        normalization: Default::default(),
+        original: None,
+        doubts: Vec::new(),
+    }
 }
 
 pub(crate) fn write_rgb(path: &Path, width: u32, height: u32) {

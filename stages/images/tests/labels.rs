@@ -44,6 +44,8 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
             settled: Settled::default(),
             samples: SampleCount::default(),
             skips_broken: false,
+            strict: false,
+            before: Vec::new(),
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         };
@@ -63,7 +65,9 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
                     batch.item(0, item, &cx, &mut sink).unwrap();
                     break;
                 }
-                Running::FlatMap(_) | Running::Source(_) => panic!("no source and no flat map is among the stages"),
+                Running::FlatMap(_) | Running::Source(_) | Running::Cache(_) => {
+                    panic!("only maps and a batch are among the stages")
+                }
             }
         }
     }

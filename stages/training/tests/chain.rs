@@ -55,6 +55,8 @@ fn build(name: &str, given: Value, out: &Path, events: &Arc<Log>) -> Box<dyn Era
         settled: pipeline_contract::Settled::default(),
         samples: SampleCount::default(),
         skips_broken: false,
+        strict: false,
+        before: Vec::new(),
         out: out.into(),
         events: events.clone(),
     };

@@ -36,6 +36,8 @@ fn stages() -> Vec<Box<dyn ErasedSequential>> {
             settled: pipeline_contract::Settled::default(),
             samples: SampleCount::default(),
             skips_broken: false,
+            strict: false,
+            before: Vec::new(),
             out: std::env::temp_dir(),
             events: Arc::new(NoEvents),
         };

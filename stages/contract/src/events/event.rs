@@ -4,7 +4,9 @@
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::run::{CheckpointEvent, EndEvent, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent};
+use super::run::{
+    CheckpointEvent, EndEvent, LeaksEvent, PlanEvent, ResumeEvent, SampleSkippedEvent, StallEvent, StartEvent, WarningEvent,
+};
 use super::training::{CleanupEvent, EpochEvent, EvalEvent, ImageEvent, NotFiniteEvent, PredictedEvent, RetryEvent, StepEvent};
 use crate::{Result, StageError};
 
@@ -139,6 +141,8 @@ events! {
     "checkpoint" => Checkpoint(CheckpointEvent),
     /// A broken sample was skipped.
     "sample_skipped" => SampleSkipped(SampleSkippedEvent),
+    /// A file or a folder may be wrong.
+    "warning" => Warning(WarningEvent),
     /// Training and test samples show the same.
     "leaks" => Leaks(LeaksEvent),
     /// Nothing moves.

@@ -63,6 +63,19 @@ pub struct CheckpointEvent {
     pub write_seconds: f64,
 }
 
+/// A file or a folder may be wrong, and is used all the same. One for each subject of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningEvent {
+    /// The id of the stage that tells it.
+    pub stage: String,
+    /// What kind of thing it is, such as `mask_share`.
+    pub kind: String,
+    /// The file or the folder.
+    pub subject: String,
+    /// What was found and what to do about it.
+    pub message: String,
+}
+
 /// A broken sample is skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleSkippedEvent {

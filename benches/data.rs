@@ -1,11 +1,14 @@
 //! The data side alone: pairs a second from a FIVES folder, decoded, resized, augmented and batched, by number of workers.
 //!
 //! ```text
-//! cargo bench --bench data -- data/FIVES/train 512        # SPLIT_DIR SIZE; without arguments, drawn images
+//! cargo bench --bench data -- data/FIVES/train 512          # SPLIT_DIR SIZE; without arguments, drawn images
+//! cargo bench --bench data -- data/FIVES/train 512 FOLDER   # with a cache in FOLDER, which is emptied for each number of workers
 //! ```
 //! To be compared with a torch `DataLoader` that does the same; docs/measured.md has figures of both.
 
 use std::error::Error;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,13 +17,23 @@ use pipeline::engine::{Control, Patience, RunOptions, run};
 use pipeline::spec::load_text;
 use pipeline_images::Batch;
 
-/// Discards batches, like an infinitely fast network.
-struct Drop;
+/// Discards batches, like an infinitely fast network, and says how fast each epoch was.
+struct Drop {
+    since: Instant,
+    pairs: u64,
+}
 
 impl Sequential for Drop {
     type In = Batch;
     type Out = Nothing;
-    fn item(&mut self, _: Batch, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+    fn item(&mut self, batch: Batch, _: &ItemContext<'_>, _: &mut Output<'_, Nothing>) -> Result<()> {
+        self.pairs += batch.samples.len() as u64;
+        Ok(())
+    }
+
+    fn epoch_end(&mut self, epoch: u64, _: &mut Output<'_, Nothing>) -> Result<()> {
+        eprintln!("  epoch {}: {:.2} pairs/s", epoch + 1, self.pairs as f64 / self.since.elapsed().as_secs_f64());
+        (self.since, self.pairs) = (Instant::now(), 0);
         Ok(())
     }
 }
@@ -32,12 +45,22 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         None => "{id: files, use: synthetic_fundus, with: {pairs: 64, size: 512, split: train, shuffle: true}}".into(),
     };
     let size = arguments.get(1).map_or("512", String::as_str);
-    let registry = pipeline::builtin().with(StageKind::sequential("drop", "drops batches", |(): (), _| Ok(Drop)));
+    let registry = pipeline::builtin()
+        .with(StageKind::sequential("drop", "drops batches", |(): (), _| Ok(Drop { since: Instant::now(), pairs: 0 })));
     let epochs = 3;
     for workers in [0, 1, 2, 4] {
+        let cache = match arguments.get(2) {
+            None => String::new(),
+            Some(folder) => {
+                if Path::new(folder).exists() {
+                    fs::remove_dir_all(folder)?;
+                }
+                format!("  - {{id: cache, use: cache, with: {{folder: {folder:?}}}}}\n")
+            }
+        };
         let text = format!(
             "name: data\ntrainer: {{num_epochs: {epochs}}}\nstages:\n  - {source}\n  - {{id: decode, use: decode, workers: {workers}}}\n  \
-             - {{id: resize, use: resize, with: {{size: {size}}}}}\n  \
+             - {{id: resize, use: resize, with: {{size: {size}}}}}\n{cache}  \
              - {{id: augment, use: augment, with: {{flip: true, rotate90: true, brightness: 0.2, contrast: 0.2}}}}\n  \
              - {{id: normalize, use: normalize}}\n  - {{id: batch, use: batch}}\n  - {{id: drop, use: drop}}\n"
         );
@@ -65,7 +88,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         let each = |id: &str| {
             report.stages.iter().find(|stage| stage.stage == id).map_or(0.0, |stage| stage.busy_seconds / pairs as f64 * 1e3)
         };
-        let parts = ["decode", "resize", "augment", "batch"].map(|id| format!("{id} {:.1} ms", each(id))).join(", ");
+        let parts = ["decode", "resize", "cache", "augment", "batch"].map(|id| format!("{id} {:.1} ms", each(id))).join(", ");
         eprintln!("workers={workers} {:.2} pairs/s, {peak:.0} MiB of payloads at most; {parts}", pairs as f64 / seconds);
     }
     Ok(())

@@ -18,6 +18,7 @@ mod sample;
 mod schema;
 mod signals;
 mod stages;
+mod threads;
 mod validate;
 mod verify;
 
@@ -117,6 +118,9 @@ pub fn main(registry: Registry) -> ExitCode {
     let out = output::colors(common.color, stdout().is_terminal());
     let err = output::colors(common.color, stderr().is_terminal());
     log::start(err, common.verbose, common.quiet);
+    if !threads::start() {
+        return exit::FAILED.into();
+    }
     watch_for_loss();
     match &command {
         Command::Run(opts) => folds::cmd(opts, &registry, err, common.quiet),

@@ -92,7 +92,7 @@ fn first_coefficient(table: &Table, step: Option<i32>, low: u32, bits: &mut Bits
         let value = bits.take(size)? as i32;
         let negative = value < 1 << (size - 1);
         state.first = state.first.wrapping_add(if negative { value - (1 << size) + 1 } else { value });
-        let beyond = |step: i32| (i64::from(state.first).abs() - 1) * i64::from(step) << low > BRIGHTEST;
+        let beyond = |step: i32| ((i64::from(state.first).abs() - 1) * i64::from(step)) << low > BRIGHTEST;
         if step.is_some_and(beyond) {
             return Err(Wrong::Range);
         }

@@ -22,6 +22,9 @@ const WORKING: u64 = 64 << 20;
 /// Bytes of a pixel in the widest colour type, four channels of 64 bit.
 const WIDEST: u64 = 32;
 
+/// Bytes of a pixel in a file that is packed with gzip, four channels of 16 bit: such a file is held whole.
+const PACKED: u64 = 8;
+
 const RAISE: &str = "raise `max_pixels` of the decode stage if the file is right; otherwise exclude this sample";
 
 /// Reads a file's header; the format is decided by its content, whatever its name says.
@@ -61,7 +64,8 @@ impl Name<'_> {
         if !gzip::is_packed(&mut file).map_err(unreadable)? {
             return self.image(file, length);
         }
-        let unpacked = gzip::unpacked(&mut file, self.most()).map_err(|trouble| match trouble {
+        let most = self.max_pixels.saturating_mul(PACKED).saturating_add(WORKING);
+        let unpacked = gzip::unpacked(&mut file, most).map_err(|trouble| match trouble {
             gzip::Trouble::Broken(error) => broken(self.path, &error),
             gzip::Trouble::NoImage => self.no_image(),
             gzip::Trouble::Large(most) => {

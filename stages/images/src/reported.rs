@@ -378,6 +378,20 @@ fn a_jpeg_that_is_damaged_inside_is_not_filled_up() {
     }
 }
 
+#[test]
+fn a_jpeg_in_a_tiff_is_walked_over_too() {
+    let Some(folder) = reported("valid_but_called_damaged") else { return };
+    let whole = std::fs::read(folder.join("images/jpeg_ycbcr.tif")).unwrap();
+    let read = |file: &[u8]| crate::open::header(Cursor::new(file), Path::new("x.tif"), 4096).unwrap().rgb();
+    assert!(read(&whole).is_ok());
+    for (from, fill) in [(1500, 0xff), (2000, 0), (2600, 0x55)] {
+        let mut other = whole.clone();
+        other[from..from + 60].fill(fill);
+        let error = read(&other).unwrap_err();
+        assert!(error.message().contains("part 1 of it, a JPEG: its data are damaged"), "{error}");
+    }
+}
+
 /// A BigTIFF of grey pixels, 4 x 1.
 fn bigtiff(little: bool, pixels: [u8; 4]) -> Vec<u8> {
     let number = |value: u64, bytes: usize| match little {

@@ -53,7 +53,7 @@ fn passed() -> MutexGuard<'static, Option<HashSet<u64>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use tempfile::tempdir;
 
@@ -64,11 +64,12 @@ mod tests {
         let dir = tempdir().unwrap();
         let path = dir.path().join("file");
         let stamp = || Stamp::of(&path, &std::fs::metadata(&path).unwrap()).unwrap();
+        std::fs::write(&path, b"abc").unwrap();
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
         let set = |seconds| {
             let file = std::fs::File::options().append(true).open(&path).unwrap();
-            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+            file.set_modified(written + Duration::from_secs(seconds)).unwrap();
         };
-        std::fs::write(&path, b"abc").unwrap();
         set(1000);
         assert!(!stamp().passed(Check::Mask));
         stamp().pass(Check::Mask);

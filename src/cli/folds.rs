@@ -69,37 +69,58 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool, quiet: bool) -> ExitCo
 /// The folds of a file.
 struct Folds {
     count: usize,
-    /// The sources that are divided into folds: their ids, and `split` as the file has it.
-    sources: Vec<(String, Value)>,
+    /// Each `split` into folds: its key as `--set` names it, and the file's value.
+    splits: Vec<(String, Value)>,
+}
+
+/// Adds every `split` into folds among these options of a stage, also those of the sources in a mix.
+fn find(options: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+    for (name, value) in options.as_object().into_iter().flatten() {
+        let inner = format!("{path}.{name}");
+        match name == "split" && value.get("folds").is_some() {
+            true => found.push((inner, value.clone())),
+            false => find(value, &inner, found),
+        }
+    }
 }
 
 impl Folds {
     /// Finds the sources whose `split` has `folds`.
     fn of(pipeline: &Pipeline) -> Result<Self> {
         let graph = &pipeline.graph;
-        let mut sources: Vec<(String, Value)> = Vec::new();
+        let mut splits: Vec<(String, Value)> = Vec::new();
         let resolved = pipeline.resolved.get("stages").and_then(Value::as_array);
         for node in graph.of_role(Role::Source) {
             let id = &graph.stage(node).id;
             let stage = resolved.into_iter().flatten().find(|stage| stage.get("id").and_then(Value::as_str) == Some(id));
-            let split = stage.and_then(|stage| stage.get("with")?.get("split"));
-            sources.extend(split.filter(|split| split.get("folds").is_some()).map(|split| (id.clone(), split.clone())));
+            if let Some(options) = stage.and_then(|stage| stage.get("with")) {
+                find(options, &format!("stages.{id}.with"), &mut splits);
+            }
         }
-        let Some((first, split)) = sources.first() else {
+        let Some((first, split)) = splits.first() else {
             return Err(StageError::new("no source is divided into folds").help(
                 "add `split: {folds: 5, seed: 7}, part: train` to the source that trains, and the same with `part: test` to the one \
                  that is measured",
             ));
         };
-        for (id, other) in &sources[1..] {
-            if let Some(key) = ["folds", "seed"].into_iter().find(|key| split.get(key) != other.get(key)) {
-                let value = |split: &Value| split.get(key).map_or_else(|| "none".to_owned(), Value::to_string);
-                let message = format!("`split.{key}` is {} in `{first}` and {} in `{id}`", value(split), value(other));
+        for (key, other) in &splits[1..] {
+            if let Some(option) = ["folds", "seed"].into_iter().find(|option| split.get(option) != other.get(option)) {
+                let value = |split: &Value| split.get(option).map_or_else(|| "none".to_owned(), Value::to_string);
+                let place = |key: &str| {
+                    key.trim_start_matches("stages.").trim_end_matches(".split").trim_end_matches(".with").to_owned()
+                };
+                let message = format!(
+                    "`split.{option}` is {} in `{}` and {} in `{}`",
+                    value(split),
+                    place(first),
+                    value(other),
+                    place(key)
+                );
                 return Err(StageError::new(message).help("give all sources the same, such as `split: ${dataset.split}`"));
             }
         }
         let count = split.get("folds").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        Ok(Self { count, sources })
+        Ok(Self { count, splits })
     }
 
     /// The overrides that make the file that of one fold. `split` is set whole, since it may be a reference in the file.
@@ -109,7 +130,7 @@ impl Folds {
             split["fold"] = json!(fold);
             split
         };
-        self.sources.iter().map(|(id, split)| format!("stages.{id}.with.split={}", with_fold(split))).collect()
+        self.splits.iter().map(|(key, split)| format!("{key}={}", with_fold(split))).collect()
     }
 
     fn run(
@@ -189,6 +210,22 @@ mod tests {
         assert_eq!("2, 0,2".parse(), Ok(Wanted::Some(vec![0, 2])));
         for text in ["", "al", "0,,1", "-1", "0;1"] {
             assert!(text.parse::<Wanted>().unwrap_err().contains("0,2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_sources_of_a_mix_are_divided_too() {
+        let (text, registry) = (include_str!("../../pipelines/fives_and_chase.yml"), crate::builtin());
+        let load = |set: &[String]| spec::load_text("mix.yml", text.to_owned(), set, &registry).pipeline.unwrap();
+        let folds = Folds::of(&load(&[])).unwrap();
+        let of = |id: &str| format!("stages.{id}.with.sources.CHASE_DB1.from.image_pairs.split");
+        let keys: Vec<&String> = folds.splits.iter().map(|(key, _)| key).collect();
+        let all = ["files", "val_files", "test_files"].map(of);
+        assert!(folds.count == 5 && keys.len() == 3 && all.iter().all(|key| keys.contains(&key)), "{keys:?}");
+        let resolved = load(&folds.overrides(3)).resolved;
+        for at in [0, 8, 13] {
+            let from = &resolved["stages"][at]["with"]["sources"]["CHASE_DB1"]["from"]["image_pairs"];
+            assert_eq!(from["split"]["fold"], 3, "{}", resolved["stages"][at]);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use petgraph::graph::EdgeIndex;
-use pipeline_contract::Lane as LaneKind;
+use pipeline_contract::{Lane as LaneKind, fact};
 
 use super::builder::StageBuilder;
 use super::control::RunError;
@@ -122,7 +122,9 @@ impl Lanes {
         let sources = first.map_or_else(Vec::new, |&node| graph.sources_into(node, 0));
         let sources = sources.into_iter().map(|source| graph.stage(source).id.clone()).collect();
         let levels = first.map_or(0, |&node| levels_above(graph, node));
-        Sieve::new(&self.state.control, &self.builder.samples, sources, levels)
+        let facts = first.and_then(|node| graph.facts.get(node.index())?.first());
+        let repeated = facts.is_some_and(|facts| facts.get(fact::REPEATED).is_some());
+        Sieve::new(&self.state.control, &self.builder.samples, sources, levels).repeated(repeated)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one lane does with samples that fail on it, in the order of its items: skips and reports them, as far as the
 //! ledger allows.
 
-use pipeline_contract::{SampleCount, whole_of};
+use pipeline_contract::{SampleCount, first_of, whole_of};
 
 use super::control::{Control, RunError};
 use super::samples::Samples;
@@ -13,6 +13,8 @@ pub struct Sieve<'a> {
     sources: Vec<String>,
     /// How many flat maps the lane's items have been through.
     levels: usize,
+    /// Whether a sample may come more than once in an epoch, each time with an id of its own.
+    repeated: bool,
     source: String,
     announced: SampleCount,
     passed: u64,
@@ -26,7 +28,13 @@ impl<'a> Sieve<'a> {
     pub fn new(control: &'a Control, samples: &'a Samples, sources: Vec<String>, levels: usize) -> Self {
         let announced = samples.counts.of(sources.iter().map(|source| (source.clone(), 1)).collect());
         let source = sources.join("+");
-        Self { control, samples, sources, levels, source, announced, passed: 0, left_out: 0, last: None }
+        Self { control, samples, sources, levels, repeated: false, source, announced, passed: 0, left_out: 0, last: None }
+    }
+
+    /// The same of sources whose samples may come more than once in an epoch: one that fails each time is skipped once.
+    #[must_use]
+    pub fn repeated(self, repeated: bool) -> Self {
+        Self { repeated, ..self }
     }
 
     /// An item was whole.
@@ -40,7 +48,10 @@ impl<'a> Sieve<'a> {
     /// When it may not be left out; the run is ending then.
     pub fn leave_out(&mut self, error: RunError, epoch: u64) -> Result<(), RunError> {
         let whole = error.sample.as_deref().map(|sample| whole_of(sample, self.levels).to_owned());
-        let error = error.of_whole(whole.as_deref().unwrap_or_default());
+        let mut error = error.of_whole(whole.as_deref().unwrap_or_default());
+        if self.repeated {
+            error.sample = error.sample.map(|sample| first_of(&sample).to_owned());
+        }
         self.leave_out_of(error, self.all(), epoch)
     }
 

@@ -109,6 +109,9 @@ fn in_short(option: &OptionSpec, value: &Value) -> String {
         },
         Value::String(text) => format!("{name} {text}"),
         Value::Array(values) => format!("{name} {}", values.iter().map(plain).collect::<Vec<_>>().join("+")),
+        Value::Object(map) if matches!(option.ty, OptionType::Map { .. }) => {
+            format!("{name} {}", map.keys().map(String::as_str).collect::<Vec<_>>().join("+"))
+        }
         // A variant is named by its only key; what is inside is for those who open the file.
         Value::Object(map) if map.len() == 1 => format!("{name} {}", map.keys().map(String::as_str).collect::<String>()),
         Value::Object(_) => name.into(),

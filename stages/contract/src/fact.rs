@@ -25,6 +25,10 @@ pub const SAMPLES: &str = "samples";
 /// whoever must not mix them.
 pub const PART: &str = "part";
 
+/// Set, as 1, where an epoch may hold a sample more than once, or leave one out. Set by `mix` with `order: by_weight`; read by the evaluator, whose
+/// figures would count such a sample as often.
+pub const REPEATED: &str = "repeated";
+
 /// How the pixels are normalised: a map of `mean` and `std`, three numbers each. Set and read by `normalize`, which may come only once; read by
 /// the trainer and the evaluator for the model's file.
 pub const NORMALIZED: &str = "normalized";

@@ -26,6 +26,7 @@
 //! assert_eq!(kind.output.as_ref().map(|port| port.name()), Some("number"));
 //! ```
 
+mod again;
 mod cache;
 mod content;
 mod context;
@@ -54,6 +55,7 @@ mod settled;
 mod source;
 mod warning;
 
+pub use again::{again, first_of};
 pub use cache::{Cache, Recalled};
 pub use content::{Content, Fingerprint, Part, Stored};
 pub use context::{Before, BestCheckpoint, BuildContext, ItemContext, PipelineId, SampleCount, is_due, stays_inside};

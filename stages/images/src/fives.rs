@@ -1,5 +1,6 @@
 //! `fives`: the pairs of a folder in the layout of the FIVES data set. Lists files by name; reads none of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pipeline_contract::{BuildContext, Checked, Facts, OptionSpec, OptionType, Result, StageKind, fact};
@@ -9,11 +10,13 @@ use serde_json::Value;
 use crate::SampleFiles;
 use crate::division::Part;
 use crate::exclude::{Exclude, exclude_option};
-use crate::folder::{images_by_stem, name};
-use crate::form;
+use crate::folder::{Held, images_by_stem, name};
+use crate::form::{UNCLEAR, exact, normal, shown, with_form};
 use crate::found::Found;
 use crate::listing::{Listing, limit_option, shuffle_option};
+use crate::pairing::{NameKey, Pairing, pair_up};
 use crate::pattern::Captures;
+use crate::problems::few;
 use crate::split::{self, Division, Wanted, Wrong, part_option, split_type};
 
 /// The names of the folders of images and of masks; the first that fits is taken.
@@ -212,40 +215,60 @@ fn pairs(prefix: &str, folder: &Path, found: &mut Found) {
     let Some([images, masks]) = layout(folder) else {
         return found.problems.add(what_is_there(folder));
     };
-    let id = |stem: &str| format!("{prefix}{stem}");
-    let mut files = |folder: &Path| {
-        let (files, twice) = images_by_stem(folder, &mut found.problems);
-        if files.is_empty() {
+    let [photos, vessels] = [&images, &masks].map(|folder| (folder, images_by_stem(folder, &mut found.problems)));
+    let twins: BTreeSet<String> = [&photos, &vessels].into_iter().flat_map(|(_, held)| twins(held.images.keys())).collect();
+    // In normal form, unless another one has the same.
+    let id = |stem: &str| match twins.contains(stem) {
+        true => format!("{prefix}{}", shown(stem)),
+        false => format!("{prefix}{}", shown(&normal(stem))),
+    };
+    found.tell_apart(twins.iter().map(|stem| id(stem)));
+    let [photos, vessels] = [photos, vessels].map(|(folder, Held { images, twice, others })| {
+        if images.is_empty() {
             found.problems.add(format!("no image in {}", folder.display()));
+        }
+        if let Some(names) = few(&others) {
+            let message = format!("left out in {}, since they are no images by their names: {names}", folder.display());
+            found.hint("no_images", folder, message);
         }
         let twice = twice.into_iter().map(|(stem, names)| (id(&stem), names)).collect();
         found.incomplete(&format!("two files of one name in {}", folder.display()), twice);
-        files
+        images.into_iter().collect::<Vec<_>>()
+    });
+    for (stem, _) in photos.iter().chain(&vessels) {
+        found.see(id(stem), captures(prefix, &normal(stem)));
+    }
+    let keys = |files: &[(String, PathBuf)]| files.iter().map(|(stem, _)| NameKey::of(stem)).enumerate().collect();
+    let Pairing { partner, unclear, left, right } = pair_up(&keys(&photos), &keys(&vessels));
+    for (image, mask) in partner {
+        let ((stem, image), (_, mask)) = (&photos[image], &vessels[mask]);
+        found.pair(id(stem), SampleFiles::Pair { image: image.clone(), mask: mask.clone(), inside: None });
+    }
+    let files = |which: &[usize], files: &[(String, PathBuf)]| {
+        let shown = |at: &usize| {
+            let (stem, path) = &files[*at];
+            let name = if twins.contains(stem) { with_form(&exact(path.file_name().unwrap_or_default())) } else { name(path) };
+            (id(stem), name)
+        };
+        which.iter().map(shown).collect::<Vec<_>>()
     };
-    let (photos, mut vessels) = (files(&images), files(&masks));
-    for stem in photos.keys().chain(vessels.keys()) {
-        found.see(id(stem), captures(prefix, stem));
+    for (left, right) in unclear {
+        let ids = left.iter().map(|&at| id(&photos[at].0)).collect();
+        let both = left.iter().map(|&at| (&images, &photos[at])).chain(right.iter().map(|&at| (&masks, &vessels[at])));
+        let named: Vec<String> = both.map(|(folder, (stem, _))| format!("{}/{}", folder.display(), with_form(stem))).collect();
+        found.unclear(UNCLEAR, ids, &named.join(", "));
     }
-    let mut alone = Vec::new();
-    for (stem, image) in photos {
-        match vessels.remove(&stem) {
-            Some(mask) => found.pair(id(&stem), SampleFiles::Pair { image, mask, inside: None }),
-            None => alone.push((id(&stem), name(&image))),
-        }
-    }
-    let names = (alone.iter().map(|(_, name)| stem(name)), vessels.keys().map(String::as_str));
-    let hint = form::hint(names.0, names.1);
-    found.incomplete(&format!("no mask in {} for", masks.display()), alone);
-    if let Some(hint) = hint {
-        found.hint(hint);
-    }
-    let alone = vessels.iter().map(|(stem, path)| (id(stem), name(path))).collect();
-    found.incomplete(&format!("no image in {} for the masks", images.display()), alone);
+    found.incomplete(&format!("no mask in {} for", masks.display()), files(&left, &photos));
+    found.incomplete(&format!("no image in {} for the masks", images.display()), files(&right, &vessels));
 }
 
-/// A file's name without its ending.
-fn stem(name: &str) -> &str {
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+/// Names that are there in several Unicode forms.
+fn twins<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut forms = BTreeMap::<String, Vec<String>>::new();
+    for name in names.filter(|name| !name.is_ascii()) {
+        forms.entry(normal(name).into_owned()).or_default().push(name.clone());
+    }
+    forms.into_values().filter(|names| names.len() > 1).flatten().collect()
 }
 
 fn what_is_there(folder: &Path) -> String {

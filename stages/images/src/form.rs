@@ -1,73 +1,119 @@
-//! Names that look alike and aren't: the same text in two Unicode forms, as files have that were on a Mac. Holds no tables, so it tells what is likely,
-//! for messages; it joins nothing.
+//! Names of files as text: which bytes they have, and which normal form. Two names are told apart by bytes, so nothing here is lossy; they are
+//! alike when their normal forms (NFC) are equal, as names are that were on a Mac. Knows no folders.
 
-/// Whether two names may differ in Unicode form alone: where they differ, one has a letter and marks, and the other one character for both.
-pub(crate) fn may_differ_in_form_alone(left: &str, right: &str) -> bool {
-    let [left, right] = [left, right].map(clusters);
-    let alike = |(left, right): (&Vec<char>, &Vec<char>)| {
-        let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
-        left == right || (short.len() < long.len() && short.first().is_some_and(|first| !first.is_ascii()))
-    };
-    left != right && left.len() == right.len() && left.iter().zip(&right).all(alike)
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+/// The characters that stand for bytes 0x80 to 0xff which are no UTF-8. They are for private use; where a name holds one, its own bytes are
+/// replaced, too, so that no two names have one text.
+const RAW: u32 = 0x10_fe00;
+
+fn is_raw(c: char) -> bool {
+    (RAW + 0x80..=RAW + 0xff).contains(&u32::from(c))
 }
 
-/// Characters, each with the marks that follow it.
-fn clusters(text: &str) -> Vec<Vec<char>> {
-    let mut found: Vec<Vec<char>> = Vec::new();
-    for next in text.chars() {
-        match found.last_mut() {
-            Some(last) if is_mark(next) => last.push(next),
-            _ => found.push(vec![next]),
+/// A name as text, for matching and comparing: different names have different texts. One character stands for each byte that is no UTF-8.
+pub(crate) fn exact(name: &OsStr) -> String {
+    let mut text = String::with_capacity(name.len());
+    let raw =
+        |bytes: &[u8], text: &mut String| text.extend(bytes.iter().filter_map(|&byte| char::from_u32(RAW + u32::from(byte))));
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if is_raw(c) {
+                raw(c.encode_utf8(&mut [0; 4]).as_bytes(), &mut text);
+            } else {
+                text.push(c);
+            }
+        }
+        raw(chunk.invalid(), &mut text);
+    }
+    text
+}
+
+/// The same text in Unicode normal form C.
+pub(crate) fn normal(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
+/// A text of [`exact`] for people: bytes that are no UTF-8 as `\xE9`.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_raw(c) {
+            // Writing to a text can't fail.
+            let _ = write!(shown, "\\x{:02X}", u32::from(c) - RAW);
+        } else {
+            shown.push(c);
         }
     }
-    found
+    shown
 }
 
-/// Combining marks of Latin, Greek and Cyrillic letters, of kana, and what follows the first part of a Hangul syllable.
-fn is_mark(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}' | '\u{1161}'..='\u{11ff}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{3099}' | '\u{309a}')
+/// A text of [`exact`] for people who have another one before them that looks the same.
+pub(crate) fn with_form(text: &str) -> String {
+    let form = match normal(text) {
+        same if same == text => "NFC",
+        _ if text.nfd().eq(text.chars()) => "NFD",
+        _ => "in mixed Unicode forms",
+    };
+    format!("{} ({form})", shown(text))
 }
 
-/// What to do about a pair of such names; `None` where no two of them are alike.
-pub(crate) fn hint<'a>(images: impl Iterator<Item = &'a str>, masks: impl Iterator<Item = &'a str>) -> Option<String> {
-    let masks: Vec<&str> = masks.filter(|name| !name.is_ascii()).collect();
-    let (image, mask) = images
-        .filter(|name| !name.is_ascii())
-        .find_map(|image| masks.iter().find(|mask| may_differ_in_form_alone(image, mask)).map(|mask| (image, *mask)))?;
-    let form = |name: &str| if name.chars().any(is_mark) { "NFD" } else { "NFC" };
-    Some(format!(
-        "the image `{image}` ({}) and the mask `{mask}` ({}) differ in Unicode form alone, as files do that were on a Mac: give both one form, such \
-         as with convmv -r -f utf8 -t utf8 --nfc --notest FOLDER",
-        form(image),
-        form(mask)
-    ))
-}
+/// What is wrong where neither bytes nor forms say which files belong together.
+pub(crate) const UNCLEAR: &str = "names that differ in Unicode form alone, so that no one knows which mask is whose";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_of_two_forms_are_told_from_other_names() {
-        for (left, right, expected) in [
+    fn names_of_two_forms_are_alike_and_others_are_not() {
+        for (left, right, alike) in [
             ("œil_é_1", "œil_e\u{301}_1", true),
             ("a\u{30a}", "å", true),
             ("ế", "e\u{302}\u{301}", true),
             ("ế", "ê\u{301}", true),
             ("한", "\u{1112}\u{1161}\u{11ab}", true),
             ("が", "か\u{3099}", true),
-            ("é", "é", false),
             ("e", "é", false),
-            ("e", "e\u{301}", false),
             ("é_1", "e\u{301}_2", false),
             ("é", "e\u{301}a", false),
-            ("", "é", false),
+            // Compatible characters are other characters.
+            ("ﬁ", "fi", false),
+            ("É", "é", false),
         ] {
-            assert_eq!(may_differ_in_form_alone(left, right), expected, "{left} {right}");
-            assert_eq!(may_differ_in_form_alone(right, left), expected, "{right} {left}");
+            assert_eq!(normal(left) == normal(right), alike, "{left} {right}");
         }
-        let told = hint(["a", "é.png"].into_iter(), ["b", "ü", "e\u{301}.png"].into_iter()).unwrap();
-        assert!(told.contains("`é.png` (NFC)") && told.contains("(NFD) differ in Unicode form alone"), "{told}");
-        assert_eq!(hint(["é"].into_iter(), ["ü"].into_iter()), None);
+        assert_eq!([with_form("é"), with_form("e\u{301}")], ["é (NFC)", "e\u{301} (NFD)"]);
+        assert_eq!(with_form("ê\u{301}"), "ê\u{301} (in mixed Unicode forms)");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_unicode_keep_all_their_bytes() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let text = |bytes: &[u8]| exact(OsStr::from_bytes(bytes));
+        let names: [&[u8]; 8] = [
+            b"a\xff",
+            b"a\xfe",
+            b"a\\xFF",
+            b"a",
+            b"a\xff\xfe",
+            "a\u{fffd}".as_bytes(),
+            // What stands for a byte, and the bytes of that.
+            "a\u{10feff}".as_bytes(),
+            b"a\xf4\x8f\xbb",
+        ];
+        for (at, left) in names.iter().enumerate() {
+            for right in &names[at + 1..] {
+                assert_ne!(text(left), text(right));
+                assert_ne!(normal(&text(left)), normal(&text(right)));
+            }
+        }
+        assert_eq!((text("é".as_bytes()), text(b"\xe9").chars().count()), ("é".into(), 1));
+        assert_eq!(shown(&text(b"caf\xe9_\x01\xff.png")), "caf\\xE9_\u{1}\\xFF.png");
     }
 }

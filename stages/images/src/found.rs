@@ -2,8 +2,10 @@
 //! Shared by the sources that read files.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use pipeline_contract::events::WarningEvent;
 use pipeline_contract::{BuildContext, Result, StageError};
 
 use crate::SampleFiles;
@@ -23,8 +25,10 @@ pub(crate) struct Found {
     /// All samples with what their names say, also those that are excluded or broken: what is divided.
     seen: BTreeMap<String, Captures>,
     /// What may be behind it.
-    hints: Vec<String>,
+    hints: Vec<WarningEvent>,
     excluded: Excluded,
+    /// Ids that another one differs from in Unicode form alone.
+    twins: BTreeSet<String>,
     /// How many samples were left out because they are excluded.
     left_out: usize,
     skips_broken: bool,
@@ -34,7 +38,12 @@ impl Found {
     /// Nothing yet. Without `skips_broken` an incomplete sample is a problem of the whole folder.
     pub(crate) fn new(excluded: Excluded, skips_broken: bool) -> Self {
         let (samples, problems, broken, seen) = (Vec::new(), Problems::default(), Vec::new(), BTreeMap::new());
-        Self { samples, problems, broken, seen, hints: Vec::new(), excluded, left_out: 0, skips_broken }
+        Self { samples, problems, broken, seen, hints: Vec::new(), excluded, twins: BTreeSet::new(), left_out: 0, skips_broken }
+    }
+
+    /// Ids that another one differs from in Unicode form alone: before anything is found.
+    pub(crate) fn tell_apart(&mut self, twins: impl IntoIterator<Item = String>) {
+        self.twins.extend(twins);
     }
 
     /// A sample is there, whole or not.
@@ -44,7 +53,7 @@ impl Found {
 
     /// A whole pair.
     pub(crate) fn pair(&mut self, id: String, files: SampleFiles) {
-        if self.excluded.holds(&id) {
+        if self.is_excluded(&id) {
             self.left_out += 1;
         } else if !self.is_broken(&id) {
             self.samples.push((id, files));
@@ -53,7 +62,7 @@ impl Found {
 
     /// Samples of which `what` is wrong: their ids, and what is shown of each.
     pub(crate) fn incomplete(&mut self, what: &str, mut which: Vec<(String, String)>) {
-        which.retain(|(id, _)| !self.excluded.holds(id));
+        which.retain(|(id, _)| !self.is_excluded(id));
         which.sort_by(|(_, left), (_, right)| natural(left, right));
         if !self.skips_broken {
             let names: Vec<String> = which.into_iter().map(|(_, name)| name).collect();
@@ -67,16 +76,24 @@ impl Found {
         }
     }
 
-    /// Warns of what may be behind missing files; an error of the folder says it, too.
-    pub(crate) fn hint(&mut self, hint: impl Into<String>) {
-        let hint = hint.into();
-        tracing::warn!("{hint}");
-        self.hints.push(hint);
+    /// Samples of which nobody knows the files: their ids, and all those files.
+    pub(crate) fn unclear(&mut self, what: &str, ids: Vec<String>, files: &str) {
+        let which: Vec<(String, String)> = ids.into_iter().map(|id| (id, files.to_owned())).collect();
+        let told = if self.skips_broken { which.len() } else { 1 };
+        let which = which.into_iter().filter(|(id, _)| !self.is_excluded(id)).take(told).collect();
+        self.incomplete(what, which);
+    }
+
+    /// Warns of what may be behind missing files, of a kind and about a folder; an error of the folder says it, too. No error where the file is strict: a folder
+    /// may hold other files, such as the masks of a second observer.
+    pub(crate) fn hint(&mut self, kind: &str, folder: &Path, message: impl Into<String>) {
+        let (stage, kind, subject, message) = (String::new(), kind.to_owned(), folder.display().to_string(), message.into());
+        self.hints.push(WarningEvent { stage, kind, subject, message });
     }
 
     /// Whether a sample is excluded.
     pub(crate) fn is_excluded(&self, id: &str) -> bool {
-        self.excluded.holds(id)
+        if self.twins.contains(id) { self.excluded.holds_exactly(id) } else { self.excluded.holds(id) }
     }
 
     /// What is wrong with one sample is told once: a file that is there twice may lack its partner, too.
@@ -98,8 +115,11 @@ impl Found {
         shuffle: bool,
         cx: &BuildContext,
     ) -> Result<Listing> {
-        let hints: Vec<&str> = self.hints.iter().map(String::as_str).chain([help]).collect();
+        let hints: Vec<&str> = self.hints.iter().map(|hint| hint.message.as_str()).chain([help]).collect();
         self.problems.finish(&hints.join("; "))?;
+        for hint in self.hints {
+            cx.events.record(WarningEvent { stage: cx.stage.clone(), ..hint }.into());
+        }
         if let Some(division) = division {
             let keeps = division.keeps(&self.seen)?;
             self.samples.retain(|(id, _)| keeps.holds(id));

@@ -1,18 +1,19 @@
 //! `image_pairs`: image and mask files of any layout, joined by what their patterns capture. Lists files; reads none of them.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use pipeline_contract::{BuildContext, Checked, Facts, Finding, OptionSpec, OptionType, Place, StageError, StageKind};
 
 use crate::SampleFiles;
 use crate::exclude::exclude_option;
-use crate::form;
+use crate::form::{UNCLEAR, with_form};
 use crate::found::Found;
+use crate::gather::{File, Gathered, Ids};
 use crate::listing::{Listing, limit_option, shuffle_option};
 use crate::pair_rules::{Options, Rules};
-use crate::pattern::{Captures, Pattern};
+use crate::pairing::{ByKey, NameKey, pair_up};
+use crate::pattern::Pattern;
 use crate::problems::listed;
 use crate::select::keeps;
 use crate::split::{Division, Wrong, part_option, split_type};
@@ -83,147 +84,107 @@ fn list(options: Options, cx: &BuildContext) -> pipeline_contract::Result<Listin
     found.listing(help, division.as_ref(), options.limit, options.shuffle, cx)
 }
 
-/// A file that fits a pattern.
-struct File {
-    name: String,
-    path: PathBuf,
-    captures: Captures,
-}
-
 impl Rules {
     /// All pairs, and everything that is wrong.
     fn list(&self, root: &Path, found: &mut Found) {
-        let [images, masks, fields] = [("image", &self.images), ("mask", &self.masks), ("field of view", &self.fields)]
-            .map(|(what, wanted)| gather(wanted, &[&self.images, &self.masks, &self.fields], root, what, found));
+        let files = Gathered::below(root, self, found);
+        let Gathered { images, masks, fields } = &files;
         for choice in self.only.iter().chain(&self.except) {
             if !images.iter().any(|image| choice.fits(&image.captures)) {
                 tracing::warn!("`{}` fits none of the {} images", choice.text, images.len());
             }
         }
-        let [image_of, mask_of] = [&images, &masks].map(|files| self.by_key(files, &self.masks, found));
-        let field_of = self.by_key(&fields, &self.fields, found);
-        let lone_masks: Vec<&File> =
-            masks.iter().filter(|mask| !image_of.contains_key(&key(&self.masks, &mask.captures))).collect();
-        let masks_alone = lone_masks.iter().map(|mask| (self.id(mask), mask.name.clone())).collect();
-        found.incomplete("masks without an image", masks_alone);
-        let (mut alone, mut unframed) = (Vec::new(), Vec::new());
-        let mut ids = BTreeSet::new();
-        let mut same = Vec::new();
+        let ids = Ids::of(&self.images[0].names, &files);
+        found.tell_apart(ids.twins().cloned());
+        let joins = names(&self.masks);
+        let [image_keys, mask_keys] = [images, masks].map(|files| by_key(files, joins, &ids, found));
+        let field_keys = by_key(fields, names(&self.fields), &ids, found);
+        let field_of = ByKey::of(&field_keys);
+        let pairing = pair_up(&image_keys, &mask_keys);
         let complete = |file: &&File| self.images[0].names.iter().all(|name| file.captures.contains_key(name));
-        let kept = |file: &&File| keeps(&self.only, &self.except, &file.captures);
+        let kept = |file: &File| keeps(&self.only, &self.except, &file.captures);
         // Also a mask without an image: when the image comes back, no other sample changes its part.
-        for file in masks.iter().chain(&images).filter(complete).filter(kept) {
-            found.see(self.id(file), file.captures.clone());
+        for file in masks.iter().chain(images).filter(complete).filter(|file| kept(file)) {
+            found.see(ids.id(file), file.captures.clone());
         }
-        for image in images.iter().filter(kept) {
-            let id = self.id(image);
+        let of = |which: &[usize], files: &[File], keys: &BTreeMap<usize, NameKey>| {
+            let by_key = ByKey::of(keys);
+            // With another one from which a name differs in Unicode form alone.
+            let shown = |at: usize| match by_key.twin(at, &keys[&at]) {
+                Some(twin) => format!("{}, beside {}", with_form(&files[at].text), with_form(&files[twin].text)),
+                None => files[at].name.clone(),
+            };
+            which.iter().map(|&at| (ids.id(&files[at]), shown(at))).collect::<Vec<_>>()
+        };
+        found.incomplete("masks without an image", of(&pairing.right, masks, &mask_keys));
+        for (left, right) in &pairing.unclear {
+            let both = left.iter().map(|&at| &images[at]).chain(right.iter().map(|&at| &masks[at]));
+            let named = both.map(|file| with_form(&file.text)).collect::<Vec<_>>().join(", ");
+            let unclear = left.iter().map(|&at| &images[at]).filter(|image| kept(image)).map(|image| ids.id(image)).collect();
+            found.unclear(UNCLEAR, unclear, &named);
+        }
+        let mut unframed = Vec::new();
+        let mut taken = BTreeMap::new();
+        let mut same = Vec::new();
+        for (&at, &mask) in pairing.partner.iter().filter(|&(&at, _)| kept(&images[at])) {
+            let (image, id) = (&images[at], ids.id(&images[at]));
             // One of two files of the same captures: told already.
             if found.is_broken(&id) {
                 continue;
             }
-            if !ids.insert(id.clone()) && !found.is_excluded(&id) {
-                same.push(id.clone());
+            if let Some(first) = taken.insert(id.clone(), &image.name)
+                && !found.is_excluded(&id)
+            {
+                same.push(format!("{id} ({first} and {})", image.name));
             }
-            let Some(&mask) = mask_of.get(&key(&self.masks, &image.captures)) else {
-                alone.push((id, image.name.clone()));
-                continue;
-            };
-            let inside = field_of.get(&key(&self.fields, &image.captures)).map(|&field| fields[field].path.clone());
+            let inside = field_of.partner(&image.key(names(&self.fields)), ids.is_twin(&id));
             if inside.is_none() && !self.fields.is_empty() {
                 unframed.push((id, image.name.clone()));
                 continue;
             }
+            let inside = inside.map(|field| fields[field].path.clone());
             found.pair(id, SampleFiles::Pair { image: image.path.clone(), mask: masks[mask].path.clone(), inside });
         }
-        let joins = |file: &File| key(&self.masks, &file.captures).join("_");
-        let lone_images = images.iter().filter(kept).filter(|image| !mask_of.contains_key(&key(&self.masks, &image.captures)));
-        let (lone_images, lone_masks): (Vec<_>, Vec<_>) =
-            (lone_images.map(joins).collect(), lone_masks.into_iter().map(joins).collect());
-        if let Some(hint) = form::hint(lone_images.iter().map(String::as_str), lone_masks.iter().map(String::as_str)) {
-            found.hint(hint);
-        }
-        found.incomplete("images without a mask", alone);
+        let alone: Vec<usize> = pairing.left.iter().copied().filter(|&at| kept(&images[at])).collect();
+        found.incomplete("images without a mask", of(&alone, images, &image_keys));
         found.incomplete("images without a file for `field_of_view`", unframed);
         found.problems.add_names("two samples would have one id (their captures joined by `_`)", &same);
         if found.is_empty() && found.problems.is_empty() {
-            let there: Vec<String> = images.iter().map(|image| self.id(image)).collect();
+            let there: Vec<String> = images.iter().map(|image| ids.id(image)).collect();
             found.problems.add(format!("`only` and `except` leave none of the {} pairs {}", there.len(), listed(&there)));
         }
     }
-
-    /// Files by the captures of `patterns`, which join them; of two with the same captures the first.
-    fn by_key(&self, files: &[File], patterns: &[Pattern], found: &mut Found) -> BTreeMap<Vec<String>, usize> {
-        let (mut keys, mut twice) = (BTreeMap::new(), Vec::new());
-        for (at, file) in files.iter().enumerate() {
-            match keys.entry(key(patterns, &file.captures)) {
-                Entry::Vacant(place) => drop(place.insert(at)),
-                Entry::Occupied(first) => {
-                    twice.push((self.id(file), format!("{} and {}", files[*first.get()].name, file.name)));
-                }
-            }
-        }
-        found.incomplete("two files of the same captures", twice);
-        keys
-    }
-
-    /// The sample's id: its captures in the order of the pattern.
-    fn id(&self, image: &File) -> String {
-        self.images[0]
-            .names
-            .iter()
-            .filter_map(|name| image.captures.get(name).map(String::as_str))
-            .collect::<Vec<_>>()
-            .join("_")
-    }
 }
 
-/// What joins an image to a file of `patterns`: the values of these patterns' captures.
-fn key(patterns: &[Pattern], captures: &Captures) -> Vec<String> {
-    let names = patterns.first().map_or(&[][..], |pattern| &pattern.names);
-    names.iter().map(|name| captures.get(name).cloned().unwrap_or_default()).collect()
+/// The captures of patterns, which all have the same.
+fn names(patterns: &[Pattern]) -> &[String] {
+    patterns.first().map_or(&[], |pattern| &pattern.names)
 }
 
-/// The files that fit `wanted` and don't fit one of `all` better.
-fn gather(wanted: &[Pattern], all: &[&Vec<Pattern>], root: &Path, what: &str, all_found: &mut Found) -> Vec<File> {
-    let (mut found, mut capitals) = (BTreeMap::new(), BTreeSet::new());
-    for pattern in wanted {
-        let (files, wrong) = pattern.files(root);
-        let better = |name: &str| {
-            all.iter().copied().flatten().any(|other| other.literals > pattern.literals && other.captures(name).is_some())
-        };
-        let any_case = pattern.in_any_case();
-        let fits = |name: &str| all.iter().copied().flatten().any(|other| other.captures(name).is_some());
-        let but_for_case = |name: &&String| any_case.as_ref().is_some_and(|any_case| any_case.is_match(name)) && !fits(name);
-        capitals.extend(files.iter().map(|(name, _)| name).filter(but_for_case).cloned());
-        let before = found.len();
-        for (name, path) in &files {
-            if let Some(captures) = pattern.captures(name).filter(|_| !better(name)) {
-                found.entry(name.clone()).or_insert(File { name: name.clone(), path: path.clone(), captures });
+/// Files by what joins them; of two with the same captures the first.
+fn by_key(files: &[File], joins: &[String], ids: &Ids<'_>, found: &mut Found) -> BTreeMap<usize, NameKey> {
+    let (mut first, mut keys, mut twice) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for (at, file) in files.iter().enumerate() {
+        let key = file.key(joins);
+        match first.get(&key.exact) {
+            Some(&first) => {
+                let first: &File = &files[first];
+                twice.push((ids.id(file), format!("{} and {}", first.name, file.name)));
+            }
+            None => {
+                first.insert(key.exact.clone(), at);
+                keys.insert(at, key);
             }
         }
-        if found.len() == before {
-            let there: Vec<String> = files.into_iter().take(5).map(|(name, _)| name).collect();
-            let there = match (there.as_slice(), wrong.as_slice()) {
-                (_, [error, ..]) => error.clone(),
-                ([], []) => "there are no files".into(),
-                (names, []) => format!("there are {}", names.join(", ")),
-            };
-            all_found.problems.add(format!("no {what} fits `{}` in {}: {there}", pattern.text, pattern.folder(root).display()));
-        } else {
-            all_found.problems.add_names("can't be listed", &wrong);
-        }
     }
-    if !capitals.is_empty() {
-        let names = listed(&capitals.into_iter().collect::<Vec<_>>());
-        let patterns: Vec<&str> = wanted.iter().map(|pattern| pattern.text.as_str()).collect();
-        let patterns = patterns.join("`, `");
-        all_found.hint(format!("files that fit the {what} pattern `{patterns}` but for capital letters are left out: {names}"));
-    }
-    found.into_values().collect()
+    found.incomplete("two files of the same captures", twice);
+    keys
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
     use tempfile::{TempDir, tempdir};
 

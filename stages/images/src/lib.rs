@@ -29,6 +29,7 @@ mod form;
 mod found;
 mod frames;
 mod fundus;
+mod gather;
 mod guard;
 mod gzip;
 mod image_pairs;
@@ -37,11 +38,19 @@ mod keeps;
 mod labels;
 mod legend;
 mod listing;
+mod mix;
+mod mix_facts;
+mod mix_options;
+mod mix_order;
+mod mixture;
+#[cfg(test)]
+mod names;
 mod noise;
 mod normalize;
 mod open;
 mod overlay;
 mod pair_rules;
+mod pairing;
 mod palette;
 mod panel;
 mod pattern;
@@ -56,6 +65,7 @@ mod read;
 mod reported;
 mod resize;
 mod sample_set;
+mod search;
 mod select;
 mod split;
 mod stamp;
@@ -92,6 +102,7 @@ pub fn kinds() -> Vec<StageKind> {
         fives::kind(),
         image_pairs::kind(),
         synthetic_fundus::kind(),
+        mix::kind(),
         photographs::kind(),
         decode::kind(),
         resize::kind(),
@@ -106,8 +117,8 @@ pub fn kinds() -> Vec<StageKind> {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_contract::{DefaultValue, Facts, OptionType};
-    use serde_json::Value;
+    use pipeline_contract::{DefaultValue, Facts, OptionSpec, OptionType};
+    use serde_json::{Map, Value, json};
 
     use crate::testing::defaults;
 
@@ -120,8 +131,23 @@ mod tests {
             OptionType::Text | OptionType::Path => "{id}.png".into(),
             OptionType::Choice(words) => words[0].into(),
             OptionType::AnyOf(types) => some(&types[0]),
+            OptionType::Map { of, min, .. } => {
+                (0..*min).map(|at| (format!("name{at}"), some(of))).collect::<Map<_, _>>().into()
+            }
+            OptionType::Group(options) => all(options),
+            OptionType::Variant(variants) => json!({variants[0].name: all(&variants[0].options)}),
             other => panic!("no option of this crate is required and of type {other:?}"),
         }
+    }
+
+    /// A value for each option that the file must give, and the others' defaults.
+    fn all(options: &[OptionSpec]) -> Value {
+        let value = |option: &OptionSpec| match &option.default {
+            DefaultValue::Value(value) | DefaultValue::Key(_, value) => Some(value.clone()),
+            DefaultValue::Required => Some(some(&option.ty)),
+            DefaultValue::Absent => None,
+        };
+        options.iter().filter_map(|option| Some((option.name.to_owned(), value(option)?))).collect::<Map<_, _>>().into()
     }
 
     #[test]

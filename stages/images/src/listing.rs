@@ -64,7 +64,7 @@ impl Source for Listing {
 }
 
 /// Fisher-Yates, written out so that the order of a seed stays what it is when `rand` changes its own.
-fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
+pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, rng.random_range(0..=last as u64) as usize);
     }

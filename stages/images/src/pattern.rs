@@ -1,15 +1,13 @@
-//! File patterns with captures, such as `Image_{child:[0-9]+}{eye:[LR]}.jpg`, and the files under a folder that fit one.
+//! File patterns with captures, such as `Image_{child:[0-9]+}{eye:[LR]}.jpg`, and what they match in a path. `search` finds the files.
 //! Not a general glob: there are no `[...]` classes outside a capture and no `{a,b}` alternatives.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
-use std::path::{Path, PathBuf};
 use std::str::Chars;
 
 use regex::{Regex, RegexBuilder};
-use walkdir::WalkDir;
 
-use crate::folder::{is_image, name};
+use crate::form::normal;
 
 /// What a pattern's captures matched, by name.
 pub(crate) type Captures = BTreeMap<String, String>;
@@ -18,19 +16,44 @@ pub(crate) type Captures = BTreeMap<String, String>;
 ///
 /// `*` is any characters and `?` one character within a file's or folder's name, `**/` any folders or none, `{name}` a capture
 /// of one or more characters, as few as fit, `{name:CLASS}` one that must match a regular expression. No capture spans folders;
-/// a capture that stands twice must match the same text. All else stands for itself.
+/// a capture that stands twice must match the same text. All else stands for itself. Names are matched in Unicode normal form C, and extensions
+/// (both of `.ppm.gz`) in any case.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     /// The pattern as written in the file.
     pub(crate) text: String,
     /// The captures' names, in order, each once.
     pub(crate) names: Vec<String>,
-    /// How many characters stand for themselves: of two patterns that fit one file, the one with more is meant.
-    pub(crate) literals: usize,
-    groups: Vec<String>,
+    /// The folders that it starts with by name, below the root.
+    pub(crate) folder: String,
+    /// How many levels it reaches below that folder.
+    pub(crate) depth: usize,
+    /// How many characters stand for themselves.
+    literals: usize,
+    groups: Vec<Group>,
     regex: Regex,
-    folder: String,
-    depth: usize,
+    written: Regex,
+    /// What the first folder of a path matches, the first two, and so on.
+    folders: Vec<Regex>,
+}
+
+/// A capture of the regular expression.
+#[derive(Debug, Clone)]
+struct Group {
+    name: String,
+    /// Whether it stands in the extension, whose case says nothing.
+    in_extension: bool,
+}
+
+/// How a path fits a pattern.
+#[derive(Debug)]
+pub(crate) struct Fit {
+    /// What the captures match in the path's normal form; of its extension, in lower case.
+    pub(crate) captures: Captures,
+    /// The same in the path as it is.
+    pub(crate) exact: Captures,
+    /// Of two patterns that fit, the one with the greater is meant: it has more characters that stand for themselves, or the extension's case.
+    pub(crate) closeness: (usize, bool),
 }
 
 impl Pattern {
@@ -43,101 +66,131 @@ impl Pattern {
         if text.split('/').any(|part| part == "..") {
             return Err(format!("the pattern `{text}` leaves `root`: let `root` name the folder above"));
         }
-        let (mut regex, mut groups, mut literals) = (String::from(r"\A"), Vec::new(), 0);
-        let (mut chars, mut before) = (text.chars().peekable(), '/');
-        while let Some(next) = chars.next() {
-            match next {
-                '*' if chars.next_if_eq(&'*').is_some() => match (before, chars.next()) {
-                    ('/', Some('/')) => regex.push_str("(?:[^/]+/)*"),
-                    _ => return Err(format!("in `{text}`, `**` doesn't stand for whole folders: write `**/`")),
-                },
-                '*' => regex.push_str("[^/]*"),
-                '?' => regex.push_str("[^/]"),
-                '{' => {
-                    let (name, class) = capture(&mut chars).map_err(|wrong| format!("in `{text}`, {wrong}"))?;
-                    regex.push_str(&format!("(?P<c{}>{class})", groups.len()));
-                    groups.push(name);
-                }
-                '}' => return Err(format!("in `{text}`, a `}}` closes nothing")),
-                other => {
-                    literals += 1;
-                    regex.push_str(&regex::escape(other.encode_utf8(&mut [0; 4])));
-                }
+        let source = normal(text);
+        // One with the extension as written, one with any case.
+        let (mut written, mut any_case) = (String::from(r"\A"), String::from(r"\A"));
+        let (mut groups, mut literals, mut folders, mut is_open, mut before) = (Vec::new(), 0, Vec::new(), false, '/');
+        let (name, extension) = source.split_at(extension_at(&source).unwrap_or(source.len()));
+        for (half, in_extension) in [(name, false), (extension, true)] {
+            any_case.push_str(if in_extension { "(?i:" } else { "(?:" });
+            let mut chars = half.chars().peekable();
+            while let Some(next) = chars.next() {
+                let piece = match next {
+                    '*' if chars.next_if_eq(&'*').is_some() => match (before, chars.next()) {
+                        ('/', Some('/')) => {
+                            is_open = true;
+                            "(?:[^/]+/)*".into()
+                        }
+                        _ => return Err(format!("in `{text}`, `**` doesn't stand for whole folders: write `**/`")),
+                    },
+                    '*' => "[^/]*".into(),
+                    '?' => "[^/]".into(),
+                    '{' => {
+                        let (name, class) = capture(&mut chars).map_err(|wrong| format!("in `{text}`, {wrong}"))?;
+                        let piece = format!("(?P<c{}>{class})", groups.len());
+                        groups.push(Group { name, in_extension });
+                        piece
+                    }
+                    '}' => return Err(format!("in `{text}`, a `}}` closes nothing")),
+                    other => {
+                        if other == '/' && !is_open {
+                            folders.push(format!(r"{written}\z"));
+                        }
+                        literals += 1;
+                        regex::escape(other.encode_utf8(&mut [0; 4]))
+                    }
+                };
+                written.push_str(&piece);
+                any_case.push_str(&piece);
+                before = if next == '*' && piece.ends_with("/)*") { '/' } else { next };
             }
-            before = if next == '*' && regex.ends_with("/)*") { '/' } else { next };
+            any_case.push(')');
         }
-        regex.push_str(r"\z");
-        let regex = expression(&regex).map_err(|error| format!("`{text}` can't be read: {error}"))?;
+        written.push_str(r"\z");
+        any_case.push_str(r"\z");
+        let read = |source: &String| expression(source).map_err(|error| format!("`{text}` can't be read: {error}"));
         let mut names: Vec<String> = Vec::new();
-        for name in &groups {
+        for Group { name, .. } in &groups {
             if !names.contains(name) {
                 names.push(name.clone());
             }
         }
-        let (folder, depth) = extent(text);
-        Ok(Self { text: text.into(), names, literals, groups, regex, folder, depth })
+        let folder = named_folders(text);
+        let depth =
+            if is_open { usize::MAX } else { folders.len() + 1 - folder.split('/').filter(|part| !part.is_empty()).count() };
+        Ok(Self {
+            text: text.into(),
+            names,
+            folder,
+            depth,
+            literals,
+            groups,
+            regex: read(&any_case)?,
+            written: read(&written)?,
+            folders: folders.iter().map(read).collect::<Result<_, _>>()?,
+        })
     }
 
-    /// What the captures match in a path below the folder, its parts joined by `/`.
-    pub(crate) fn captures(&self, path: &str) -> Option<Captures> {
+    /// How a path below the root fits, its parts joined by `/`.
+    pub(crate) fn fit(&self, path: &str) -> Option<Fit> {
+        let form = normal(path);
+        let captures = self.captures(&form)?;
+        // Where other parts of the path are matched than in the normal form, that counts.
+        let alike =
+            |exact: &Captures| exact.iter().all(|(name, text)| captures.get(name).is_some_and(|same| *same == normal(text)));
+        let exact = if form == path { None } else { self.captures(path).filter(alike) };
+        let exact = exact.unwrap_or_else(|| captures.clone());
+        let closeness = (self.literals, self.written.is_match(&form));
+        Some(Fit { captures, exact, closeness })
+    }
+
+    fn captures(&self, path: &str) -> Option<Captures> {
         let found = self.regex.captures(path)?;
         let mut captures = Captures::new();
-        for (at, name) in self.groups.iter().enumerate() {
+        for (at, Group { name, in_extension }) in self.groups.iter().enumerate() {
             let text = found.name(&format!("c{at}"))?.as_str();
-            let before = captures.insert(name.clone(), text.to_string());
-            if text.contains('/') || before.is_some_and(|before| before != text) {
+            let text = if *in_extension { text.to_lowercase() } else { text.to_owned() };
+            if text.contains('/') || captures.get(name).is_some_and(|before| *before != text) {
                 return None;
             }
+            captures.insert(name.clone(), text);
         }
         Some(captures)
+    }
+
+    /// Whether files below this folder may fit.
+    pub(crate) fn may_fit_below(&self, folder: &str) -> bool {
+        self.folders.get(folder.matches('/').count()).map_or(self.depth == usize::MAX, |regex| regex.is_match(&normal(folder)))
+    }
+
+    /// Whether the pattern has a folder in this place, by more than `**/`, that this path fits.
+    pub(crate) fn has_folder(&self, path: &str) -> bool {
+        self.folders.get(path.matches('/').count()).is_some_and(|regex| regex.is_match(&normal(path)))
     }
 
     /// What paths that differ from fitting ones in capital letters alone match, too.
     pub(crate) fn in_any_case(&self) -> Option<Regex> {
         RegexBuilder::new(self.regex.as_str()).case_insensitive(true).size_limit(1 << 20).dfa_size_limit(1 << 20).build().ok()
     }
-
-    /// The folder below `root` that the pattern searches.
-    pub(crate) fn folder(&self, root: &Path) -> PathBuf {
-        if self.folder.is_empty() { root.to_path_buf() } else { root.join(&self.folder) }
-    }
-
-    /// The files below `root` as deep as the pattern reaches, each with its path below `root`; and what can't be listed.
-    ///
-    /// A link that leads nowhere is a file, of which reading fails, if it has the name of an image; hidden ones, as editors leave, have not. A link to a folder above holds nothing new,
-    /// and a disk's `lost+found` nothing of the user's.
-    pub(crate) fn files(&self, root: &Path) -> (Vec<(String, PathBuf)>, Vec<String>) {
-        let (mut files, mut wrong) = (Vec::new(), Vec::new());
-        let folder = self.folder(root);
-        for entry in WalkDir::new(&folder).max_depth(self.depth).follow_links(true).sort_by_file_name() {
-            let file = match entry {
-                Ok(entry) if entry.file_type().is_file() => Some(entry.into_path()),
-                Ok(_) => None,
-                Err(error) => match error.path() {
-                    // Links to a folder above, first: they are links that can't be followed, too.
-                    Some(_) if error.loop_ancestor().is_some() => None,
-                    Some(path) if is_dangling(path) => Some(path.to_path_buf()).filter(|path| is_image(path)),
-                    Some(path) if name(path) == "lost+found" => None,
-                    _ => {
-                        wrong.push(error.to_string());
-                        None
-                    }
-                },
-            };
-            if let Some(path) = file {
-                let below = path.strip_prefix(&folder).unwrap_or(&path);
-                let parts = below.components().map(|part| part.as_os_str().to_string_lossy());
-                let start = (!self.folder.is_empty()).then(|| self.folder.as_str().into());
-                files.push((start.into_iter().chain(parts).collect::<Vec<_>>().join("/"), path));
-            }
-        }
-        (files, wrong)
-    }
 }
 
-/// Whether a path is a link that can't be followed.
-fn is_dangling(path: &Path) -> bool {
-    path.is_symlink() && std::fs::metadata(path).is_err()
+/// Where the extension begins: after the last dot of the file's name, or the last but one of `.ppm.gz`. Dots inside of captures don't count.
+fn extension_at(text: &str) -> Option<usize> {
+    let (mut open, mut dots) = (0_usize, Vec::new());
+    for (at, next) in text.char_indices() {
+        match next {
+            '{' => open += 1,
+            '}' => open = open.saturating_sub(1),
+            '/' if open == 0 => dots.clear(),
+            '.' if open == 0 => dots.push(at + 1),
+            _ => {}
+        }
+    }
+    match dots.as_slice() {
+        [.., last_but_one, last] if text[*last..].eq_ignore_ascii_case("gz") => Some(*last_but_one),
+        [.., last] => Some(*last),
+        [] => None,
+    }
 }
 
 /// Reads the rest of `{name}` or `{name:CLASS}`; braces inside the class must balance (`[0-9]{2}`).
@@ -173,19 +226,18 @@ fn expression(text: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 20).build()
 }
 
-/// The folders that a pattern starts with by name, and how many levels it reaches below them.
-fn extent(text: &str) -> (String, usize) {
-    let mut fixed = Vec::new();
+/// The folders that a pattern starts with by name.
+fn named_folders(text: &str) -> String {
+    let mut named = Vec::new();
     let mut rest = text;
     while let Some((first, after)) = rest.split_once('/') {
         if first.contains(['*', '?', '{']) {
             break;
         }
-        fixed.push(first);
+        named.push(first);
         rest = after;
     }
-    let depth = if rest.contains("**") { usize::MAX } else { rest.split('/').count() };
-    (fixed.join("/"), depth)
+    named.join("/")
 }
 
 #[cfg(test)]
@@ -194,7 +246,7 @@ mod tests {
 
     fn found(pattern: &str, path: &str) -> Option<String> {
         let pattern = Pattern::parse(pattern).unwrap();
-        let captures = pattern.captures(path)?;
+        let captures = pattern.fit(path)?.captures;
         Some(pattern.names.iter().map(|name| captures[name].as_str()).collect::<Vec<_>>().join(" "))
     }
 
@@ -246,8 +298,64 @@ mod tests {
 
     #[test]
     fn only_as_much_as_needed_is_searched() {
-        assert_eq!(extent("CHASE_DB1/Image_{id}.jpg"), ("CHASE_DB1".into(), 1));
-        assert_eq!(extent("{id}/photo.jpg"), (String::new(), 2));
-        assert_eq!(extent("a/b/**/{id}.jpg"), ("a/b".into(), usize::MAX));
+        for (pattern, folder, depth) in [
+            ("CHASE_DB1/Image_{id}.jpg", "CHASE_DB1", 1),
+            ("{id}/photo.jpg", "", 2),
+            ("{id:[^/]+}/photo.jpg", "", 2),
+            ("a/b/**/{id}.jpg", "a/b", usize::MAX),
+        ] {
+            let pattern = Pattern::parse(pattern).unwrap();
+            assert_eq!((&pattern.folder[..], pattern.depth), (folder, depth));
+        }
+        let pattern = Pattern::parse("a/{id:[0-9]+}/x*/**/{id}.jpg").unwrap();
+        for (folder, may, has) in [
+            ("a", true, true),
+            ("b", false, false),
+            ("a/7", true, true),
+            ("a/b", false, false),
+            ("a/7/xy", true, true),
+            ("a/7/y", false, false),
+            ("a/7/xy/z", true, false),
+        ] {
+            assert_eq!((pattern.may_fit_below(folder), pattern.has_folder(folder)), (may, has), "{folder}");
+        }
+    }
+
+    #[test]
+    fn an_extension_fits_in_any_case_and_a_name_in_its_own() {
+        for (pattern, path, expected) in [
+            ("{id}.png", "3.PNG", Some("3")),
+            ("{id}.PNG", "3.png", Some("3")),
+            ("im{id}.ppm.gz", "im1.PPM.GZ", Some("1")),
+            ("im{id}.ppm.gz", "IM1.ppm.gz", None),
+            ("{id}.v1.jp*g", "3.v1.JPEG", Some("3")),
+            ("{id}.v1.jpg", "3.V1.jpg", None),
+            ("{id}.{kind:jpg|tif}", "3.TIF", Some("3 tif")),
+            ("{id:[a-z]+}.png", "A.png", None),
+            ("a.b/{id}", "A.B/3", None),
+        ] {
+            assert_eq!(found(pattern, path).as_deref(), expected, "{pattern} on {path}");
+        }
+        let closeness = |pattern: &str| Pattern::parse(pattern).unwrap().fit("3.PNG").unwrap().closeness;
+        assert!(closeness("{id}.PNG") > closeness("{id}.png") && closeness("3*.png") > closeness("{id}.PNG"));
+    }
+
+    #[test]
+    fn names_and_patterns_fit_in_any_unicode_form_and_keep_their_own() {
+        let (nfc, nfd) = ("\u{e9}", "e\u{301}");
+        for form in [nfc, nfd] {
+            for (pattern, captured) in
+                [(format!("{form}_{{id}}.png"), "1"), ("{a:.}_{id}.png".into(), "\u{e9} 1"), ("?_{id}.png".into(), "1")]
+            {
+                for name in [nfc, nfd] {
+                    assert_eq!(found(&pattern, &format!("{name}_1.png")).as_deref(), Some(captured), "{pattern} {name}");
+                }
+            }
+        }
+        let fit = |path: &str| Pattern::parse("{id}.png").unwrap().fit(path).unwrap();
+        for form in [nfc, nfd] {
+            let Fit { captures, exact, .. } = fit(&format!("{form}.png"));
+            assert_eq!((&captures["id"][..], &exact["id"][..]), (nfc, form));
+        }
     }
 }

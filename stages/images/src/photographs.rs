@@ -11,10 +11,12 @@ use serde_json::json;
 
 use crate::SampleFiles;
 use crate::exclude::{Exclude, exclude_option};
-use crate::folder::{is_image, name};
+use crate::folder::{is_image, name, stem};
+use crate::form::{exact, shown};
 use crate::listing::{Listing, natural};
 use crate::open::open;
 use crate::pattern::Pattern;
+use crate::search;
 use crate::values::texts;
 
 #[derive(Deserialize)]
@@ -111,18 +113,19 @@ pub fn list(inputs: &[String], left_out: &dyn Fn(&Path) -> bool) -> Result<Liste
     let (mut found, mut ids) = (Listed::default(), BTreeMap::<String, PathBuf>::new());
     for input in inputs {
         for path in files(input, &mut found.broken)?.into_iter().filter(|path| !left_out(path)) {
-            let id = match path.file_stem().map(|stem| stem.to_str()) {
-                Some(Some(stem)) if stem.len() <= LONGEST => stem.to_owned(),
-                Some(Some(stem)) => {
+            let id = match stem(&path).to_str() {
+                Some(stem) if stem.len() <= LONGEST => stem.to_owned(),
+                Some(stem) => {
                     let error =
                         StageError::new(format!("its name has more than {LONGEST} bytes, too many for its pictures' names"));
                     found.broken.push((stem.to_owned(), error.help("rename the file")));
                     continue;
                 }
                 _ => {
-                    found
-                        .broken
-                        .push((path.display().to_string(), StageError::new("its name isn't Unicode").help("rename the file")));
+                    found.broken.push((
+                        shown(&exact(path.as_os_str())),
+                        StageError::new("its name isn't Unicode").help("rename the file"),
+                    ));
                     continue;
                 }
             };
@@ -175,9 +178,11 @@ fn files(input: &str, broken: &mut Vec<(String, StageError)>) -> Result<Vec<Path
     let (root, rest) = input.split_at(fixed);
     let pattern = Pattern::parse(rest).map_err(|wrong| StageError::new(wrong).help("patterns know *, ? and **/"))?;
     let root = if root.is_empty() { Path::new(".") } else { Path::new(root) };
-    let (files, wrong) = pattern.files(root);
-    let fitting = files.into_iter().filter(|(name, path)| pattern.captures(name).is_some() && is_image(path));
+    let search::Walked { files, unlisted, wrong, .. } = search::files(&pattern, root);
+    let fitting = files.into_iter().filter(|(name, path)| pattern.fit(name).is_some() && is_image(path));
     let fitting: Vec<PathBuf> = fitting.map(|(_, path)| path).collect();
+    let unlisted = unlisted.into_iter().map(|(name, error)| format!("{} can't be listed: {error}", shown(&name)));
+    let wrong: Vec<String> = wrong.into_iter().chain(unlisted).collect();
     if let (true, Some(wrong)) = (fitting.is_empty(), wrong.first()) {
         return Err(StageError::new(wrong.clone()).context(input).help("is the folder before the first * right?"));
     }

@@ -45,6 +45,15 @@ pub(crate) fn listed(names: &[String]) -> String {
     }
 }
 
+/// A few names, for what is told beside something else; `None` of none.
+pub(crate) fn few(names: &[String]) -> Option<String> {
+    match names {
+        [] => None,
+        [first, second, third, _, more @ ..] => Some(format!("{first}, {second}, {third} and {} more", more.len() + 1)),
+        few => Some(few.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +68,10 @@ mod tests {
         let error = problems.finish("fix it").unwrap_err();
         assert!(error.message().starts_with("images without a mask: a, b; masks without an image: 0, 1, 2,"));
         assert!(error.message().ends_with("19 and 5 more"));
+        let names = ["a", "b", "c", "d"].map(str::to_owned);
+        assert_eq!(
+            [0, 1, 3, 4].map(|count| few(&names[..count])),
+            [None, Some("a".into()), Some("a, b, c".into()), Some("a, b, c and 1 more".into())]
+        );
     }
 }

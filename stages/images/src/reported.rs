@@ -5,12 +5,11 @@ use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
-use pipeline_contract::{BuildContext, Result, Running, StageError};
+use pipeline_contract::{Result, StageError};
 use serde_json::{Value, json};
-use tempfile::tempdir;
 
 use crate::plausible::{self, Doubt, Kind};
-use crate::testing::{build, context, mapped, reported, write_grey, write_rgb};
+use crate::testing::{build, context, mapped, reported};
 use crate::{ImagePair, SampleFiles, decode};
 
 const SIDE: u32 = 32;
@@ -423,101 +422,4 @@ fn a_bigtiff_is_a_tiff() {
     let Some(folder) = reported("bigtiff") else { return };
     let read = pair(&folder, "1.tif", "1.png", json!({})).unwrap();
     assert!(read.image.iter().any(|&value| value > 40));
-}
-
-/// Ids of broken samples, and what is wrong with each.
-type Broken = Vec<(String, String)>;
-
-/// What `image_pairs` lists where broken samples are skipped: ids of whole samples, and what is wrong with broken ones.
-fn listed(given: Value, skips_broken: bool) -> Result<(Vec<String>, Broken)> {
-    let cx = BuildContext { skips_broken, ..context() };
-    let Running::Source(mut source) = build(&crate::image_pairs::kind(), given, &cx)? else { panic!() };
-    let broken = source.broken().into_iter().map(|(id, error)| (id.to_string(), error.message().to_owned())).collect();
-    let mut ids = Vec::new();
-    source.epoch(0, &mut |item| {
-        ids.push(item.sample.to_string());
-        Ok(())
-    })?;
-    Ok((ids, broken))
-}
-
-#[test]
-fn names_of_two_unicode_forms_are_told() {
-    let dir = tempdir().unwrap();
-    for (folder, name) in [("images", "é_1"), ("masks", "e\u{301}_1"), ("images", "2"), ("masks", "2")] {
-        write_grey(&dir.path().join(folder).join(format!("{name}.png")), 4, 4);
-    }
-    let of = |root: &Path| json!({"root": root, "image": "images/{id}.*", "mask": "masks/{id}.*"});
-    let told = |root: &Path| listed(of(root), false).unwrap_err().mend().unwrap().to_owned();
-    assert!(told(dir.path()).contains("`é_1` (NFC) and the mask `e\u{301}_1` (NFD) differ in Unicode form alone"));
-    let (ids, broken) = listed(of(dir.path()), true).unwrap();
-    assert_eq!((ids, broken.len()), (vec!["2".to_owned()], 2));
-    let given = json!({"root": dir.path()});
-    let error = build(&crate::fives::kind(), given, &context()).map(|_| ()).unwrap_err();
-    assert!(error.mend().unwrap().contains("differ in Unicode form alone"), "{error:?}");
-
-    let Some(folder) = reported("unicode_nfd") else { return };
-    assert!(told(&folder).contains("differ in Unicode form alone"));
-}
-
-#[test]
-fn files_that_fit_but_for_capitals_are_told() {
-    let dir = tempdir().unwrap();
-    for name in ["images/01_dr.JPG", "images/01_h.jpg", "images/readme.jpg", "manual1/01_dr.tif", "manual1/01_h.tif"] {
-        write_rgb(&dir.path().join(name), 4, 4);
-    }
-    let given = |image: &str| json!({"root": dir.path(), "image": image, "mask": "manual1/{id}.tif"});
-    let error = listed(given("images/{id:[0-9]+_[a-z]+}.jpg"), false).unwrap_err();
-    assert!(error.message().contains("masks without an image: manual1/01_dr.tif"), "{error}");
-    let help = error.mend().unwrap();
-    assert!(help.contains("but for capital letters are left out: images/01_dr.JPG;"), "{help}");
-    // Where another pattern takes it, nothing is left out.
-    let both = json!(["images/{id:[0-9]+_[a-z]+}.jpg", "images/{id:[0-9]+_[a-z]+}.JPG"]);
-    let mut all = given("");
-    all["image"] = both;
-    assert_eq!(listed(all, false).unwrap().0, ["01_dr", "01_h"]);
-
-    let Some(folder) = reported("extension_case") else { return };
-    let of = |image: &str| json!({"root": folder, "image": image, "mask": "masks/{id}.png"});
-    assert_eq!(listed(of("images/{id}.png"), false).unwrap().0, ["0", "1", "2"]);
-    let error = listed(of("images/{id}.*"), false).unwrap_err();
-    assert!(error.mend().unwrap().contains("are left out: masks/3.PNG, masks/4.PNG"), "{error:?}");
-}
-
-#[cfg(unix)]
-#[test]
-fn links_that_lead_nowhere_are_the_matter_of_their_samples() {
-    use std::os::unix::fs::symlink;
-    let dir = tempdir().unwrap();
-    for name in ["0", "1"] {
-        write_grey(&dir.path().join(format!("images/{name}.png")), 4, 4);
-        write_grey(&dir.path().join(format!("masks/{name}.png")), 4, 4);
-    }
-    let link = |to: &str, name: &str| symlink(to, dir.path().join(name)).unwrap();
-    link("someone@machine.1234", "images/.#0.png");
-    link("nowhere", "images/readme.txt");
-    std::fs::create_dir(dir.path().join("images/sub")).unwrap();
-    link("..", "images/sub/above");
-    link("itself", "images/itself");
-    let of = |image: &str, mask: &str| json!({"root": dir.path(), "image": image, "mask": mask});
-    for (image, mask) in
-        [("images/{id}.png", "masks/{id}.png"), ("images/{id}.*", "masks/{id}.*"), ("images/**/{id}.png", "masks/**/{id}.png")]
-    {
-        assert_eq!(listed(of(image, mask), false).unwrap().0, ["0", "1"], "{image}");
-    }
-    // A photograph that is gone is its sample's trouble, which `decode` tells.
-    link("gone.png", "images/2.png");
-    link("gone.png", "masks/2.png");
-    let (ids, broken) = listed(of("images/{id}.png", "masks/{id}.png"), false).unwrap();
-    assert_eq!((ids.len(), broken.len()), (3, 0));
-    let files =
-        SampleFiles::Pair { image: dir.path().join("images/2.png"), mask: dir.path().join("masks/2.png"), inside: None };
-    let stage = build(&crate::decode::kind(), json!({}), &context()).unwrap();
-    let error = mapped::<_, ImagePair>(&stage, files, "2", 0).unwrap_err();
-    assert!(error.message().contains("images/2.png can't be read"), "{error}");
-
-    let Some(folder) = reported("a_link_that_leads_nowhere") else { return };
-    // A copy of the folder may hold files in the place of its links: those lack a mask.
-    let given = json!({"root": folder, "image": "images/{id}.*", "mask": "masks/{id}.*"});
-    assert_eq!(listed(given, true).unwrap().0, ["0", "1"]);
 }

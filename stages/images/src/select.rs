@@ -1,5 +1,6 @@
 //! Choices by capture, such as `child=01..08` or `eye=L,R`: which matched files are kept. Knows captures, not files.
 
+use crate::form::normal;
 use crate::pattern::Captures;
 
 /// Values of one capture.
@@ -29,7 +30,7 @@ impl Choice {
                 _ => Err(wrong()),
             },
             None if value.trim().is_empty() => Err(wrong()),
-            None => Ok(Values::One(value.trim().into())),
+            None => Ok(Values::One(normal(value.trim()).into_owned())),
         });
         Ok(Self { text: text.into(), capture: capture.trim().into(), values: values.collect::<Result<_, _>>()? })
     }
@@ -68,6 +69,7 @@ mod tests {
         assert!(kept(&["child=01", "eye=L"], &[], "01", "L") && !kept(&["child=01", "eye=L"], &[], "01", "R"));
         assert!(!kept(&[], &["child=01..02"], "02", "L") && !kept(&["child=1..9"], &["eye=R"], "02", "R"));
         assert!(!kept(&["child=1"], &[], "01", "L"), "single values are compared as text");
+        assert!(kept(&["child=e\u{301}"], &[], "\u{e9}", "L"), "captures are in normal form");
     }
 
     #[test]

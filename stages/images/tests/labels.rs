@@ -65,9 +65,7 @@ fn batch(decode: Value, augment: Value, samples: Vec<SampleFiles>, source: Facts
                     batch.item(0, item, &cx, &mut sink).unwrap();
                     break;
                 }
-                Running::FlatMap(_) | Running::Source(_) | Running::Cache(_) => {
-                    panic!("only maps and a batch are among the stages")
-                }
+                other => panic!("a {other:?} is none of the stages"),
             }
         }
     }

@@ -15,8 +15,8 @@ const VERSION: u64 = 1;
 /// The name of a set: everything but the files that decides what is kept. And the same in words, for people.
 pub(super) fn set_of(before: &[Before], facts: Option<&Facts>) -> (String, Value) {
     let stages: Vec<Value> = before.iter().map(|Before { kind, options, .. }| json!({"use": kind, "with": options})).collect();
-    // How many samples there are and which part they are changes none of them; nor does it how often they are measured.
-    let told = |name: &str| ![fact::SAMPLES, fact::PART, fact::WHOLE_RUN].contains(&name);
+    // How many samples there are, how often they come and which part they are changes none of them; nor does it how often they are measured.
+    let told = |name: &str| ![fact::SAMPLES, fact::PART, fact::WHOLE_RUN, fact::REPEATED].contains(&name);
     let value = |name: &str, value: &Value| if name == fact::EVALUATED { Value::Bool(true) } else { value.clone() };
     let facts: serde_json::Map<String, Value> = facts
         .into_iter()

@@ -30,6 +30,12 @@ const UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// The time of a pair's last use is as exact as this.
 const EXACT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Held as long as a run uses a set.
+const USED: &str = "used";
+
+/// What a set's pairs were made by.
+const ABOUT: &str = "about.json";
+
 /// A set in its folder.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -63,7 +69,7 @@ impl Store {
         fs::create_dir_all(root)?;
         let held = Held::of(root)?;
         fs::create_dir_all(&folder)?;
-        let used = OpenOptions::new().create(true).append(true).open(folder.join("used"))?;
+        let used = OpenOptions::new().create(true).append(true).open(folder.join(USED))?;
         match used.try_lock() {
             // Nobody else uses it, so nobody is writing.
             Ok(()) => {
@@ -75,8 +81,8 @@ impl Store {
         }
         used.lock_shared()?;
         used.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
-        if !folder.join("about.json").exists() {
-            fs::write(folder.join("about.json"), format!("{about:#}\n"))?;
+        if !folder.join(ABOUT).exists() {
+            fs::write(folder.join(ABOUT), format!("{about:#}\n"))?;
         }
         let taken = sets(root)?
             .iter()
@@ -182,12 +188,12 @@ impl Store {
     fn make_room(&self, mut taken: u64, bytes: u64) -> io::Result<u64> {
         let mut idle = Vec::new();
         for set in sets(&self.root)?.into_iter().filter(|set| *set != self.folder) {
-            let used = OpenOptions::new().create(true).append(true).open(set.join("used"))?;
+            let used = OpenOptions::new().create(true).append(true).open(set.join(USED))?;
             if used.try_lock().is_ok() {
                 idle.push((used.metadata()?.modified()?, set, used));
             }
         }
-        idle.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+        idle.sort_by_key(|(unused_since, ..)| *unused_since);
         for (_, set, _used) in idle {
             if taken + bytes <= self.limit {
                 return Ok(taken);
@@ -197,7 +203,7 @@ impl Store {
                 taken = taken.saturating_sub(size);
             }
             // A set that is opened now makes its folder again.
-            for name in ["about.json", "used"] {
+            for name in [ABOUT, USED] {
                 let _gone = fs::remove_file(set.join(name));
             }
             let _not_empty = fs::remove_dir(&set);
@@ -266,7 +272,7 @@ fn files(set: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(set)? {
         let entry = entry?;
-        if entry.file_name() == "used" || entry.file_name() == "about.json" {
+        if [USED, ABOUT].iter().any(|own| entry.file_name() == **own) {
             continue;
         }
         match entry.metadata() {

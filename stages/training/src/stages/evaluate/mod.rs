@@ -87,6 +87,7 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
         }
     }
     findings.extend(inputs.get(1).filter(|_| options.at == At::Native).and_then(lost));
+    findings.extend(repeated(inputs, 1));
     let part = inputs.get(1).and_then(|images| images.get(fact::PART)).map(|part| part.value.clone());
     if options.choose_threshold && part.as_ref().and_then(|part| part.as_str()) == Some("test") {
         let message = "a threshold chosen on the test part makes its figures too good";
@@ -96,6 +97,18 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
         );
     }
     Checked { findings, ..Checked::default() }
+}
+
+/// An error where the samples at an input of an evaluator may come twice, or not at all: figures are of each sample once.
+fn repeated(inputs: &[Facts], input: usize) -> Option<Finding> {
+    let origin = inputs.get(input)?.get(fact::REPEATED)?;
+    let (stage, option) = (&origin.stage, &origin.option);
+    let message = format!("some samples would be measured twice and others not at all, by `{option}` of `{stage}`");
+    let place = Place::Fact { input, name: fact::REPEATED.into() };
+    Some(
+        Finding::error(place, message)
+            .help(format!("remove `{option}` there: a source that is measured emits each sample once")),
+    )
 }
 
 struct Evaluate {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::measured::METRICS;
 use super::options::{self, At, DEFAULT_THRESHOLD, Options, Threshold};
-use super::{Evaluate, held};
+use super::{Evaluate, held, repeated};
 use crate::stages::masks::misfit;
 use crate::stages::prediction::{self, Members, Tiles, channels, misfits, turns};
 
@@ -56,6 +56,7 @@ fn check(options: &OfModel, inputs: &[Facts]) -> Checked {
         }
     }
     findings.dedup_by(|left, right| left.message == right.message);
+    findings.extend(repeated(inputs, 0));
     Checked { findings, ..Checked::default() }
 }
 

@@ -112,7 +112,7 @@ fn killed_and_resumed_in_any_order_it_comes_to_the_same_bytes() {
         let (sum, figures) = outcome(&reference);
         assert_eq!(outcome(&out), (sum.clone(), figures), "{order}");
         weights.push(sum);
-        let samples = match Event::from(metrics(&reference).pop().unwrap().event) {
+        let samples = match metrics(&reference).pop().unwrap().event {
             Event::End(_) => metrics(&reference)
                 .iter()
                 .filter_map(|line| match &line.event {

@@ -181,7 +181,7 @@ fn drive() {
 #[test]
 fn stare() {
     let set = &["dataset.STARE.image_size=[48, 64]", BINARY, AT_HALF];
-    let case = Case { file: "stare.yml", block: "STARE", layout: drawn::stare("ppm"), set, counts: [6, 2, 2], group: whole };
+    let case = Case { file: "stare.yml", block: "STARE", layout: drawn::stare("ppm.gz"), set, counts: [6, 2, 2], group: whole };
     case.check_files();
     case.check_run(false, false);
     let case = Case { set: &["dataset.STARE.observer=vk"], layout: drawn::stare("ppm.gz"), ..case };

@@ -12,9 +12,10 @@ use crate::assign::Unlabelled;
 use crate::fundus::{CLASS_COLOURS, draw_classes};
 use crate::keeps::Keeps;
 use crate::labels::{self, Labels, Options, shown};
+use crate::open::{header, open};
 use crate::payload::pixels;
 use crate::plausible;
-use crate::read::{Opened, header, open};
+use crate::read::Opened;
 use crate::told::Told;
 use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 

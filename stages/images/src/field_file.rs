@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pipeline_contract::{Result, StageError};
 
-use crate::read::open;
+use crate::open::open;
 
 /// The field of view that `file` holds for `photo`, a photograph of `height` x `width` pixels: `[height, width]`, 1 where channel 0 is above half of
 /// its range, else 0. `None` where that is everywhere, as [`field_of_view`](crate::field_of_view::field_of_view) has it.

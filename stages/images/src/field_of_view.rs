@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::testing::real;
-    use crate::{draw, read};
+    use crate::{draw, open};
 
     /// Where a drawn eye isn't as dark as its surround, `[size, size]`.
     fn drawn_field(image: &[u8]) -> Vec<u8> {
@@ -281,10 +281,10 @@ mod tests {
             ("HRF/images/01_dr.jpg", "HRF/manual1/01_dr.tif", 0.84..0.85),
         ] {
             let (Some(image), Some(mask)) = (real(image), real(mask)) else { continue };
-            let opened = read::open(&image, 100_000_000).unwrap();
+            let opened = open::open(&image, 100_000_000).unwrap();
             let (height, width) = (opened.height, opened.width);
             let field = field_of_view(&opened.rgb().unwrap(), height, width).unwrap();
-            let vessels = read::open(&mask, 100_000_000).unwrap().quiet_mask().unwrap();
+            let vessels = open::open(&mask, 100_000_000).unwrap().quiet_mask().unwrap();
             let inside = field.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / field.len() as f64;
             assert!(share.contains(&inside), "{}: {inside}", image.display());
             let marked = vessels.iter().filter(|&&vessel| vessel != 0).count() as f64;

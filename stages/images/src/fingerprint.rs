@@ -7,7 +7,8 @@ use pipeline_contract::{Fingerprint, Part, Result, Stored};
 use sha2::{Digest as _, Sha256};
 
 use crate::SampleFiles;
-use crate::read::{Opened, open};
+use crate::open::open;
+use crate::read::Opened;
 
 /// A file with more pixels isn't fingerprinted. As the default of `max_pixels` of `decode`.
 const MAX_PIXELS: u64 = 100_000_000;

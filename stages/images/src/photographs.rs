@@ -14,8 +14,8 @@ use crate::exclude::{Exclude, exclude_option};
 use crate::folder::{is_image, name, stem};
 use crate::form::{exact, shown};
 use crate::listing::{Listing, natural};
+use crate::open::open;
 use crate::pattern::Pattern;
-use crate::read::open;
 use crate::search;
 use crate::values::texts;
 

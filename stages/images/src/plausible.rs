@@ -1,8 +1,8 @@
 //! Whether a decoded file is likely to hold what it will be read as: a photograph's range, a binary mask's values. Looks at decoded pixels;
 //! changes none. What is most likely misread is an error; what may be right all the same is a [`Doubt`].
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::ops::Range;
 
 use image::DynamicImage;
 use image::metadata::Orientation;
@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Grey,
     /// A photograph that viewers turn, and its mask not.
     Orientation,
+    /// Pixels that viewers hide, and that are read.
+    Alpha,
 }
 
 impl Kind {
@@ -49,15 +51,29 @@ impl Kind {
             Self::Share => "mask_share",
             Self::Grey => "mask_grey",
             Self::Orientation => "orientation",
+            Self::Alpha => "alpha",
         }
     }
 }
 
-/// Looks at a photograph's range.
+/// Looks at a photograph's range, and at what its alpha hides.
 ///
 /// # Errors
 /// When 16-bit samples hold no more than 12 bits, or float samples aren't of 0 to 1.
 pub(crate) fn photograph(name: impl Display, pixels: &DynamicImage) -> Result<Option<Doubt>> {
+    let doubt = range(&name, pixels)?;
+    let (channels, width) = (usize::from(pixels.color().channel_count()), pixels.width() as usize);
+    let hidden = match pixels {
+        DynamicImage::ImageLumaA8(pixels) => Samples { values: pixels, channels, width, range: 255 }.hidden(&name),
+        DynamicImage::ImageRgba8(pixels) => Samples { values: pixels, channels, width, range: 255 }.hidden(&name),
+        DynamicImage::ImageLumaA16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.hidden(&name),
+        DynamicImage::ImageRgba16(pixels) => Samples { values: pixels, channels, width, range: 65535 }.hidden(&name),
+        _ => None,
+    };
+    Ok(doubt.or(hidden))
+}
+
+fn range(name: impl Display, pixels: &DynamicImage) -> Result<Option<Doubt>> {
     match pixels {
         DynamicImage::ImageLuma16(pixels) => bits(name, pixels.iter().copied()),
         DynamicImage::ImageLumaA16(pixels) => bits(name, pixels.pixels().map(|pixel| pixel.0[0])),
@@ -158,11 +174,10 @@ struct Samples<'a, T> {
 /// Counts of a mask's pixels.
 #[derive(Default)]
 struct Counts {
-    vessel: usize,
     /// Brighter in another channel than in channel 0, which isn't vessel.
     hidden: usize,
-    /// Between a quarter and three quarters of the range.
-    grey: usize,
+    /// Vessel that alpha hides.
+    transparent: usize,
     /// The first that is hidden, and its place.
     first: Option<(usize, [u32; 3])>,
 }
@@ -174,12 +189,18 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         if pixels < LEAST {
             return Ok(None);
         }
-        let (low, high) = (self.extremes(0), self.range / 2);
-        let half = if low.1 <= 1 { 0 } else { high };
+        // One pass over channel 0, and one over the others.
+        let shades = self.shades();
+        let sum = |values: Range<u32>| {
+            shades[values.start as usize..values.end as usize].iter().map(|&count| count as usize).sum::<usize>()
+        };
+        let present = (0..).zip(&shades).filter(|(_, count)| **count > 0).map(|(value, _)| value);
+        let greys: Vec<u32> = present.take(LABELS + 1).collect();
+        let low = (greys[0], shades.iter().rposition(|&count| count > 0).map_or(0, |value| value as u32));
+        let half = if low.1 <= 1 { 0 } else { self.range / 2 };
         self.constant(name, low)?;
-        let greys = self.greys();
+        let vessel = sum(half + 1..self.range + 1);
         let counts = self.counts(half);
-        let vessel = counts.vessel;
         if let Some((at, colour)) = counts.first {
             let (x, y) = (at % self.width.max(1), at / self.width.max(1));
             let found = format!("has the colour {} at ({x}, {y}), which channel 0 doesn't show", shown(colour));
@@ -193,8 +214,8 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         let max = low.1;
         if max > 1 && max <= half {
             // Labels of vessels are mostly background; of two values, one is vessel whichever is more.
-            let background = || self.values.iter().step_by(self.channels).filter(|&&value| value.into() == greys[0]).count();
-            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background() * 2 > pixels) {
+            let background = shades[greys[0] as usize] as usize;
+            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background * 2 > pixels) {
                 let message = format!("{name} holds the values {}, and none is above {half}, as vessel is", listed(&greys));
                 return Err(StageError::new(message).help(format!(
                     "name them in `labels` of the decode stage, such as labels: {{vessel: {max}}}; or save it with 0 and {}",
@@ -218,6 +239,11 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
             );
             return Ok(Some(Doubt { kind: Kind::Values, words }));
         }
+        if counts.transparent * 2 > vessel {
+            let words =
+                format!("most vessels of the mask {name} are transparent, and alpha isn't read. If they are none, {FLATTEN}",);
+            return Ok(Some(Doubt { kind: Kind::Alpha, words }));
+        }
         let percent = |count: usize| count * 100 / pixels.max(1);
         if vessel * 2 > pixels {
             let words = format!(
@@ -228,9 +254,10 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
             );
             return Ok(Some(Doubt { kind: Kind::Share, words }));
         }
-        Ok((max > 1 && counts.grey * 4 > pixels).then(|| Doubt {
+        let grey = sum(self.range / 4 + 1..self.range / 4 * 3);
+        Ok((max > 1 && grey * 4 > pixels).then(|| Doubt {
             kind: Kind::Grey,
-            words: format!("{}% of the mask {name} is neither dark nor bright: is it a photograph?", percent(counts.grey)),
+            words: format!("{}% of the mask {name} is neither dark nor bright: is it a photograph?", percent(grey)),
         }))
     }
 
@@ -257,33 +284,59 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         Ok(())
     }
 
+    /// A doubt where pixels that aren't black are transparent: more than a hundredth of all.
+    fn hidden(&self, name: &impl Display) -> Option<Doubt> {
+        let transparent = |pixel: &[T]| match pixel {
+            [colours @ .., alpha] => {
+                (*alpha).into() <= self.range / 4 && colours.iter().any(|&value| value.into() > self.range / 32)
+            }
+            [] => false,
+        };
+        let pixels = self.values.chunks_exact(self.channels.max(1));
+        let (all, count) = (pixels.len(), pixels.filter(|pixel| transparent(pixel)).count());
+        (count * 100 > all).then(|| Doubt {
+            kind: Kind::Alpha,
+            words: format!(
+                "{}% of the photograph {name} is transparent, and alpha isn't read: the colours beneath are. If they are none of it, {FLATTEN}",
+                count * 100 / all
+            ),
+        })
+    }
+
     fn extremes(&self, channel: usize) -> (u32, u32) {
         let values = self.values.iter().skip(channel).step_by(self.channels.max(1)).map(|&value| value.into());
         let (min, max) = values.fold((u32::MAX, 0), |(min, max): (u32, u32), value| (min.min(value), max.max(value)));
         (min.min(max), max)
     }
 
-    /// The values of channel 0, up to one more than [`LABELS`].
-    fn greys(&self) -> Vec<u32> {
-        let (mut found, mut last) = (BTreeSet::new(), None);
+    /// How many pixels have each value in channel 0.
+    fn shades(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.range as usize + 1];
+        // Equal pixels follow each other.
+        let (mut last, mut run) = (0, 0);
         for value in self.values.iter().step_by(self.channels.max(1)).map(|&value| value.into()) {
-            if last != Some(value) {
-                found.insert(value);
-                last = Some(value);
+            if value != last {
+                counts[last as usize] += run;
+                (last, run) = (value, 0);
             }
-            if found.len() > LABELS {
-                break;
-            }
+            run += 1;
         }
-        found.into_iter().collect()
+        counts[last as usize] += run;
+        counts
     }
 
     fn counts(&self, half: u32) -> Counts {
         let mut counts = Counts::default();
+        if self.channels < 2 {
+            return counts;
+        }
         for (at, pixel) in self.values.chunks_exact(self.channels.max(1)).enumerate() {
             let red = pixel[0].into();
-            counts.vessel += usize::from(red > half);
-            counts.grey += usize::from(red > self.range / 4 && red < self.range / 4 * 3);
+            if let [.., alpha] = *pixel
+                && [2, 4].contains(&self.channels)
+            {
+                counts.transparent += usize::from(red > half && alpha.into() <= self.range / 4);
+            }
             if let [_, green, blue, ..] = *pixel
                 && red <= half
             {
@@ -336,6 +389,8 @@ pub(crate) fn sizes(
 fn swaps(orientation: Orientation) -> bool {
     orientation.to_exif() >= 5
 }
+
+const FLATTEN: &str = "save it without alpha (ImageMagick: convert FILE -background black -alpha remove FILE.png)";
 
 const TURN: &str = "turn the files' pixels (ImageMagick: mogrify -auto-orient)";
 

@@ -1,129 +1,41 @@
-//! Reads one image file into plain 8-bit pixels, within a limit that is checked before anything is allocated.
-//! Knows nothing of pairs: `decode` compares an image with its mask.
+//! A picture file of which the header has been read, and its pixels as 8-bit RGB, as a mask, as classes. How a file is opened is in `open`;
+//! `decode` compares an image with its mask.
 
 use std::fmt::Display;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use image::error::{UnsupportedError, UnsupportedErrorKind};
 use image::metadata::Orientation;
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits};
+use image::{DynamicImage, ExtendedColorType, ImageError, ImageResult};
 use pipeline_contract::{Result, StageError};
 
 use crate::assign::assign;
 use crate::guard::guarded;
 use crate::labels::Labels;
 use crate::plausible;
+use crate::stamp::{Check, Stamp};
 use crate::told::Told;
 use crate::values::narrow;
-use crate::{jpeg, tiff};
 
 /// A file whose header has been read.
 pub(crate) struct Opened<'a> {
     /// What messages call it.
     pub(crate) path: PathBuf,
-    decoder: Box<dyn ImageDecoder + 'a>,
+    /// Makes its pixels.
+    pub(crate) pixels: Box<dyn FnOnce() -> Result<DynamicImage> + 'a>,
     /// Height in pixels.
     pub(crate) height: usize,
     /// Width in pixels.
     pub(crate) width: usize,
     /// How viewers turn it; not applied.
     pub(crate) orientation: Orientation,
+    /// The file as it was when it was opened, if it is one.
+    pub(crate) stamp: Option<Stamp>,
 }
 
-/// Working memory that a decoder may take beside the pixels, in bytes: for what a header holds, and for what is being unpacked.
-const WORKING: u64 = 64 << 20;
+pub(crate) const DAMAGED: &str = "the file is truncated or damaged: copy or download it again, or exclude this sample";
 
-/// Bytes of a pixel in the widest colour type, four channels of 32 bit.
-const WIDEST: u64 = 16;
-
-const RAISE: &str = "raise `max_pixels` of the decode stage if the file is right; otherwise exclude this sample";
-
-const DAMAGED: &str = "the file is truncated or damaged: copy or download it again, or exclude this sample";
-
-/// Reads a file's header; the format is decided by its content, whatever its name says.
-///
-/// # Errors
-/// When there is no such file, it is no regular one, it is empty or too large, it is no image, or it has more than `max_pixels` pixels.
-pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<'static>> {
-    let unreadable = |error| unreadable(path, error);
-    // Checked before it is opened: opening a pipe waits for a writer, and a device never ends.
-    let kind = std::fs::metadata(path).map_err(unreadable)?;
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "a folder" } else { "not a regular file" };
-        return Err(StageError::new(format!("{} can't be read: it is {what}", path.display()))
-            .help("an image is a file; exclude this sample, or move it away"));
-    }
-    header(BufReader::new(File::open(path).map_err(unreadable)?), path, max_pixels)
-}
-
-/// As [`open`], of a file that is called `name` in messages.
-pub(crate) fn header<'a, R: BufRead + Seek + 'a>(mut file: R, name: &Path, max_pixels: u64) -> Result<Opened<'a>> {
-    let (shown, unreadable) = (name.display(), |error| unreadable(name, error));
-    let most = max_pixels.saturating_mul(WIDEST).saturating_add(WORKING);
-    let length = file.seek(SeekFrom::End(0)).and_then(|length| file.rewind().map(|()| length)).map_err(unreadable)?;
-    if length == 0 {
-        return Err(StageError::new(format!("{shown} is empty (0 bytes)")).help(DAMAGED));
-    }
-    // Some decoders read the whole file first.
-    if length > most {
-        return Err(StageError::new(format!("{shown} has {length} bytes, more than an image of {max_pixels} pixels can have"))
-            .help(RAISE));
-    }
-    let big = tiff::is_big(&mut file).map_err(unreadable)?;
-    let guessed = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
-    let guess = if big { Some(ImageFormat::Tiff) } else { guessed.format() };
-    let Some(format) = guess.filter(ImageFormat::reading_enabled) else {
-        return Err(StageError::new(format!("{shown} is no PNG, JPEG, TIFF, GIF, PPM, PGM or PBM image"))
-            .help("convert it to one of these, or exclude this sample"));
-    };
-    let mut file = guessed.into_inner();
-    let wrong = match format {
-        ImageFormat::Jpeg if !jpeg::is_complete(&mut file).map_err(unreadable)? => Some("the file ends before the image does"),
-        ImageFormat::Tiff if !tiff::is_plausible(&mut file, length).map_err(unreadable)? => {
-            Some("its directory claims more data than the file has")
-        }
-        _ => None,
-    };
-    if let Some(wrong) = wrong {
-        return Err(StageError::new(format!("{shown} can't be decoded: {wrong}")).help(DAMAGED));
-    }
-    if format == ImageFormat::Jpeg
-        && let Some(what) = jpeg::unsupported(&mut file).map_err(unreadable)?
-    {
-        return Err(unsupported(name, &what));
-    }
-    file.rewind().map_err(unreadable)?;
-    let mut reader = ImageReader::with_format(file, format);
-    // The header first, on little memory: what it says of the picture is checked before the picture may take any.
-    reader.limits(at_most(WORKING));
-    let mut decoder = decoded(name, || reader.into_decoder())?;
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(StageError::new(format!("{shown} has no pixels: it is {width} x {height}")).help(DAMAGED));
-    }
-    if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(StageError::new(format!("{shown} claims {width} x {height} pixels, more than {max_pixels}")).help(RAISE));
-    }
-    let orientation =
-        guarded(|| decoder.orientation()).map_err(|panic| broken(name, &panic))?.unwrap_or(Orientation::NoTransforms);
-    decoder.set_limits(at_most(decoder.total_bytes().saturating_add(WORKING))).map_err(|error| broken(name, &error))?;
-    Ok(Opened { path: name.into(), decoder: Box::new(decoder), height: height as usize, width: width as usize, orientation })
-}
-
-/// Limits of memory alone.
-fn at_most(bytes: u64) -> Limits {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(bytes);
-    limits
-}
-
-fn unreadable(path: &Path, error: std::io::Error) -> StageError {
-    StageError::new(format!("{} can't be read: {error}", path.display()))
-}
-
-fn broken(path: &Path, error: &dyn Display) -> StageError {
+pub(crate) fn broken(path: &Path, error: &dyn Display) -> StageError {
     StageError::new(format!("{} can't be decoded: {error}", path.display())).help(DAMAGED)
 }
 
@@ -137,13 +49,14 @@ fn kind_of(error: &UnsupportedError) -> String {
     }
 }
 
-fn unsupported(path: &Path, error: &dyn Display) -> StageError {
-    StageError::new(format!("{} is of a kind that is not supported: {error}", path.display()))
-        .help("convert it to a PNG or TIFF of 8 or 16 bits a channel, or exclude this sample")
+pub(crate) fn unsupported(path: &Path, error: &dyn Display) -> StageError {
+    StageError::new(format!("{} is of a kind that is not supported: {error}", path.display())).help(
+        "convert it to a PNG or TIFF of 8 or 16 bits a channel (ImageMagick: convert FILE FILE.png), or exclude this sample",
+    )
 }
 
 /// What a decoder makes of a file.
-fn decoded<T>(path: &Path, work: impl FnOnce() -> ImageResult<T>) -> Result<T> {
+pub(crate) fn decoded<T>(path: &Path, work: impl FnOnce() -> ImageResult<T>) -> Result<T> {
     match guarded(work) {
         Ok(Err(ImageError::Unsupported(error))) => Err(unsupported(path, &kind_of(&error))),
         Ok(made) => made.map_err(|error| broken(path, &error)),
@@ -154,42 +67,42 @@ fn decoded<T>(path: &Path, work: impl FnOnce() -> ImageResult<T>) -> Result<T> {
 impl Opened<'_> {
     /// Decodes as a photograph that is likely to be one: see [`plausible::photograph`]. Otherwise as [`rgb`](Self::rgb).
     pub(crate) fn photograph(self, told: &Told) -> Result<Vec<u8>> {
-        let path = self.path.clone();
-        let pixels = self.pixels()?;
-        told.tell(&path, plausible::photograph(path.display(), &pixels)?);
+        let pixels = (self.pixels)()?;
+        told.tell(&self.path, plausible::photograph(self.path.display(), &pixels)?);
         Ok(rgb(pixels))
     }
 
     /// Decodes as RGB, `[height, width, 3]`. Alpha is dropped, grey is repeated, wider channels are rounded to 8 bit.
     pub(crate) fn rgb(self) -> Result<Vec<u8>> {
-        self.pixels().map(rgb)
+        (self.pixels)().map(rgb)
     }
 
     /// Decodes as a mask that is likely to be one: see [`plausible::mask`]. Otherwise as [`quiet_mask`](Self::quiet_mask).
+    ///
+    /// A file that was found likely, without a doubt, isn't looked at again while it stays as it is.
     pub(crate) fn mask(self, told: &Told) -> Result<Vec<u8>> {
-        let path = self.path.clone();
-        let pixels = self.pixels()?;
-        told.tell(&path, plausible::mask(path.display(), &pixels)?);
+        let pixels = (self.pixels)()?;
+        if !self.stamp.is_some_and(|stamp| stamp.passed(Check::Mask)) {
+            let doubt = plausible::mask(self.path.display(), &pixels)?;
+            if let (None, Some(stamp)) = (&doubt, self.stamp) {
+                stamp.pass(Check::Mask);
+            }
+            told.tell(&self.path, doubt);
+        }
         Ok(exact(cut(pixels)))
     }
 
     /// Decodes as a mask, `[height, width]`: 255 where channel 0 is above half of its range, else 0. In a mask with no value but 0 and 1,
     /// 1 is above.
     pub(crate) fn quiet_mask(self) -> Result<Vec<u8>> {
-        self.pixels().map(cut)
+        (self.pixels)().map(cut)
     }
 
     /// Decodes as class numbers, `[height, width]`.
     pub(crate) fn classes(self, labels: &Labels) -> Result<Vec<u8>> {
-        let (path, width) = (self.path.clone(), self.width);
-        let pixels = self.pixels()?;
-        plausible::labelled(path.display(), &pixels)?;
-        assign(pixels, labels).map(exact).map_err(|unlabelled| unlabelled.error(path.display(), width))
-    }
-
-    fn pixels(self) -> Result<DynamicImage> {
-        let Self { path, decoder, .. } = self;
-        decoded(&path, || DynamicImage::from_decoder(decoder))
+        let pixels = (self.pixels)()?;
+        plausible::labelled(self.path.display(), &pixels)?;
+        assign(pixels, labels).map(exact).map_err(|unlabelled| unlabelled.error(self.path.display(), self.width))
     }
 }
 
@@ -272,6 +185,7 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
+    use crate::open::open;
 
     // Files of kinds that the `image` crate doesn't write, made with Pillow 13; the pixels are 4 x 1.
     const PNG_1_BIT: &str = "89504e470d0a1a0a0000000d4948445200000004000000010100000000d14732600000000a49444154789c63\

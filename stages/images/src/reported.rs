@@ -142,6 +142,33 @@ fn a_mask_in_alpha_is_not_read_as_empty() {
     refused(of_mask(at(255)), &["only its alpha differs"]);
     let black = ImageBuffer::from_fn(SIDE, SIDE, vessels(Rgba([0_u8, 0, 0, 255]), Rgba([0; 4])));
     refused(of_mask(black), &["only its alpha differs"]);
+    // Vessels that viewers hide, beside a few that they show.
+    let at = |x: u32, y: u32| {
+        Rgba(if x.is_multiple_of(8) { [255_u8, 255, 255, if y == 0 { 255 } else { 0 }] } else { [0, 0, 0, 255] })
+    };
+    doubted(of_mask(ImageBuffer::from_fn(SIDE, SIDE, at)), Kind::Alpha, "most vessels of the mask the mask are transparent");
+}
+
+#[test]
+fn a_photograph_that_alpha_hides_is_told() {
+    let said = |image: DynamicImage| plausible::photograph("the image", &image);
+    let colours = photo().to_rgb8();
+    let with = |alpha: fn(u32) -> u8| {
+        ImageBuffer::from_fn(SIDE, SIDE, |x, y| {
+            let Rgb([red, green, blue]) = *colours.get_pixel(x, y);
+            Rgba([red, green, blue, alpha(x)])
+        })
+    };
+    doubted(said(with(|_| 0).into()), Kind::Alpha, "100% of the photograph the image is transparent");
+    doubted(said(with(|x| if x < 4 { 0 } else { 255 }).into()), Kind::Alpha, "12% of the photograph");
+    doubted(said(DynamicImage::from(with(|_| 3)).to_rgba16().into()), Kind::Alpha, "100%");
+    let grey = ImageBuffer::from_fn(SIDE, SIDE, |x, _| LumaA([90 + x as u8, 0]));
+    doubted(said(grey.into()), Kind::Alpha, "100%");
+    assert_eq!(said(with(|_| 255).into()), Ok(None));
+    assert_eq!(said(with(|_| 128).into()), Ok(None), "seen");
+    // A surround that is black beneath.
+    let field = ImageBuffer::from_fn(SIDE, SIDE, |x, _| Rgba(if x < 9 { [0_u8; 4] } else { [90, 60, 30, 255] }));
+    assert_eq!(said(field.into()), Ok(None));
 }
 
 #[test]
@@ -303,7 +330,7 @@ fn an_orientation_that_the_mask_does_not_have_is_told() {
 
     let Some(folder) = reported("exif_orientation") else { return };
     pair_refused(&folder, "oblong.jpg", "oblong.png", "images/oblong.jpg", &["EXIF orientation 6", "-auto-orient"]);
-    let opened = crate::read::open(&folder.join("images/square.jpg"), 1 << 20).unwrap();
+    let opened = crate::open::open(&folder.join("images/square.jpg"), 1 << 20).unwrap();
     assert!(said([opened.height, opened.width], [opened.orientation, none]).unwrap().contains("EXIF orientation 6"));
 }
 
@@ -325,16 +352,42 @@ fn files_that_are_whole_are_not_called_damaged() {
     }
 
     let Some(folder) = reported("valid_but_called_damaged") else { return };
-    for (image, mask) in [
-        ("lossless.jpg", "lossless.png"),
-        ("zstd.tif", "zstd.png"),
-        ("float64.tif", "float64.png"),
-        ("jpeg_ycbcr.tif", "jpeg_ycbcr.png"),
-        ("grey_float32.tif", "grey_float32.png"),
-        ("twelve_bit.jpg", "twelve_bit.png"),
-        ("palette.tif", "palette.png"),
-    ] {
+    for (image, mask) in [("lossless.jpg", "lossless.png"), ("zstd.tif", "zstd.png"), ("twelve_bit.jpg", "twelve_bit.png")] {
         pair_refused(&folder, image, mask, &format!("images/{image}"), &["not supported", "convert it"]);
+    }
+    for name in ["float64", "jpeg_ycbcr", "grey_float32", "palette"] {
+        let read = pair(&folder, &format!("{name}.tif"), &format!("{name}.png"), json!({})).unwrap();
+        let mean = read.image.iter().map(|&value| f64::from(value)).sum::<f64>() / read.image.len() as f64;
+        assert!((40.0..160.0).contains(&mean), "{name}: {mean}");
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_damaged_inside_is_not_filled_up() {
+    let Some(folder) = reported("jpeg_damaged_inside") else { return };
+    for name in ["zeros", "ff_block", "cut_and_closed"] {
+        let (image, mask) = (format!("{name}.jpg"), format!("{name}.png"));
+        pair_refused(
+            &folder,
+            &image,
+            &mask,
+            &format!("images/{image}"),
+            &["its data are damaged, at byte", "truncated or damaged"],
+        );
+    }
+}
+
+#[test]
+fn a_jpeg_in_a_tiff_is_walked_over_too() {
+    let Some(folder) = reported("valid_but_called_damaged") else { return };
+    let whole = std::fs::read(folder.join("images/jpeg_ycbcr.tif")).unwrap();
+    let read = |file: &[u8]| crate::open::header(Cursor::new(file), Path::new("x.tif"), 4096).unwrap().rgb();
+    assert!(read(&whole).is_ok());
+    for (from, fill) in [(1500, 0xff), (2000, 0), (2600, 0x55)] {
+        let mut other = whole.clone();
+        other[from..from + 60].fill(fill);
+        let error = read(&other).unwrap_err();
+        assert!(error.message().contains("part 1 of it, a JPEG: its data are damaged"), "{error}");
     }
 }
 

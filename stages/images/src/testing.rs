@@ -97,6 +97,46 @@ pub(crate) fn write_grey(path: &Path, width: u32, height: u32) {
     GrayImage::from_fn(width, height, |x, _| Luma([if x % 2 == 1 { 255 } else { 0 }])).save(path).unwrap();
 }
 
+/// Tags of a TIFF's page (number, type, values), and its data.
+pub(crate) type TiffPage<'a> = (Vec<(u16, u16, &'a [u32])>, &'a [u8]);
+
+/// A little-endian TIFF, with the data of each page in one strip, or one for each plane.
+pub(crate) fn tiff_file(pages: &[TiffPage<'_>]) -> Vec<u8> {
+    let mut file = b"II*\0\0\0\0\0".to_vec();
+    let mut link = 4;
+    for (tags, data) in pages {
+        // Tag 284: a plane for each channel, of which tag 277 has the number.
+        let value = |tag: u16| tags.iter().find(|found| found.0 == tag).map_or(1, |found| found.2[0]);
+        let strips = if value(284) == 2 { value(277) } else { 1 };
+        let length = vec![data.len() as u32 / strips; strips as usize];
+        let at: Vec<u32> = (0..strips).map(|strip| file.len() as u32 + strip * length[0]).collect();
+        file.extend_from_slice(data);
+        let mut tags = tags.clone();
+        tags.extend([(273, 4, &at[..]), (279, 4, &length)]);
+        tags.sort_by_key(|tag| tag.0);
+        let mut directory = (tags.len() as u16).to_le_bytes().to_vec();
+        for (tag, kind, values) in tags {
+            let bytes: Vec<u8> =
+                values.iter().flat_map(|value| value.to_le_bytes()[..if kind == 3 { 2 } else { 4 }].to_vec()).collect();
+            directory.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+            directory.extend((values.len() as u32).to_le_bytes());
+            let mut field = bytes.clone();
+            if bytes.len() > 4 {
+                field = (file.len() as u32).to_le_bytes().to_vec();
+                file.extend(bytes);
+            }
+            field.resize(4, 0);
+            directory.extend(field);
+        }
+        let start = (file.len() as u32).to_le_bytes();
+        file[link..link + 4].copy_from_slice(&start);
+        file.extend(directory);
+        link = file.len();
+        file.extend([0; 4]);
+    }
+    file
+}
+
 /// A file or folder of the real data sets, which lie beside the checkout of some machines; says so where they don't.
 pub(crate) fn real(name: &str) -> Option<PathBuf> {
     beside("data", name)

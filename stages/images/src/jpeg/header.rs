@@ -1,29 +1,29 @@
-//! Tells whether a JPEG file is cut off, which its decoder fills up with grey without a word. Decodes nothing.
+//! What the segments of a JPEG file say: whether it is cut off, which its decoder fills up with grey without a word, and whether it is
+//! of a supported kind. Decodes nothing.
 
-use std::io::{BufRead, ErrorKind, Result, Seek, SeekFrom};
+use std::io::{BufRead, Cursor, ErrorKind, Result, Seek};
 
-/// False when the file ends before its picture does. Other damage is left to the decoder.
-pub(crate) fn is_complete<R: BufRead + Seek>(mut file: R) -> Result<bool> {
-    file.seek(SeekFrom::Start(2))?;
-    match skip_to_picture(&mut file) {
-        Ok(true) => ends(file),
-        Ok(false) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+/// False when the file ends before its picture does. Other damage is left to [`damage`](super::damage).
+pub(crate) fn is_complete(file: &[u8]) -> bool {
+    let mut segments = Cursor::new(file);
+    segments.set_position(2);
+    match skip_to_picture(&mut segments) {
+        Ok(true) => ends(file.get(segments.position() as usize..).unwrap_or_default()),
+        Ok(false) => true,
+        Err(error) => error.kind() != ErrorKind::UnexpectedEof,
     }
 }
 
 /// What of a JPEG is not supported, by the header of its picture: lossless and arithmetic coding, and other than 8 bits a sample.
-pub(crate) fn unsupported<R: BufRead + Seek>(mut file: R) -> Result<Option<String>> {
-    file.seek(SeekFrom::Start(2))?;
-    match frame(&mut file) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-        Ok(Some((0xc3 | 0xc7 | 0xcb | 0xcf, _))) => Ok(Some("lossless JPEG".into())),
-        Ok(Some((0xc5 | 0xc6, _))) => Ok(Some("hierarchical JPEG".into())),
-        Ok(Some((0xc9.., _))) => Ok(Some("arithmetic coding of a JPEG".into())),
-        Ok(Some((_, bits))) if bits != 8 => Ok(Some(format!("a JPEG of {bits} bits a sample"))),
-        Ok(_) => Ok(None),
+pub(crate) fn unsupported(file: &[u8]) -> Option<String> {
+    let mut segments = Cursor::new(file);
+    segments.set_position(2);
+    match frame(&mut segments).ok()?? {
+        (0xc3 | 0xc7 | 0xcb | 0xcf, _) => Some("lossless JPEG".into()),
+        (0xc5 | 0xc6, _) => Some("hierarchical JPEG".into()),
+        (0xc9.., _) => Some("arithmetic coding of a JPEG".into()),
+        (_, bits) if bits != 8 => Some(format!("a JPEG of {bits} bits a sample")),
+        _ => None,
     }
 }
 
@@ -71,22 +71,13 @@ fn skip_to_picture<R: BufRead + Seek>(file: &mut R) -> Result<bool> {
 }
 
 /// Looks for the marker that ends the picture; inside the data, a byte of 255 is never followed by 217.
-fn ends(file: impl BufRead) -> Result<bool> {
-    let mut before = 0;
-    for byte in file.bytes() {
-        let byte = byte?;
-        if (before, byte) == (0xff, 0xd9) {
-            return Ok(true);
-        }
-        before = byte;
-    }
-    Ok(false)
+fn ends(data: &[u8]) -> bool {
+    // Most files have nothing after it.
+    data.ends_with(&[0xff, 0xd9]) || data.windows(2).any(|two| two == [0xff, 0xd9])
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use image::{ImageFormat, Rgb, RgbImage};
 
     use super::*;
@@ -97,7 +88,7 @@ mod tests {
         let picture = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * y) as u8, (x * 31) as u8, (y * 17) as u8]));
         picture.write_to(&mut whole, ImageFormat::Jpeg).unwrap();
         let whole = whole.into_inner();
-        let complete = |bytes: &[u8]| is_complete(Cursor::new(bytes)).unwrap();
+        let complete = |bytes: &[u8]| is_complete(bytes);
         assert!(complete(&whole));
         assert!(complete(&[whole.as_slice(), b"what a camera adds"].concat()));
         for length in [3, 10, 30, whole.len() / 2, whole.len() - 1] {
@@ -109,6 +100,6 @@ mod tests {
     fn the_end_of_a_preview_inside_is_not_the_end() {
         // A segment of 6 bytes that holds an end marker, then data without one.
         let cut = [0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 0xff, 0xd9, 0xff, 0xda, 0, 2, 7, 7];
-        assert!(!is_complete(Cursor::new(cut.as_slice())).unwrap());
+        assert!(!is_complete(&cut));
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline::contract::{ItemContext, NoEvents, Nothing, Output, Result, Sequential, StageKind};
+use pipeline::contract::{ItemContext, NoEvents, Nothing, Output, Result, Sequential, StageKind, memory};
 use pipeline::engine::{Control, Patience, RunOptions, run};
 use pipeline::spec::load_text;
 use pipeline_images::Batch;
@@ -39,6 +39,8 @@ impl Sequential for Drop {
 }
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {
+    // As the program does.
+    memory::share_heap();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let source = match arguments.first() {
         Some(split) => format!("{{id: files, use: fives, with: {{root: {split:?}, split: all, shuffle: true}}}}"),

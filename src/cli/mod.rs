@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
-use pipeline_contract::{Registry, lost};
+use pipeline_contract::{Registry, lost, memory};
 
 use output::show_problems;
 
@@ -122,6 +122,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let out = output::colors(common.color, stdout().is_terminal());
     let err = output::colors(common.color, stderr().is_terminal());
     log::start(err, common.verbose, common.quiet);
+    memory::share_heap();
     if !threads::start() {
         return exit::FAILED.into();
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use pipeline_contract::{End, Registry, memory};
+use pipeline_contract::{End, Registry};
 
 use super::choices::ChoiceOpts;
 use super::{exit, signals};
@@ -54,8 +54,6 @@ pub fn cmd(opts: &Opts, registry: &Registry, quiet: bool) -> ExitCode {
         overwrite: opts.overwrite,
         only_plan: opts.plan,
     };
-    // Pictures are large blocks that come and go on all threads.
-    memory::share_heap();
     let control = Control::new();
     let asked = signals::listen(&control);
     match predict(&request, registry, &control, quiet) {

@@ -127,6 +127,37 @@ fn a_folder_that_cant_be_written_is_named_and_nothing_is_lost() {
     drop(disk);
 }
 
+/// Of a user who may have only so many threads: each start ends well or with an error, never with a panic.
+#[test]
+fn too_few_threads_are_an_error() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    const USER: u32 = 64_999;
+    let folder = tempfile::tempdir().unwrap();
+    // Another user can't read the build's folder.
+    let program = folder.path().join("pipeline");
+    fs::copy(env!("CARGO_BIN_EXE_pipeline"), &program).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut codes = Vec::new();
+    for threads in (1..=16).chain([40]) {
+        let out = folder.path().join(threads.to_string());
+        let command = drawn().run(&out, &["trainer.num_epochs=1"], &[]);
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nproc={threads}")).arg(&program).args(command.get_args());
+        limited.uid(USER).gid(USER).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let Ok(output) = limited.output() else {
+            eprintln!("no other user can be taken here: nothing is said of threads");
+            return;
+        };
+        let said = said(&output);
+        assert!(!said.contains("panicked"), "{threads}: {said}");
+        let code = output.status.code();
+        assert!(code == Some(0) || (code == Some(3) && said.contains("error: ")), "{threads}: {code:?} {said}");
+        codes.push(code);
+    }
+    assert_eq!((codes[0], codes[codes.len() - 1]), (Some(3), Some(0)));
+}
+
 #[test]
 fn a_closed_terminal_leaves_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();

@@ -91,7 +91,9 @@ impl CheckpointKeeper {
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             let _side = memory::enter(Side::Host);
             write_all(&folder, keep, &received, &shared);
-        })?;
+        });
+        let thread =
+            thread.map_err(|error| io::Error::new(error.kind(), format!("no thread can be started for it: {error}")))?;
         let state = Mutex::new(State { last: Instant::now(), step: metrics.step(), number, tried: None, warned: false });
         let writer = Mutex::new(Some(Writer { jobs, thread }));
         Ok(Self { settings, metrics, asked, chosen, state, busy, written, writer })

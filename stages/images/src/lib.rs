@@ -38,10 +38,6 @@ mod legend;
 mod letters;
 mod listing;
 mod mix;
-mod mix_facts;
-mod mix_options;
-mod mix_order;
-mod mixture;
 #[cfg(test)]
 mod names;
 mod noise;

@@ -1,15 +1,20 @@
 //! `mix`: several sources as one, so that a network trains on several data sets together. The kind, its options and their check. What it emits is in
-//! `mixture`.
+//! `samples`.
+
+mod known;
+mod options;
+mod order;
+mod samples;
 
 use pipeline_contract::{Checked, Facts, Finding, OptionSpec, OptionType, Place, Severity, StageKind, Variant, fact};
 use serde_json::{Map, Value};
 
+use self::known::{Known, merged};
+use self::options::{Given, Options, sources};
+use self::order::{Order, shares};
+use self::samples::mixture;
 use crate::exclude::exclude_option;
 use crate::listing::shuffle_option;
-use crate::mix_facts::{Known, merged};
-use crate::mix_options::{Given, Options, sources};
-use crate::mix_order::{Order, shares};
-use crate::mixture::mixture;
 
 /// The largest weight, and the largest number of samples in an epoch.
 const MOST: i64 = 1_000_000;

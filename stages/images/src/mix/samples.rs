@@ -1,4 +1,4 @@
-//! What a `mix` emits: the samples of its sources, listed by them. In which order, `mix_order` says.
+//! What a `mix` emits: the samples of its sources, listed by them. In which order, `order` says.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use pipeline_contract::{BuildContext, Content, Doubt, Output, Result, Running, Source, StageError, again, first_of};
 
+use super::options::{From, Options};
+use super::order::{Order, Size, epoch, shares};
 use crate::SampleFiles;
 use crate::exclude::{Exclude, Excluded};
 use crate::fingerprint::parts;
-use crate::mix_options::{From, Options};
-use crate::mix_order::{Order, Size, epoch, shares};
 
 /// The samples of all sources.
 pub(crate) struct Mixture {

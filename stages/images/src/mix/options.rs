@@ -4,8 +4,8 @@ use pipeline_contract::{Checked, Registry, Result, StageError, StageKind};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Map, Value};
 
+use super::order::Order;
 use crate::exclude::{Exclude, Excluded};
-use crate::mix_order::Order;
 use crate::values::in_order;
 use crate::{fives, image_pairs, synthetic_fundus};
 

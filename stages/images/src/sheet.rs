@@ -25,7 +25,7 @@ pub fn thumbnail(pair: &ImagePair, has_classes: bool, side: usize) -> Result<Rgb
     Ok(row(&tiles?, to[0], to[1]))
 }
 
-/// The side in pixels of the thumbnails of a sheet of so many rows and columns that is no larger than [`LARGEST`]; 16 at least, and 320 at most.
+/// The side in pixels of the thumbnails of a sheet of so many rows and columns that is no larger than 4096 pixels a side; 16 at least, and 320 at most.
 pub fn thumbnail_side(rows: usize, columns: usize) -> usize {
     let wide = ((LARGEST - GAP) / columns.max(1)).saturating_sub(2 * GAP);
     let high = ((LARGEST - 8 * LETTER) / rows.max(1)).saturating_sub(4 * LETTER);

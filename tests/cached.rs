@@ -72,7 +72,10 @@ fn used(out: &Path) -> [[u64; 2]; 2] {
 
 /// Pairs that are kept, and files that are being written.
 fn kept(folder: &Path) -> [usize; 2] {
-    let sets = fs::read_dir(folder.join("kept")).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let sets = fs::read_dir(folder.join("kept/pipeline-samples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir());
     let files: Vec<String> = sets
         .flat_map(|set| fs::read_dir(set).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()))
         .filter(|name| name != "used" && name != "about.json")
@@ -122,7 +125,7 @@ fn kills_while_it_is_written_leave_whole_samples_alone() {
     complete(&file(folder, false), &reference, &[]);
     let out = folder.join("killed");
     for pairs in [1, 2, 4, 7] {
-        let there = |_: &Path| folder.join("kept").is_dir() && kept(folder)[0] >= pairs;
+        let there = |_: &Path| folder.join("kept/pipeline-samples").is_dir() && kept(folder)[0] >= pairs;
         let mut child = started(command(&cached, &out, &["--resume"]), &out, there);
         signal(&child, "KILL");
         child.wait().unwrap();
@@ -223,13 +226,13 @@ fn a_folder_that_cannot_be_used_costs_only_time() {
         used(&out)
     };
     fs::write(folder.join("kept"), "").unwrap();
-    assert_eq!(check("file", &[], "cache: nothing is kept: "), [[0, 24], [0, 6]]);
+    assert_eq!(check("file", &[], "cache: nothing is kept, and "), [[0, 24], [0, 6]]);
     fs::remove_file(folder.join("kept")).unwrap();
     // Room for three pairs of 64 x 64 and about a half.
     let limit = ["--set", "stages.cache.with.limit=50000", "--set", "stages.test_cache.with.limit=50000"];
     let [[recalled, made], _] = check("limit", &limit, "the folder has reached its limit of 50000 bytes (raise `limit`)");
     assert!(recalled > 0 && recalled + made == 24, "{recalled} {made}");
-    let bytes: u64 = fs::read_dir(folder.join("kept"))
+    let bytes: u64 = fs::read_dir(folder.join("kept/pipeline-samples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
@@ -250,7 +253,10 @@ fn a_folder_that_cannot_be_used_costs_only_time() {
     }
     let at = format!("stages.cache.with.folder={}", disk.display());
     let [[recalled, made], _] = check("full", &["--set", &at], "No space left on device");
-    let half = fs::read_dir(&disk).unwrap().filter(|entry| entry.as_ref().unwrap().path().extension().is_some()).count();
+    let sets =
+        fs::read_dir(disk.join("pipeline-samples")).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let names = sets.flat_map(|set| fs::read_dir(set).unwrap()).map(|entry| entry.unwrap().path());
+    let half = names.filter(|path| path.extension().is_some_and(|extension| extension == "tmp")).count();
     Command::new("umount").arg("-l").arg(&disk).status().unwrap();
     assert!(recalled > 0 && recalled + made == 24 && half == 0, "{recalled} {made} {half}");
 }

@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pipeline_contract::{
-    BuildContext, Cache, Events, ItemContext, OptionSpec, OptionType, Recalled, Result, StageKind, Warnings, files,
+    BuildContext, Cache, Checked, Events, Finding, ItemContext, OptionSpec, OptionType, Place, Recalled, Result, StageKind,
+    Warnings, files,
 };
 use serde::Deserialize;
 use serde_json::json;
 
 use self::digests::Digests;
 use self::key::{Key, set_of};
-use self::store::{Kept, Store};
+use self::store::{Kept, Store, own};
 use crate::{ImagePair, SampleFiles};
 
 #[derive(Deserialize)]
@@ -41,8 +42,12 @@ pub fn kind() -> StageKind {
         |options, cx| Ok(Stage::new(options, cx)),
     )
     .option(
-        OptionSpec::optional("folder", OptionType::Path, "where to keep it; by default `samples` in the user's cache folder")
-            .harmless(),
+        OptionSpec::optional(
+            "folder",
+            OptionType::Path,
+            "the folder in which `pipeline-samples` keeps them; by default the user's cache folder",
+        )
+        .harmless(),
     )
     .option(
         OptionSpec::new(
@@ -53,6 +58,12 @@ pub fn kind() -> StageKind {
         )
         .harmless(),
     )
+    .check::<Options>(|options, inputs| {
+        let empty = options.folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty());
+        let finding = Finding::error(Place::Option("folder".into()), "an empty path is no folder")
+            .help("leave `folder` out, or name one");
+        Checked { facts: inputs.first().cloned().unwrap_or_default(), findings: empty.then_some(finding).into_iter().collect() }
+    })
     .example("- {id: cache, use: cache, with: {limit: 20GiB}}")
 }
 
@@ -84,7 +95,7 @@ impl Drop for Used {
 
 impl Stage {
     fn new(options: Options, cx: &BuildContext) -> Self {
-        let root = options.folder.unwrap_or_else(|| files::cache().join("samples"));
+        let root = options.folder.unwrap_or_else(files::cache);
         let (set, about) = set_of(&cx.before, cx.facts.first());
         let store = match Store::open(&root, &set, &about, options.limit) {
             Ok(store) => {
@@ -92,11 +103,15 @@ impl Stage {
                 Some(store)
             }
             Err(error) => {
-                tracing::warn!("{}: nothing is kept: {} can't be used: {error}", cx.stage, root.display());
+                tracing::warn!(
+                    "{}: nothing is kept, and all is decoded in each epoch: {} can't be used: {error} (name another `folder`)",
+                    cx.stage,
+                    root.display()
+                );
                 None
             }
         };
-        let digests = Digests::load(&root);
+        let digests = Digests::load(&own(&root));
         let by = cx.before.first().map_or(cx.stage.as_str(), |before| before.stage.as_str());
         let used = Used {
             name: format!("cache_{}", cx.stage),
@@ -145,6 +160,7 @@ impl Cache for Stage {
             Ok(Kept::NoRoom) => {
                 self.tell(cx.stage, &format!("the folder has reached its limit of {} bytes (raise `limit`)", store.limit()))
             }
+            Ok(Kept::ReadOnly) => self.tell(cx.stage, &format!("{} can only be read", store.folder().display())),
             Err(error) => self.tell(cx.stage, &format!("{}: {error}", store.folder().display())),
         }
     }

@@ -34,10 +34,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
     super::show_problems(&loaded, color);
     let Some(pipeline) = loaded.pipeline else { return exit::PROBLEMS.into() };
     let failed = |error: &StageError| {
-        tracing::error!("can't plan {}: {error}", opts.file.display());
-        if let Some(mend) = error.mend() {
-            tracing::error!("help: {mend}");
-        }
+        let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+        tracing::error!("can't plan {}: {error}{help}", opts.file.display());
         ExitCode::from(exit::FAILED)
     };
     if pipeline.graph.of_role(Role::Trainer).next().is_none() {

@@ -66,10 +66,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
 }
 
 fn refused(opts: &Opts, error: &StageError, code: u8) -> ExitCode {
-    tracing::error!("can't show {}: {error}", opts.file.display());
-    if let Some(mend) = error.mend() {
-        tracing::error!("help: {mend}");
-    }
+    let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+    tracing::error!("can't show {}: {error}{help}", opts.file.display());
     code.into()
 }
 

@@ -45,10 +45,8 @@ pub fn cmd(opts: &Opts) -> ExitCode {
             output::answer(&text, exit::DONE)
         }
         Err(error) => {
-            tracing::error!("can't write a sample set to {dir}: {error}");
-            if let Some(mend) = error.mend() {
-                tracing::error!("help: {mend}");
-            }
+            let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+            tracing::error!("can't write a sample set to {dir}: {error}{help}");
             exit::FAILED.into()
         }
     }

@@ -55,10 +55,8 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
 }
 
 fn failed(opts: &Opts, error: &StageError) -> ExitCode {
-    tracing::error!("can't verify {}: {error}", opts.file.display());
-    if let Some(mend) = error.mend() {
-        tracing::error!("help: {mend}");
-    }
+    let help = error.mend().map(|mend| format!("\n  help: {mend}")).unwrap_or_default();
+    tracing::error!("can't verify {}: {error}{help}", opts.file.display());
     exit::FAILED.into()
 }
 

@@ -197,7 +197,12 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         let present = (0..).zip(&shades).filter(|(_, count)| **count > 0).map(|(value, _)| value);
         let greys: Vec<u32> = present.take(LABELS + 1).collect();
         let low = (greys[0], shades.iter().rposition(|&count| count > 0).map_or(0, |value| value as u32));
-        let half = if low.1 <= 1 { 0 } else { self.range / 2 };
+        // Of two values the larger is vessel.
+        let half = match greys.as_slice() {
+            [lower, _] => *lower,
+            _ if low.1 <= 1 => 0,
+            _ => self.range / 2,
+        };
         self.constant(name, low)?;
         let vessel = sum(half + 1..self.range + 1);
         let counts = self.counts(half);
@@ -213,14 +218,17 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
         }
         let max = low.1;
         if max > 1 && max <= half {
-            // Labels of vessels are mostly background; of two values, one is vessel whichever is more.
+            // Labels of vessels are mostly background.
             let background = shades[greys[0] as usize] as usize;
-            if greys.len() == 2 || ((3..=LABELS).contains(&greys.len()) && background * 2 > pixels) {
+            if (3..=LABELS).contains(&greys.len()) && background * 2 > pixels {
                 let message = format!("{name} holds the values {}, and none is above {half}, as vessel is", listed(&greys));
-                return Err(StageError::new(message).help(format!(
-                    "name them in `labels` of the decode stage, such as labels: {{vessel: {max}}}; or save it with 0 and {}",
-                    self.range
-                )));
+                let mend = match max {
+                    ..=255 => {
+                        "name all of them in `labels` of the decode stage, such as labels: {artery: 1, vein: 2}; or save it"
+                    }
+                    _ => "save it with 8 bits and name its values in `labels` of the decode stage, or save it",
+                };
+                return Err(StageError::new(message).help(format!("{mend} with 0 and {}", self.range)));
             }
             let words = format!(
                 "the mask {name} holds no value above {max}: none of it is vessel, which is above {half}. If its values are classes, \
@@ -229,7 +237,9 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
             return Ok(Some(Doubt { kind: Kind::Faint, words }));
         }
         let small = greys.iter().filter(|&&value| value > 0 && value <= half);
-        if (3..=4).contains(&greys.len()) && small.clone().next().is_some()
+        // Two kinds of vessel, or one that is uncertain; values next to the ends are a JPEG's noise.
+        let between = |&value: &u32| value >= self.range / 16 && value <= self.range - self.range / 16;
+        if (3..=4).contains(&greys.len()) && (small.clone().next().is_some() || greys.iter().any(between))
             || (3..=8).contains(&greys.len()) && small.clone().any(|&value| value < 16)
         {
             let words = format!(
@@ -255,7 +265,7 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
             return Ok(Some(Doubt { kind: Kind::Share, words }));
         }
         let grey = sum(self.range / 4 + 1..self.range / 4 * 3);
-        Ok((max > 1 && grey * 4 > pixels).then(|| Doubt {
+        Ok((max > 1 && greys.len() > 2 && grey * 4 > pixels).then(|| Doubt {
             kind: Kind::Grey,
             words: format!("{}% of the mask {name} is neither dark nor bright: is it a photograph?", percent(grey)),
         }))

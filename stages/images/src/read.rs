@@ -142,15 +142,35 @@ fn on(vessel: bool) -> u8 {
 /// Channel 0 above half of the range, in the buffer that holds the pixels already.
 fn narrow_mask(pixels: Vec<u8>, channels: usize) -> Vec<u8> {
     let mut pixels = keep_first(pixels, channels, 1);
-    let half = if pixels.iter().all(|&value| value <= 1) { 0 } else { 127 };
+    let half = threshold(pixels.iter().copied(), 127);
     pixels.iter_mut().for_each(|value| *value = on(*value > half));
     pixels
 }
 
 fn wide_mask(values: &[u16], channels: usize) -> Vec<u8> {
     let first = || values.iter().step_by(channels).copied();
-    let half = if first().all(|value| value <= 1) { 0 } else { 32767 };
+    let half = threshold(first(), 32767);
     first().map(|value| on(value > half)).collect()
+}
+
+/// Above what a value is vessel: of two values the larger is, whatever they are; otherwise what is above `half` is. Of one value, 1 is.
+fn threshold<T: Copy + Ord + From<u8>>(mut values: impl Iterator<Item = T>, half: T) -> T {
+    let Some(first) = values.next() else { return half };
+    let (mut low, mut high) = (first, first);
+    for value in values {
+        if value == low || value == high {
+            continue;
+        }
+        if low != high {
+            return half;
+        }
+        (low, high) = (low.min(value), high.max(value));
+    }
+    match low == high {
+        true if high <= T::from(1) => T::from(0),
+        true => half,
+        false => low,
+    }
 }
 
 /// Keeps the first `keep` of every `channels` values, without a second buffer.

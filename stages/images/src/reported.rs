@@ -173,15 +173,29 @@ fn a_photograph_that_alpha_hides_is_told() {
 
 #[test]
 fn a_mask_of_labels_needs_labels() {
-    refused(of_mask(grey(2, 0)), &["holds the values 0 and 2, and none is above 127", "labels: {vessel: 2}"]);
-    refused(of_mask(grey(100, 0)), &["the values 0 and 100"]);
-    refused(of_mask(grey(2, 1)), &["the values 1 and 2"]);
+    // Two values are a mask whatever they are.
+    for (vessel, other) in [(1, 0), (2, 0), (100, 0), (2, 1), (60, 50), (255, 200), (127, 0), (255, 0)] {
+        assert_eq!(of_mask(grey(vessel, other)), Ok(None), "{vessel} {other}");
+        let mask =
+            decode(&encoded(&photo().into(), ImageFormat::Png), &encoded(&grey(vessel, other).into(), ImageFormat::Png), 4096);
+        let expected: Vec<u8> = grey(255, 0).into_raw();
+        assert_eq!(mask.unwrap().mask, expected, "{vessel} {other}");
+    }
     let classes = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([[1, 2, 0, 0, 0, 0][x as usize % 6]]));
     refused(of_mask(classes), &["the values 0, 1 and 2, and none"]);
     let no_background = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([(x % 3) as u8]));
     doubted(of_mask(no_background), Kind::Faint, "no value above 2");
-    let wide = ImageBuffer::from_fn(SIDE, SIDE, vessels(Luma([255_u16]), Luma([0])));
-    refused(of_mask(wide), &["0 and 255, and none is above 32767", "save it with 0 and 65535"]);
+    let wide = |vessel: u16| ImageBuffer::from_fn(SIDE, SIDE, vessels(Luma([vessel]), Luma([0])));
+    assert_eq!((of_mask(wide(255)), of_mask(wide(4095))), (Ok(None), Ok(None)));
+    let three = ImageBuffer::from_fn(SIDE, SIDE, |x, _| Luma([[300_u16, 600, 0, 0, 0, 0][x as usize % 6]]));
+    refused(of_mask(three), &["0, 300 and 600, and none is above 32767", "save it with 8 bits"]);
+    // Two kinds of vessel, or one that is uncertain.
+    for middle in [128, 200, 85] {
+        let uncertain = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([[middle, 255, 0, 0, 0, 0][x as usize % 6]]));
+        doubted(of_mask(uncertain), Kind::Values, &format!("the values 0, {middle} and 255"));
+    }
+    let noise = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([[254, 255, 0, 0, 0, 0][x as usize % 6]]));
+    assert_eq!(of_mask(noise), Ok(None));
     // Shades, none of which is half.
     let faint = GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([(x * 2 + y) as u8]));
     doubted(of_mask(faint), Kind::Faint, "no value above 93");
@@ -191,13 +205,11 @@ fn a_mask_of_labels_needs_labels() {
     doubted(of_mask(ignored), Kind::Values, "the values 0, 1 and 255, and only those above 127");
 
     let Some(folder) = reported("mask_labels") else { return };
-    for (name, part) in [
-        ("two.png", "0 and 2,"),
-        ("hundred.png", "0 and 100,"),
-        ("labels.png", "0, 1 and 2,"),
-        ("bits16.png", "0 and 255, and none is above 32767"),
-    ] {
-        pair_refused(&folder, name, name, &format!("masks/{name}"), &[part, "labels: {vessel: "]);
+    pair_refused(&folder, "labels.png", "labels.png", "masks/labels.png", &["0, 1 and 2,", "labels: {artery: 1, vein: 2}"]);
+    for name in ["two.png", "hundred.png", "bits16.png"] {
+        let stored = image::open(folder.join("masks").join(name)).unwrap().into_luma16();
+        let expected: Vec<u8> = stored.iter().map(|&value| if value > 0 { 255 } else { 0 }).collect();
+        assert_eq!(pair(&folder, name, name, json!({})).unwrap().mask, expected, "{name}");
     }
     assert!(pair(&folder, "two.png", "two.png", json!({"labels": {"vessel": 2}})).is_ok());
 }

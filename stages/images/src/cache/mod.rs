@@ -24,6 +24,12 @@ use self::key::{Key, set_of};
 use self::store::{Kept, Store, own};
 use crate::{ImagePair, SampleFiles};
 
+/// What is checked of the options: an amount of memory is a number only when the stage is built.
+#[derive(Deserialize)]
+struct Folder {
+    folder: Option<PathBuf>,
+}
+
 #[derive(Deserialize)]
 struct Options {
     folder: Option<PathBuf>,
@@ -58,7 +64,7 @@ pub fn kind() -> StageKind {
         )
         .harmless(),
     )
-    .check::<Options>(|options, inputs| {
+    .check::<Folder>(|options, inputs| {
         let empty = options.folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty());
         let finding = Finding::error(Place::Option("folder".into()), "an empty path is no folder")
             .help("leave `folder` out, or name one");

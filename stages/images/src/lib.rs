@@ -28,6 +28,7 @@ mod found;
 mod frames;
 mod fundus;
 mod gather;
+mod gif_frame;
 mod guard;
 mod gzip;
 mod image_pairs;

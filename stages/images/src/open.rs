@@ -11,10 +11,10 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use pipeline_contract::{Result, StageError};
 
 use crate::guard::guarded;
-use crate::gzip;
 use crate::read::{DAMAGED, Opened, broken, decoded, unsupported};
 use crate::stamp::{Check, Stamp};
 use crate::{frames, jpeg, png, tiff};
+use crate::{gif_frame, gzip};
 
 /// Working memory that a decoder may take beside the pixels, in bytes: for what a header holds, and for what is being unpacked.
 const WORKING: u64 = 64 << 20;
@@ -49,6 +49,9 @@ pub(crate) fn open(path: &Path, max_pixels: u64) -> Result<Opened<'static>> {
 pub(crate) fn header<'a, R: BufRead + Seek + 'a>(file: R, name: &Path, max_pixels: u64) -> Result<Opened<'a>> {
     Name { path: name, max_pixels, stamp: None }.header(file)
 }
+
+/// A decoder of ours: the pixels in a file's bytes, of this height and width; none where the other decoder is to read it.
+type Ours = fn(&[u8], [usize; 2]) -> Option<DynamicImage>;
 
 /// What is known of a file beside its bytes.
 struct Name<'a> {
@@ -116,30 +119,30 @@ impl Name<'_> {
             ImageFormat::Tiff => self.tiff(file, length),
             ImageFormat::Gif => {
                 frames::alone(self.path, frames::of_gif(&mut file).map_err(unreadable)?)?;
-                self.other(file, format)
+                self.ours(file, format, |bytes, size| gif_frame::pixels(bytes, size))
             }
             ImageFormat::Png => {
                 frames::alone(self.path, frames::of_png(&mut file).map_err(unreadable)?)?;
-                self.png(file)
+                self.ours(file, format, png::pixels)
             }
             _ => self.other(file, format),
         }
     }
 
     /// The file is read twice: its header by its decoder, and its pixels by ours where that knows the kind.
-    fn png<'a, R: BufRead + Seek + 'a>(&self, mut file: R) -> Result<Opened<'a>> {
-        let Opened { height, width, orientation, .. } = self.other(&mut file, ImageFormat::Png)?;
+    fn ours<'a, R: BufRead + Seek + 'a>(&self, mut file: R, format: ImageFormat, decoder: Ours) -> Result<Opened<'a>> {
+        let Opened { height, width, orientation, .. } = self.other(&mut file, format)?;
         let (path, max_pixels) = (self.path.to_path_buf(), self.max_pixels);
         let pixels = move || {
             let mut bytes = Vec::new();
             let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
             read.map_err(|error| unreadable(&path, error))?;
-            match png::pixels(&bytes, [height, width]) {
+            match decoder(&bytes, [height, width]) {
                 Some(pixels) => Ok(pixels),
                 // What is wrong with it is for the other decoder to say.
                 None => {
                     let name = Name { path: &path, max_pixels, stamp: None };
-                    (name.other(Cursor::new(bytes), ImageFormat::Png)?.pixels)()
+                    (name.other(Cursor::new(bytes), format)?.pixels)()
                 }
             }
         };

@@ -295,6 +295,10 @@ fn a_cache_in_a_wrong_place_is_told_of_its_right_one() {
     let [decode, cache] = ["{id: decode, use: decode}", "{id: cache, use: cache}"];
     assert!(validate(&[decode, cache]).contains("wrong.yml: ok"));
     assert!(validate(&[decode, "{id: normalize, use: normalize}", cache]).contains("wrong.yml: ok"));
+    // The same for each sample in each epoch.
+    assert!(
+        validate(&[decode, "{id: prep, use: augment, with: {green: 1, clahe: {share: 1}}}", cache]).contains("wrong.yml: ok")
+    );
     for (stages, words) in [
         (
             &[decode, "{id: augment, use: augment, with: {flip: true}}", cache][..],

@@ -211,7 +211,7 @@ fn figures_that_cant_be_at_the_photographs_size_are_a_warning() {
         text.replace("  - {id: tests_batch", &format!("{between}  - {{id: tests_batch"))
     };
     let resize = "  - {id: small, use: resize, with: {size: 64}}\n";
-    let flips = format!("{resize}  - {{id: turned, use: augment, with: {{brightness: 0.1, rotate90: true}}}}\n");
+    let flips = format!("{resize}  - {{id: turned, use: augment, with: {{green: 1, rotate90: true}}}}\n");
     for quiet in [file("", resize), file("at: training", &flips), file("", &flips.replace(", rotate90: true", ""))] {
         assert_eq!(validated(quiet), "");
     }

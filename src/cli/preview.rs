@@ -51,7 +51,10 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
         Err(error) => return refused(opts, &error, exit::FAILED),
     };
     shown.broken.iter().for_each(|broken| tracing::warn!("left out: {broken}"));
-    let path = file(&opts.out);
+    let path = match file(&opts.out) {
+        Ok(path) => path,
+        Err(error) => return refused(opts, &error, exit::USAGE),
+    };
     if let Err(error) = write(&shown.picture, &path) {
         tracing::error!("can't write {}: {error}", path.display());
         return exit::FAILED.into();
@@ -72,9 +75,16 @@ fn refused(opts: &Opts, error: &StageError, code: u8) -> ExitCode {
 }
 
 /// The file itself, or in a folder `preview.png`.
-fn file(out: &Path) -> PathBuf {
-    let is_png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-    if is_png && !out.is_dir() { out.to_owned() } else { out.join("preview.png") }
+fn file(out: &Path) -> Result<PathBuf, StageError> {
+    match out.extension() {
+        _ if out.is_dir() => Ok(out.join("preview.png")),
+        None => Ok(out.join("preview.png")),
+        Some(ending) if ending.eq_ignore_ascii_case("png") => Ok(out.to_owned()),
+        Some(ending) => {
+            let message = format!("a sheet can't be written as `.{}`", ending.display());
+            Err(StageError::new(message).help("name a file that ends in .png, or a folder"))
+        }
+    }
 }
 
 fn write(picture: &image::RgbImage, path: &Path) -> io::Result<()> {

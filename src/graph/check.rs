@@ -151,7 +151,7 @@ pub fn caches(dag: &DiGraph<Stage, Edge>, lanes: &[Lane], problems: &mut Vec<Pro
             }
             for &above in before {
                 let (name, kind) = (&dag[above].id, &dag[above].kind);
-                if kind.is_flat_map() || kind.draws {
+                if kind.is_flat_map() || kind.is_random(&dag[above].options) {
                     let message = format!("`{id}` would keep what `{name}` draws anew in each epoch");
                     problems.push(wrong(message, "put the cache before it"));
                 }

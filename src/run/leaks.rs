@@ -55,12 +55,19 @@ pub fn leaks(pipeline: &Pipeline) -> Result<Vec<Leak>> {
         );
     }
     if !twice.is_empty() {
-        tracing::warn!("{}", told(&twice, "measured on in two sources"));
+        let text = told(&twice, "measured on in two sources");
+        if pipeline.settings.strict {
+            return Err(
+                StageError::new(text).help("leave them out of one of the sources; `strict` makes this warning an error")
+            );
+        }
+        tracing::warn!("{text}");
     }
     if !leaks.is_empty() {
         let text = told(&leaks, "trained on and measured on");
         match pipeline.settings.leaks {
             OnLeaks::Refuse => return Err(StageError::new(text).help(mend(&leaks, &training))),
+            OnLeaks::Warn if pipeline.settings.strict => return Err(StageError::new(text).help(mend(&leaks, &training))),
             OnLeaks::Warn => tracing::warn!("{text}"),
         }
     }

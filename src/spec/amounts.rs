@@ -1,11 +1,16 @@
 //! Amounts of memory as people write them, `16GiB`, to bytes.
 
-const UNITS: [(&str, u64); 9] = [
+const UNITS: [(&str, u64); 13] = [
     ("b", 1),
     ("kib", 1 << 10),
     ("mib", 1 << 20),
     ("gib", 1 << 30),
     ("tib", 1 << 40),
+    // As tools for the command line write them.
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
+    ("t", 1 << 40),
     ("kb", 1_000),
     ("mb", 1_000_000),
     ("gb", 1_000_000_000),
@@ -23,11 +28,13 @@ pub(super) fn parse(text: &str) -> Result<u64, Option<String>> {
     let parsed: f64 = number.parse().map_err(|_| None)?;
     let scale = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, scale)| *scale);
     let Some(scale) = scale else {
-        let meant = unit.chars().next().filter(|_| unit.len() == 1).map(|letter| letter.to_ascii_uppercase());
+        let meant = unit
+            .strip_suffix(['i', 'I'])
+            .filter(|letter| letter.len() == 1 && UNITS.iter().any(|(name, _)| name.eq_ignore_ascii_case(letter)));
         return Err(match meant {
-            Some(letter @ ('K' | 'M' | 'G' | 'T')) => Some(format!("did you mean `{number}{letter}iB`?")),
+            Some(letter) => Some(format!("did you mean `{number}{}iB`?", letter.to_ascii_uppercase())),
             _ if unit.is_empty() => Some(format!("add a unit: `{number}MiB`, or give bytes as a whole number")),
-            _ => Some("the units are B, KiB, MiB, GiB, TiB (powers of 1024) and KB, MB, GB, TB (powers of 1000)".into()),
+            _ => Some("the units are B, KiB, MiB, GiB, TiB (powers of 1024; K, M, G and T are the same) and KB, MB, GB, TB (powers of 1000)".into()),
         });
     };
     // Whole numbers exactly, fractions to the nearest byte.
@@ -50,14 +57,16 @@ mod tests {
             ("1.5GB", 1_500_000_000),
             ("0.5gib", 1 << 29),
             ("100b", 100),
+            ("16G", 16 << 30),
+            ("16 m", 16 << 20),
             (" 3 TB ", 3_000_000_000_000),
         ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
-        for text in ["", "GiB", "-1GiB", "1..5GiB", "16G", "16", "1e3MiB", "99999999TiB", "16 GiB of", "0x10MiB", "\u{661}GiB"]
+        for text in ["", "GiB", "-1GiB", "1..5GiB", "16Gi", "16", "1e3MiB", "99999999TiB", "16 GiB of", "0x10MiB", "\u{661}GiB"]
         {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert_eq!(parse("16g"), Err(Some("did you mean `16GiB`?".into())));
+        assert_eq!(parse("16gi"), Err(Some("did you mean `16GiB`?".into())));
     }
 }

@@ -35,6 +35,14 @@ fn help(ty: &OptionType, node: &Node) -> Option<String> {
         (OptionType::Bytes, Data::Int(value)) if *value > i128::from(i64::MAX) => {
             Some(format!("the largest number is {}", i64::MAX))
         }
+        (OptionType::Integer { .. }, Data::Text(text)) if thousands(text).is_some() => {
+            thousands(text).map(|number| format!("write it without commas: `{number}`"))
+        }
+        (OptionType::List { of, min, max }, Data::List(values)) if !(*min..=*max).contains(&values.len()) => {
+            decimal_commas(of, values).filter(|numbers| (*min..=*max).contains(&numbers.len())).map(|numbers| {
+                format!("a comma divides values, and the decimal mark is a point: write `[{}]`", numbers.join(", "))
+            })
+        }
         (OptionType::Integer { .. } | OptionType::Number { .. }, Data::Text(text)) if decimal_comma(text).is_some() => {
             decimal_comma(text).map(|number| format!("the decimal mark is a point: write `{number}`"))
         }
@@ -86,6 +94,27 @@ pub(super) fn decimal_comma(text: &str) -> Option<String> {
     let fraction = rest.split(['e', 'E']).next()?;
     let number = format!("{whole}.{rest}");
     (digits(whole.trim_start_matches(['-', '+'])) && digits(fraction) && number.parse::<f64>().is_ok()).then_some(number)
+}
+
+/// `1000` of `1,000`; nothing where it isn't that.
+fn thousands(text: &str) -> Option<String> {
+    let mut groups = text.split(',');
+    let first = groups.next().filter(|first| (1..=3).contains(&first.len()))?;
+    let rest: Vec<&str> = groups.collect();
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (!rest.is_empty() && digits(first) && rest.iter().all(|group| group.len() == 3 && digits(group)))
+        .then(|| format!("{first}{}", rest.concat()))
+}
+
+/// `0.5` and `0.5` of `[0,5, 0,5]`, which are four values to YAML; nothing where they aren't whole numbers in pairs.
+fn decimal_commas(of: &OptionType, values: &[Node]) -> Option<Vec<String>> {
+    let whole = |node: &Node| match node.data {
+        Data::Int(number) if number >= 0 => Some(number.to_string()),
+        _ => None,
+    };
+    let written: Option<Vec<String>> = values.iter().map(whole).collect();
+    let pairs = written.filter(|all| matches!(of, OptionType::Number { .. }) && all.len().is_multiple_of(2))?;
+    Some(pairs.chunks_exact(2).map(|pair| pair.join(".")).collect())
 }
 
 /// `its options are: base, depth`

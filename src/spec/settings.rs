@@ -131,6 +131,9 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
     checker.owner = Owner::File;
     let top = checker.known(&top_keys(), root.entries(), root.spot.span, "");
     let (trainer, top) = (trainer?, top?);
+    if let Some(problem) = ["memory_budget", "host_memory_budget"].into_iter().find_map(|key| without_unit(root, key)) {
+        checker.problems.push(problem);
+    }
     let number = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_u64);
     let settings = Settings {
         epochs: number(&trainer, "num_epochs")?,
@@ -150,6 +153,18 @@ pub(super) fn check(root: &Node, file: &str, used: &mut Used, problems: &mut Vec
         leaks: if trainer.get("leaks")? == "warn" { OnLeaks::Warn } else { OnLeaks::Refuse },
     };
     Some(Top { name: name?, settings, trainer, on_error: top.get("on_error")?.clone() })
+}
+
+/// A budget of less than a MiB is a number whose unit is missing.
+fn without_unit(root: &Node, key: &str) -> Option<Diagnostic> {
+    let node = root.get("trainer")?.get(key)?;
+    match node.data {
+        Data::Int(number @ 1..1_048_576) => {
+            let problem = node.error(format!("{} is {number} bytes: its unit is missing", quote(&format!("trainer.{key}"))));
+            Some(problem.help(format!("write `{number}GiB` or `{number}MiB`")))
+        }
+        _ => None,
+    }
 }
 
 /// When checkpoints are taken; `None` where the block is wrong.

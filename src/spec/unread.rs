@@ -6,7 +6,7 @@ use pipeline_contract::Registry;
 
 use super::node::{Data, Entry, Node, quote};
 use super::references::Used;
-use super::{is_own_key, settings, suggest};
+use super::{characters, is_own_key, settings, suggest};
 use crate::diagnostic::{Diagnostic, Span};
 
 /// Warns of every key that nothing reads. One that misspells a key that the file lacks is an error, and on the command line
@@ -30,10 +30,10 @@ pub(super) fn check(root: &Node, registry: &Registry, used: &Used, all_known: bo
         }
         // Beside the right key a wrong one may be intended; one on the command line is meant to be read.
         let set = entry.key_span.text > 0;
-        let slip = known
-            .iter()
-            .chain(paths.iter().filter(|_| set))
-            .find(|key| suggest::is_slip(&path, key) && (set || root.lookup(key).is_none()));
+        let slip = known.iter().chain(paths.iter().filter(|_| set)).find(|key| {
+            let alike = *key != &path && characters::plain(&path) == key.as_str();
+            alike || (suggest::is_slip(&path, key) && (set || root.lookup(key).is_none()))
+        });
         let problem = Diagnostic::warning(entry.key_span, format!("nothing reads {}", quote(&path)));
         let problem = match slip {
             Some(key) => Diagnostic::error(entry.key_span, format!("nothing reads {}", quote(&path)))

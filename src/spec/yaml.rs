@@ -195,11 +195,11 @@ impl Reader<'_> {
     /// The problem of `{lr: 0,001}`, which is two keys to YAML: `lr: 0` and `001`, the latter at `key`.
     fn decimal_comma(&self, before: &Entry, key: Span) -> Option<Diagnostic> {
         let value = before.value.spot.span;
-        if before.value.spot.via.is_some() || value.text != key.text || value.end + 1 != key.start {
+        if before.value.spot.via.is_some() || value.text != key.text || value.end >= key.start {
             return None;
         }
         let written = self.yaml.get(value.start.checked_sub(self.base)?..key.end.checked_sub(self.base)?)?;
-        let number = misfit::decimal_comma(written)?;
+        let number = misfit::decimal_comma(&written.replace(' ', ""))?;
         let problem = Diagnostic::error(
             Span { end: key.end, ..value },
             format!("inside {{...}} the comma ends the value of {}", quote(&before.key)),

@@ -96,6 +96,17 @@ fn numbers_are_told_what_is_wrong_with_them() {
     says("seed: 1", "seed: 99999999999999999999999", &[largest]);
     says("seed: 1", "seed: 1e30", &[largest]);
     says("device: cpu", "device: cpu, memory_budget: 9223372036854775808", &[largest]);
+    says(
+        "device: cpu",
+        "device: cpu, memory_budget: 16",
+        &["`trainer.memory_budget` is 16 bytes: its unit is missing", "write `16GiB`"],
+    );
+    says("device: cpu", "device: cpu, memory_budget: 16Gi", &["did you mean `16GiB`?"]);
+    says("num_epochs: 1", "num_epochs: \"1,000\"", &["write it without commas: `1000`"]);
+    says("lr: 0.01", "lr: 0, 001", &["inside {...} the comma ends the value of `lr`", "write `0.001`"]);
+    let mean = "decode, use: decode}\n  - {id: normalize, use: normalize, with: {mean: [0,5, 0,5, 0,5]}}";
+    says("decode, use: decode}", mean, &["the decimal mark is a point: write `[0.5, 0.5, 0.5]`"]);
+    says("device: cpu", "device: cpuu", &["there is no device named \"cpuu\"", "one of auto, cpu"]);
     says("steps: 1", "steps: 1,5", &["inside {...} the comma ends the value of `steps`", "write `1.5`"]);
     let block = PLAIN.replace("with: {sgd: {lr: 0.01}}}", "with:\n      sgd:\n        lr: 0,001\n    }").replace("    }", "");
     let block =

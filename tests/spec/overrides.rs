@@ -32,6 +32,13 @@ fn blocks_that_any_file_may_have_are_made() {
     let text = "stages:\n  - {id: files, use: fives}\n  - {id: decode, use: decode}\n  - {id: batch, use: batch}\n  - {id: train, use: train_step, with: {model: unet}}\n  - {id: optim, use: optimizer_step}\n  - {id: clean, use: cleanup}\n";
     let file = resolved(text, &["trainer.num_epochs=1", "stages.files.with.root=${dataset.root}", "dataset.root=data"]);
     assert_eq!(file["stages"][0]["with"]["root"], json!("data"));
+    // A name that differs in what people can't see is never another one.
+    let said = rendered(&load(text, &["trainer.num_epochs=1", "trainer.num_e\u{440}ochs=3", "stages.files.with.root=a"]));
+    assert!(said.contains("error: nothing reads") && said.contains("U+0440"), "{said}");
+    let set =
+        ["trainer.num_epochs=1", "trainer.checkpoint.every_steps=5", "on_error.skip.share=0.5", "stages.files.with.root=a"];
+    let file = resolved(text, &set);
+    assert_eq!((&file["trainer"]["checkpoint"]["every_steps"], &file["on_error"]["skip"]["share"]), (&json!(5), &json!(0.5)));
 }
 
 #[test]

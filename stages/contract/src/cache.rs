@@ -6,7 +6,7 @@ use crate::{ItemContext, Payload, Result};
 /// Keeps what the stages between a source and itself made of a sample.
 ///
 /// What it gives back must be what those stages would make: the same bytes, and the same doubts told. They are maps that draw nothing
-/// ([`StageKind::draws`](crate::StageKind::draws)), so a sample becomes the same thing in every epoch.
+/// ([`StageKind::is_random`](crate::StageKind::is_random)), so a sample becomes the same thing in every epoch.
 ///
 /// ```
 /// use std::collections::HashMap;

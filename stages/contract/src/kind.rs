@@ -36,6 +36,7 @@ pub enum Join {
 
 type Build = dyn Fn(Value, &BuildContext) -> Result<Running> + Send + Sync;
 type Pieces = dyn Fn(&Value) -> Result<u64> + Send + Sync;
+type Draws = dyn Fn(&Value) -> Result<bool> + Send + Sync;
 type Contents = dyn Fn(Value, &BuildContext) -> Result<Vec<Content>> + Send + Sync;
 type Check = dyn Fn(&Value, &[Facts]) -> Result<Checked> + Send + Sync;
 type OnBest = dyn Fn(Value, &BuildContext, &BestCheckpoint) -> Result<()> + Send + Sync;
@@ -64,8 +65,6 @@ pub struct StageKind {
     pub may_end: bool,
     /// True of a sequential stage that emits at most one item for each that it takes and holds nothing back when it does.
     pub gathers: bool,
-    /// True of a stateless stage that draws: of the same item it makes another one in another epoch.
-    pub draws: bool,
     /// Of a [`Cache`](crate::Cache), the type that the source before it must emit.
     pub caches: Option<PortType>,
     /// Its options.
@@ -73,6 +72,7 @@ pub struct StageKind {
     /// A stage of this kind as it stands in a file, in YAML, one list entry.
     pub example: &'static str,
     pieces: Option<Arc<Pieces>>,
+    draws: Option<Arc<Draws>>,
     contents: Option<Arc<Contents>>,
     check: Option<Arc<Check>>,
     holds: Option<Arc<Holds>>,
@@ -195,7 +195,7 @@ impl StageKind {
             join: Join::Zip,
             may_end: output.is_none(),
             gathers: false,
-            draws: false,
+            draws: None,
             caches: None,
             output,
             options,
@@ -260,11 +260,18 @@ impl StageKind {
         self
     }
 
-    /// Says that a stateless stage draws: its output differs from epoch to epoch, so a [`Cache`](crate::Cache) can't stand behind it.
+    /// Says with which options a stateless stage draws: of the same item it makes another one in another epoch, so a
+    /// [`Cache`](crate::Cache) can't stand behind it. A kind without this never does.
     #[must_use]
-    pub fn draws(mut self) -> Self {
-        self.draws = true;
+    pub fn draws<O: DeserializeOwned>(mut self, draws: impl Fn(&O) -> bool + Send + Sync + 'static) -> Self {
+        self.draws = Some(Arc::new(move |options| Ok(draws(&parse::<O>(options.clone())?))));
         self
+    }
+
+    /// Whether a stage with these options makes another item of the same one in another epoch.
+    pub fn is_random(&self, options: &Value) -> bool {
+        // Options that don't fit the declaration are an error of `build`.
+        self.draws.as_ref().is_some_and(|draws| draws(options).unwrap_or(true))
     }
 
     /// Adds a check of the options against each other and against what is known of the inputs. It also says what is known of

@@ -65,7 +65,7 @@ pub fn kind() -> StageKind {
         }
         Checked { facts, findings }
     })
-    .draws()
+    .draws::<Options>(|_| true)
     .example("- {id: crop, use: crop, with: {size: 512, per_image: 8, vessels: 0.5}}")
 }
 

@@ -58,6 +58,14 @@ pub fn open(name: &str) -> Result<Opened> {
     }
 }
 
+/// Whether a device has this name, in whatever build, on whatever machine.
+pub fn is_name(name: &str) -> bool {
+    match name.split_once(':') {
+        None => ["auto", "cpu", "wgpu", "vulkan", "metal", "webgpu", "cuda"].contains(&name),
+        Some((kind, index)) => kind == "cuda" && index.parse::<usize>().is_ok(),
+    }
+}
+
 /// A device that this build can use on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {

@@ -49,7 +49,7 @@ pub fn kind() -> StageKind {
             }
             Checked { facts, findings }
         })
-        .draws()
+        .draws::<Options>(Options::draws)
         .holds(|options, inputs| {
             let options = serde_json::from_value::<Options>(options.clone()).ok();
             options.zip(inputs.first()).map_or(0, |(options, facts)| scratch(&options, facts))

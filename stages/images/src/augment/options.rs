@@ -233,6 +233,20 @@ impl Options {
         moving.into_iter().find_map(|(option, moves)| moves.then_some(option))
     }
 
+    /// Whether the same image becomes another one in another epoch. Not where what is on is done to all, by one amount.
+    pub fn draws(&self) -> bool {
+        let amounts = [self.brightness, self.contrast, self.gamma, self.hue, self.saturation, self.falloff, self.noise];
+        let some = |share: f32| share > 0.0 && share < 1.0;
+        let varies = |share: f32, range: Range| share > 0.0 && (share < 1.0 || range.low < range.high);
+        self.moving().is_some()
+            || amounts.iter().any(|&amount| amount > 0.0)
+            || some(self.green)
+            || self.clahe.is_some_and(|clahe| some(clahe.share))
+            || self.blur.is_some_and(|blur| varies(blur.share, blur.sigma))
+            || self.jpeg.is_some_and(|jpeg| varies(jpeg.share, jpeg.quality))
+            || on(self.dropout, |dropout| dropout.share)
+    }
+
     fn changes_nothing(&self) -> bool {
         let amounts =
             [self.brightness, self.contrast, self.gamma, self.hue, self.saturation, self.falloff, self.green, self.noise];
@@ -253,6 +267,14 @@ impl Options {
             findings.push(
                 Finding::warning(Place::Stage, "every augmentation is off: this stage changes nothing")
                     .help(format!("set some of {}", names.join(", "))),
+            );
+        }
+        if facts.get(fact::EVALUATED).is_some() && self.moving().is_none() && self.draws() {
+            findings.push(
+                Finding::warning(Place::Stage, "what is measured is changed at random here: figures are of changed images")
+                    .help(
+                        "leave it out where images are measured; `green: 1` and `clahe: {share: 1}` prepare all of them alike",
+                    ),
             );
         }
         for (option, range) in self.ranges() {

@@ -112,6 +112,10 @@ fn check(options: &Options, inputs: &[Facts]) -> Checked {
     let (height, width, batch) = (facts.integer(fact::HEIGHT), facts.integer(fact::WIDTH), facts.integer(fact::BATCH));
     let mut findings = Vec::new();
     let option = |name: &str| Place::Option(name.into());
+    if !device::is_name(&options.device) {
+        let message = format!("there is no device named {:?}", options.device);
+        findings.push(Finding::error(option("device"), message).help(format!("one of {}", device::NAMES)));
+    }
     // The network's name is the key; its options are nested under it.
     let name = options.model.as_object().and_then(|model| model.keys().next()).cloned().unwrap_or_default();
     match networks::build(&options.model) {

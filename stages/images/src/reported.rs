@@ -176,8 +176,7 @@ fn a_mask_of_labels_needs_labels() {
     // Two values are a mask whatever they are.
     for (vessel, other) in [(1, 0), (2, 0), (100, 0), (2, 1), (60, 50), (255, 200), (127, 0), (255, 0)] {
         assert_eq!(of_mask(grey(vessel, other)), Ok(None), "{vessel} {other}");
-        let mask =
-            decode(&encoded(&photo().into(), ImageFormat::Png), &encoded(&grey(vessel, other).into(), ImageFormat::Png), 4096);
+        let mask = decode(&encoded(&photo(), ImageFormat::Png), &encoded(&grey(vessel, other).into(), ImageFormat::Png), 4096);
         let expected: Vec<u8> = grey(255, 0).into_raw();
         assert_eq!(mask.unwrap().mask, expected, "{vessel} {other}");
     }

@@ -349,6 +349,9 @@ fn links_that_lead_nowhere_are_the_matter_of_their_samples() {
     link("..", "images/sub/above");
     link("sub/above/sub", "images/round");
     link("itself", "images/itself");
+    link("..", "images/up");
+    link("../..", "images/sub/far_up");
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("masks/root")).unwrap();
     let of = |image: &str, mask: &str| of(dir.path(), image, mask);
     for (image, mask) in [
         ("images/{id}.png", "masks/{id}.png"),

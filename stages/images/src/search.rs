@@ -38,9 +38,16 @@ pub(crate) fn files(pattern: &Pattern, root: &Path) -> Walked {
         let parts = path.strip_prefix(&folder).unwrap_or(path).components().map(|part| exact(part.as_os_str()));
         start.into_iter().chain(parts).collect::<Vec<_>>().join("/")
     };
+    let real = folder.canonicalize().ok();
+    // The walk itself knows only the folders that it has been through.
+    let leads_above = |entry: &DirEntry| {
+        let to = if entry.path_is_symlink() && entry.file_type().is_dir() { entry.path().canonicalize().ok() } else { None };
+        to.zip(real.as_ref()).is_some_and(|(to, real)| real.starts_with(to))
+    };
     let is_wanted = |entry: &DirEntry| {
         entry.depth() == 0
             || !is_nobodys(&exact(entry.file_name()))
+                && !leads_above(entry)
                 && (!entry.file_type().is_dir() || pattern.may_fit_below(&below(entry.path())))
     };
     let (mut files, mut unlisted, mut dangling) = (Vec::new(), Vec::new(), Vec::new());
@@ -68,7 +75,7 @@ pub(crate) fn files(pattern: &Pattern, root: &Path) -> Walked {
         if is_dangling(path) {
             if is_image(path) && pattern.fit(&name).is_some() {
                 files.push((name, path.into()));
-            } else if pattern.has_folder(&name) {
+            } else if pattern.has_folder(&name) || (path.extension().is_none() && pattern.may_fit_below(&name)) {
                 dangling.push(name);
             }
         } else {

@@ -154,7 +154,7 @@ impl<'a> Resolver<'a> {
                 self.used.insert(key.to_owned());
                 problem.help(suggest::did_you_mean(path, &format!("${{{key}}}")))
             }
-            None if is_environment(path) => problem
+            None if is_environment(path) || path.starts_with("env:") || path.starts_with("oc.env") => problem
                 .help("variables of the environment aren't read: write the value itself, or `--set` it on the command line"),
             None => problem.help(format!("a reference names a key under {}", REFERABLE.join(", "))),
         }

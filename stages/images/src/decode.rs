@@ -6,6 +6,8 @@ use std::path::Path;
 use pipeline_contract::{
     Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind, Warnings, fact,
 };
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
 use serde_json::Value;
 
 use crate::assign::Unlabelled;
@@ -22,7 +24,7 @@ use crate::{ImagePair, MaskKind, Normalization, SampleFiles, draw};
 /// Declares `decode`.
 ///
 /// Formats: PNG, JPEG, TIFF, GIF, PPM, PGM and PBM, recognised by content. The orientation that a camera wrote into a
-/// photograph's EXIF data is not applied, because its mask has none: masks are drawn on the pixels as they are stored.
+/// photograph's EXIF data is applied where the mask fits the photograph only then. Where both fit, masks are taken to be drawn on the pixels as they are stored.
 ///
 /// Where the pair is evaluated, it keeps its mask as it was drawn and, where an evaluator asks for it, its field of view: from the pair's own file if
 /// the source names one, or else found in the photograph.
@@ -170,13 +172,17 @@ pub fn decode(image: &[u8], mask: &[u8], max_pixels: u64) -> Result<ImagePair> {
 }
 
 fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>, told: &Told) -> Result<ImagePair> {
-    let (height, width, turned) = (photo.height, photo.width, [photo.orientation, mask.orientation]);
-    if (height, width) != (mask.height, mask.width) {
-        let sizes = [[height, width], [mask.height, mask.width]];
-        return Err(plausible::sizes([&photo.path.display(), &mask.path.display()], sizes, turned));
+    let (stored, turned) = ([photo.height, photo.width], [photo.orientation, mask.orientation]);
+    let [height, width] = [mask.height, mask.width];
+    let upright = stored != [height, width];
+    if upright && !plausible::fits_upright(stored, [height, width], turned) {
+        return Err(plausible::sizes([&photo.path.display(), &mask.path.display()], [stored, [height, width]], turned));
     }
-    told.tell(&photo.path, plausible::orientation(photo.path.display(), [height, width], turned));
-    let pixels = photograph(photo, told)?;
+    told.tell(&photo.path, plausible::orientation(photo.path.display(), [height, width], turned, upright));
+    let mut pixels = photograph(photo, told)?;
+    if upright {
+        pixels = oriented(pixels, stored, turned[0])?;
+    }
     let (mask, kind) = match labels {
         Some(labels) => (mask.classes(labels)?, MaskKind::Class),
         None => (mask.mask(told)?, MaskKind::Share),
@@ -191,6 +197,15 @@ fn pair(photo: Opened<'_>, mask: Opened<'_>, labels: Option<&Labels>, told: &Tol
         original: None,
         doubts: Vec::new(),
     })
+}
+
+/// The pixels of a photograph as viewers show it.
+fn oriented(pixels: Vec<u8>, [height, width]: [usize; 2], orientation: Orientation) -> Result<Vec<u8>> {
+    let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
+    let image = sides.and_then(|(width, height)| RgbImage::from_raw(width, height, pixels));
+    let mut image = DynamicImage::from(image.ok_or_else(|| StageError::new("the pixels aren't as many as the header says"))?);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8().into_raw())
 }
 
 /// The pixels of a photograph, RGB `[height, width, 3]`.
@@ -208,7 +223,7 @@ fn photograph(photo: Opened<'_>, told: &Told) -> Result<Vec<u8>> {
 mod tests {
     use std::path::PathBuf;
 
-    use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
+    use image::{GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
     use pipeline_contract::{Payload, fact};
     use serde_json::{Value, json};
     use tempfile::tempdir;

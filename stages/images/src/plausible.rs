@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Grey,
     /// A photograph that viewers turn, and its mask not.
     Orientation,
+    /// A photograph that was turned, since its mask fits only then.
+    Turned,
     /// Pixels that viewers hide, and that are read.
     Alpha,
 }
@@ -51,6 +53,7 @@ impl Kind {
             Self::Share => "mask_share",
             Self::Grey => "mask_grey",
             Self::Orientation => "orientation",
+            Self::Turned => "orientation_applied",
             Self::Alpha => "alpha",
         }
     }
@@ -362,15 +365,29 @@ impl<T: Copy + Into<u32>> Samples<'_, T> {
     }
 }
 
-/// Whether viewers turn a photograph of `height` x `width` pixels otherwise than its mask of the same size. Where the two would then differ in size, the
-/// mask was drawn on the pixels as they are stored.
-pub(crate) fn orientation(photo: impl Display, [height, width]: [usize; 2], [turned, mask]: [Orientation; 2]) -> Option<Doubt> {
+/// Whether a photograph of `size`, `[height, width]`, fits a mask of another size once it is turned as viewers show it, and the mask isn't turned.
+pub(crate) fn fits_upright([height, width]: [usize; 2], mask_size: [usize; 2], [turned, mask]: [Orientation; 2]) -> bool {
+    swaps(turned) && mask == Orientation::NoTransforms && [width, height] == mask_size
+}
+
+/// Whether viewers turn a photograph otherwise than its mask of `height` x `width` pixels. Where the two would then differ in size, the
+/// mask was drawn on the pixels as they are stored; where they differ as they are stored, the photograph is turned (`upright`).
+pub(crate) fn orientation(
+    photo: impl Display,
+    [height, width]: [usize; 2],
+    [turned, mask]: [Orientation; 2],
+    upright: bool,
+) -> Option<Doubt> {
+    let exif = turned.to_exif();
+    if upright {
+        let words = format!("{photo} has EXIF orientation {exif}, and fits its mask only so: it is turned as viewers show it");
+        return Some(Doubt { kind: Kind::Turned, words });
+    }
     if turned == mask || (height != width && swaps(turned) != swaps(mask)) {
         return None;
     }
     let words = format!(
-        "{photo} has EXIF orientation {}, and its mask {}: neither is applied. If the mask was drawn on the photograph as viewers show it, {TURN}",
-        turned.to_exif(),
+        "{photo} has EXIF orientation {exif}, and its mask {}: neither is applied. If the mask was drawn on the photograph as viewers show it, {TURN}",
         mask.to_exif(),
     );
     Some(Doubt { kind: Kind::Orientation, words })

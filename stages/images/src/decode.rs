@@ -3,11 +3,11 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
 use pipeline_contract::{
     Checked, Facts, Finding, ItemContext, Map, OptionSpec, OptionType, Place, Result, StageError, StageKind, Warnings, fact,
 };
-use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage};
 use serde_json::Value;
 
 use crate::assign::Unlabelled;

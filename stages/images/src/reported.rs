@@ -336,7 +336,9 @@ fn an_orientation_that_the_mask_does_not_have_is_told() {
     let doubt = plausible::orientation("photo.jpg", [8, 6], [quarter, none], true).unwrap();
     assert!(doubt.kind == Kind::Turned && doubt.words.contains("EXIF orientation 6"), "{doubt:?}");
     // A mask that is turned, too, or of another size.
-    assert!(!plausible::fits_upright([6, 8], [8, 6], [quarter, half]) && !plausible::fits_upright([6, 8], [8, 7], [quarter, none]));
+    assert!(
+        !plausible::fits_upright([6, 8], [8, 6], [quarter, half]) && !plausible::fits_upright([6, 8], [8, 7], [quarter, none])
+    );
     assert_eq!(
         [said([6, 8], [quarter, none]), said([8, 8], [quarter, quarter]), said([8, 8], [none, none])],
         [None, None, None]

@@ -139,7 +139,9 @@ fn too_few_threads_are_an_error() {
     fs::copy(env!("CARGO_BIN_EXE_pipeline"), &program).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let mut codes = Vec::new();
-    for threads in (1..=16).chain([40]) {
+    // A pool for each core, workers, and a thread for each lane.
+    let enough = 64 + 4 * std::thread::available_parallelism().map_or(1, usize::from);
+    for threads in (1..=16).chain([enough]) {
         let out = folder.path().join(threads.to_string());
         let command = drawn().run(&out, &["trainer.num_epochs=1"], &[]);
         let mut limited = Command::new("prlimit");

@@ -45,16 +45,16 @@ pub fn cmd(opts: &Opts, registry: &Registry, color: bool) -> ExitCode {
         Ok(node) => node,
         Err(error) => return refused(opts, &error, exit::USAGE),
     };
+    let path = match file(&opts.out) {
+        Ok(path) => path,
+        Err(error) => return refused(opts, &error, exit::USAGE),
+    };
     let wanted = Wanted { samples: opts.samples, first_epoch: opts.epoch - 1, epochs: opts.epochs };
     let shown = match preview(&pipeline, node, &wanted) {
         Ok(shown) => shown,
         Err(error) => return refused(opts, &error, exit::FAILED),
     };
     shown.broken.iter().for_each(|broken| tracing::warn!("left out: {broken}"));
-    let path = match file(&opts.out) {
-        Ok(path) => path,
-        Err(error) => return refused(opts, &error, exit::USAGE),
-    };
     if let Err(error) = write(&shown.picture, &path) {
         tracing::error!("can't write {}: {error}", path.display());
         return exit::FAILED.into();

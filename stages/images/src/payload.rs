@@ -13,7 +13,8 @@ pub enum SampleFiles {
     Pair {
         /// The photograph.
         image: PathBuf,
-        /// Its mask: values that `labels` of `decode` names, otherwise vessel where channel 0 is above half of its range.
+        /// Its mask: values that `labels` of `decode` names, otherwise vessel where channel 0 is above half of its range, or
+        /// has the larger of exactly two values.
         mask: PathBuf,
         /// A file that is bright, above half of its range, where the photograph shows the eye. Read where the pair is evaluated; without it the
         /// field of view is found in the photograph.

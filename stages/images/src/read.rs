@@ -92,8 +92,8 @@ impl Opened<'_> {
         Ok(exact(cut(pixels)))
     }
 
-    /// Decodes as a mask, `[height, width]`: 255 where channel 0 is above half of its range, else 0. In a mask with no value but 0 and 1,
-    /// 1 is above.
+    /// Decodes as a mask, `[height, width]`: 255 where channel 0 is above half of its range, else 0. Of exactly two values the
+    /// larger is above, whatever they are.
     pub(crate) fn quiet_mask(self) -> Result<Vec<u8>> {
         (self.pixels)().map(cut)
     }

@@ -6,7 +6,7 @@ use pipeline_contract::{Before, Facts, fact};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::digests::{Digests, State};
+use super::digests::{Digests, State, hex};
 use crate::SampleFiles;
 
 /// Rises when the stages of this crate make other pixels of the same files and options.
@@ -25,7 +25,7 @@ pub(super) fn set_of(before: &[Before], facts: Option<&Facts>) -> (String, Value
         .map(|(name, fact)| (name.to_owned(), value(name, &fact.value)))
         .collect();
     let about = json!({"version": VERSION, "program": env!("CARGO_PKG_VERSION"), "stages": stages, "facts": facts});
-    (hex(&Sha256::digest(about.to_string())), about)
+    (half(&Sha256::digest(about.to_string())), about)
 }
 
 /// By what a sample is found in its set.
@@ -66,7 +66,7 @@ impl Key {
 
     /// Its name.
     pub fn name(&self) -> String {
-        hex(&self.digest)
+        half(&self.digest)
     }
 
     /// Whether a text is the name of one of the files.
@@ -81,6 +81,6 @@ impl Key {
 }
 
 /// The first half of a digest, in hexadecimal digits.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+fn half(digest: &[u8]) -> String {
+    hex(&digest[..16])
 }
